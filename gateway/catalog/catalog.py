@@ -1,0 +1,314 @@
+"""Reading and changing the catalog. A change names the version it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from msgspec import Struct, json
+from sqlalchemy import Table, and_, delete, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.catalog import schema as t
+from gateway.core.entities import (
+    Cap,
+    CardVersion,
+    Contract,
+    Lineage,
+    LineageTerms,
+    Member,
+    MemberKind,
+    Org,
+    PricePlan,
+    RateCard,
+    RateLimit,
+)
+from gateway.errors import Unavailable
+
+S = TypeVar("S", bound=Struct)
+
+NOBODY = ""
+"""The target column of a limit that each one of a level has its own of."""
+
+
+class VersionConflict(Exception):
+    """Somebody else changed it first: read again, then change."""
+
+
+@dataclass(frozen=True)
+class OrgTerms:
+    """An org as the catalog knows it, without members and what targets them."""
+
+    org: Org
+    contract: Contract | None
+    caps: tuple[Cap, ...]
+    rate_limits: tuple[RateLimit, ...]
+    has_keys: bool
+
+
+def _load(kind: type[S], spec: bytes) -> S:
+    return json.decode(spec, type=kind)
+
+
+class Catalog:
+    """The catalog in one SQL database. Every method raises Unavailable when SQL does not answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (OperationalError, OSError) as error:
+            raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise VersionConflict from error
+        except (OperationalError, OSError) as error:
+            raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
+
+    async def org(self, org: str) -> OrgTerms | None:
+        """An org with its contract and untargeted limits, or None when it was never created."""
+        async with self._read() as c:
+            row = (await c.execute(select(t.orgs).where(t.orgs.c.id == org))).first()
+            if row is None:
+                return None
+            signed = await c.scalar(select(t.contracts.c.spec).where(t.contracts.c.org == org))
+            of = select(t.limits.c.kind, t.limits.c.spec).where(t.limits.c.org == org)
+            limits = (await c.execute(of.where(t.limits.c.target == NOBODY))).all()
+            registered = exists().where(t.members.c.org == org, t.members.c.kind == "key")
+            has_keys = bool(await c.scalar(select(registered)))
+        caps, rates = _split_limits(limits)
+        found = _load(Org, row.spec)
+        return OrgTerms(found, _load(Contract, signed) if signed else None, caps, rates, has_keys)
+
+    async def lineage(self, lineage: Lineage) -> LineageTerms:
+        """The registered members of a lineage, and the limits that target them.
+
+        A registered key fills in the project and user that the caller left out.
+        """
+        org = lineage.org
+        async with self._read() as c:
+            found: dict[str, Member] = {}
+            if lineage.key:
+                found |= await _members(c, org, {"key": lineage.key})
+                key = found.get("key")
+                if key is not None:
+                    lineage = Lineage(
+                        org,
+                        lineage.project or key.project or "",
+                        lineage.user or key.user or "",
+                        lineage.key,
+                        lineage.run,
+                    )
+            found |= await _members(c, org, {"project": lineage.project, "user": lineage.user})
+            targets = [
+                and_(t.limits.c.level == level, t.limits.c.target == target)
+                for level in ("project", "user", "key", "run")
+                if (target := getattr(lineage, level))
+            ]
+            rows: Sequence[Any] = []
+            if targets:
+                of = select(t.limits.c.kind, t.limits.c.spec).where(t.limits.c.org == org)
+                rows = (await c.execute(of.where(or_(*targets)))).all()
+        caps, rates = _split_limits(rows)
+        return LineageTerms(lineage, tuple(found.values()), caps, rates)
+
+    async def plan(self, plan: str) -> PricePlan | None:
+        """A plan by id."""
+        async with self._read() as c:
+            row = (await c.execute(select(t.plans).where(t.plans.c.id == plan))).first()
+        return None if row is None else _load(PricePlan, row.spec)
+
+    async def card(self, card: str) -> RateCard:
+        """A rate card with all its versions; one without any when it was never created."""
+        async with self._read() as c:
+            changes = await c.scalar(select(t.rate_cards.c.changes).where(t.rate_cards.c.id == card))
+            of = select(t.card_versions.c.spec).where(t.card_versions.c.card == card)
+            specs = (await c.scalars(of.order_by(t.card_versions.c.version))).all()
+        return RateCard(card, changes or 0, tuple(_load(CardVersion, spec) for spec in specs))
+
+    async def member(self, org: str, kind: MemberKind, member: str) -> Member | None:
+        """A registered member by id."""
+        async with self._read() as c:
+            return (await _members(c, org, {kind: member})).get(kind)
+
+    async def limit(self, org: str, kind: str, limit: str) -> Cap | RateLimit | None:
+        """An org's own cap (`kind` "cap") or rate limit ("rate_limit") by id."""
+        of = select(t.limits.c.kind, t.limits.c.spec).where(
+            t.limits.c.org == org, t.limits.c.kind == kind, t.limits.c.id == limit
+        )
+        async with self._read() as c:
+            caps, rates = _split_limits((await c.execute(of)).all())
+        return next(iter((*caps, *rates)), None)
+
+    async def targeted_caps(self, org: str) -> tuple[Cap, ...]:
+        """Every cap of an org that names a target, at most 1000."""
+        of = select(t.limits.c.kind, t.limits.c.spec).where(
+            t.limits.c.org == org, t.limits.c.kind == "cap", t.limits.c.target != NOBODY
+        )
+        async with self._read() as c:
+            return _split_limits((await c.execute(of.limit(1000))).all())[0]
+
+    async def org_ids(self, after: str, limit: int) -> list[str]:
+        """Org ids in order, behind `after`."""
+        async with self._read() as c:
+            of = select(t.orgs.c.id).where(t.orgs.c.id > after).order_by(t.orgs.c.id)
+            return list((await c.scalars(of.limit(limit))).all())
+
+    async def org_versions(self, after: str, limit: int) -> list[tuple[str, int]]:
+        """Org ids in order, behind `after`, with their versions."""
+        async with self._read() as c:
+            of = select(t.orgs.c.id, t.orgs.c.version).where(t.orgs.c.id > after)
+            rows = (await c.execute(of.order_by(t.orgs.c.id).limit(limit))).all()
+        return [(row.id, row.version) for row in rows]
+
+    async def has_org_on_plan(self, plan: str, currency: str) -> bool:
+        """Whether an org in another currency than this is on the plan."""
+        async with self._read() as c:
+            for spec in await c.scalars(select(t.orgs.c.spec).where(t.orgs.c.plan == plan)):
+                if _load(Org, spec).currency != currency:
+                    return True
+        return False
+
+    async def put_org(self, org: Org, from_version: int) -> None:
+        """Create (from version 0) or replace an org. Raises VersionConflict."""
+        values = {"version": org.version, "plan": org.plan, "spec": json.encode(org)}
+        async with self._write() as c:
+            if from_version == 0:
+                await c.execute(insert(t.orgs).values(id=org.id, **values))
+            else:
+                await _bump(c, t.orgs, org.id, from_version, values)
+
+    async def put_contract(self, org: Org, from_version: int, contract: Contract) -> None:
+        """Sign a contract, replacing the one before."""
+        async with self._org_change(org, from_version) as c:
+            key = {"org": org.id}
+            await _replace(c, t.contracts, key, {"spec": json.encode(contract)})
+
+    async def put_member(self, org: Org, from_version: int, member: Member) -> None:
+        """Register or change a member."""
+        key = {"org": org.id, "kind": member.kind, "id": member.id}
+        async with self._org_change(org, from_version) as c:
+            await _replace(c, t.members, key, {"spec": json.encode(member)})
+
+    async def put_limit(self, org: Org, from_version: int, limit: Cap | RateLimit) -> None:
+        """Set a cap or rate limit."""
+        kind = "cap" if isinstance(limit, Cap) else "rate_limit"
+        values = {
+            "level": limit.level,
+            "target": limit.target or NOBODY,
+            "spec": json.encode(limit),
+        }
+        async with self._org_change(org, from_version) as c:
+            await _replace(c, t.limits, {"org": org.id, "kind": kind, "id": limit.id}, values)
+
+    async def delete_limit(self, org: Org, from_version: int, kind: str, limit: str) -> None:
+        """Remove a cap or rate limit."""
+        async with self._org_change(org, from_version) as c:
+            await c.execute(
+                delete(t.limits).where(
+                    t.limits.c.org == org.id, t.limits.c.kind == kind, t.limits.c.id == limit
+                )
+            )
+
+    async def touch_org(self, org: Org, from_version: int) -> None:
+        """Raise an org's version and change nothing else: catches up with a fence."""
+        async with self._org_change(org, from_version):
+            pass
+
+    @asynccontextmanager
+    async def _org_change(self, org: Org, from_version: int) -> AsyncIterator[AsyncConnection]:
+        values = {"version": org.version, "plan": org.plan, "spec": json.encode(org)}
+        async with self._write() as c:
+            await _bump(c, t.orgs, org.id, from_version, values)
+            yield c
+
+    async def put_plan(self, plan: PricePlan, from_version: int) -> None:
+        """Create (from version 0) or replace a plan. Raises VersionConflict."""
+        values = {"version": plan.version, "spec": json.encode(plan)}
+        async with self._write() as c:
+            if from_version == 0:
+                await c.execute(insert(t.plans).values(id=plan.id, **values))
+            else:
+                await _bump(c, t.plans, plan.id, from_version, values)
+
+    async def put_card_version(
+        self, card: str, version: CardVersion | None, from_changes: int, to_changes: int
+    ) -> None:
+        """Add an immutable version to a rate card (None: only catch up with a fence)."""
+        async with self._write() as c:
+            if from_changes == 0:
+                await c.execute(insert(t.rate_cards).values(id=card, changes=to_changes))
+            else:
+                where = (t.rate_cards.c.id == card, t.rate_cards.c.changes == from_changes)
+                done = await c.execute(update(t.rate_cards).where(*where).values(changes=to_changes))
+                if done.rowcount != 1:
+                    raise VersionConflict
+            if version is not None:
+                spec = json.encode(version)
+                values = {"card": card, "version": version.version, "spec": spec}
+                await c.execute(insert(t.card_versions).values(**values))
+
+    async def meta(self, name: str, value: str) -> str:
+        """A fact of the deployment; the first value set stays."""
+        async with self._read() as c:
+            found = await c.scalar(select(t.meta.c.value).where(t.meta.c.name == name))
+        if found is None:
+            try:
+                async with self._write() as c:
+                    await c.execute(insert(t.meta).values(name=name, value=value))
+            except VersionConflict:
+                return await self.meta(name, value)
+            return value
+        return str(found)
+
+    async def ping(self) -> None:
+        """Raises Unavailable when the catalog does not answer."""
+        async with self._read() as c:
+            await c.execute(select(1))
+
+
+async def _members(c: AsyncConnection, org: str, named: dict[str, str]) -> dict[str, Member]:
+    wanted = [
+        and_(t.members.c.kind == kind, t.members.c.id == name)
+        for kind, name in named.items()
+        if name
+    ]
+    if not wanted:
+        return {}
+    of = select(t.members.c.kind, t.members.c.spec).where(t.members.c.org == org, or_(*wanted))
+    return {row.kind: _load(Member, row.spec) for row in await c.execute(of)}
+
+
+def _split_limits(rows: Sequence[Any]) -> tuple[tuple[Cap, ...], tuple[RateLimit, ...]]:
+    caps = tuple(_load(Cap, row.spec) for row in rows if row.kind == "cap")
+    rates = tuple(_load(RateLimit, row.spec) for row in rows if row.kind == "rate_limit")
+    return tuple(sorted(caps, key=lambda c: c.id)), tuple(sorted(rates, key=lambda r: r.id))
+
+
+async def _bump(
+    c: AsyncConnection, table: Table, of: str, from_version: int, values: dict[str, Any]
+) -> None:
+    where = (table.c.id == of, table.c.version == from_version)
+    done = await c.execute(update(table).where(*where).values(**values))
+    if done.rowcount != 1:
+        raise VersionConflict
+
+
+async def _replace(
+    c: AsyncConnection, table: Table, key: dict[str, str], values: dict[str, Any]
+) -> None:
+    where = [table.c[name] == value for name, value in key.items()]
+    await c.execute(delete(table).where(*where))
+    await c.execute(insert(table).values(**key, **values))

@@ -1,0 +1,83 @@
+"""The catalog's tables. Values are stored as JSON beside the columns they are found by."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+meta = Table(
+    "meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+)
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+)
+rate_cards = Table(
+    "rate_cards",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("changes", BigInteger, nullable=False),
+)
+card_versions = Table(
+    "card_versions",
+    metadata,
+    Column("card", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("spec", LargeBinary, nullable=False),
+)
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+    Index("orgs_by_plan", "plan"),
+)
+contracts = Table(
+    "contracts",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("spec", LargeBinary, nullable=False),
+)
+members = Table(
+    "members",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("spec", LargeBinary, nullable=False),
+)
+limits = Table(
+    "limits",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("level", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+    Index("limits_by_target", "org", "level", "target"),
+)
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("org", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+)
+answers = Table(
+    "answers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)

@@ -1,0 +1,28 @@
+"""The command `spendgate`: one file a command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from gateway.cli import serve, worker
+from gateway.errors import OperatorError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Spend control gateway.",
+)
+app.command("serve")(serve.serve)
+app.command("worker", hidden=True)(worker.worker)
+
+
+def main() -> None:
+    """Run a command; an operator's mistake is one clear line, not a traceback."""
+    try:
+        app()
+    except OperatorError as error:
+        sys.stderr.write(f"spendgate: {error}\n")
+        sys.exit(2)

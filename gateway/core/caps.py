@@ -1,0 +1,126 @@
+"""Caps and rate limits become counters: what applies to a lineage, and in which window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from gateway.core.counters import GAUGE, NO_LIMIT, SLIDING, WINDOW, Counter
+from gateway.core.entities import Cap, Level, Lineage, LineageTerms, Mode, Profile, RateLimit
+from gateway.core.windows import DAY_MS, FOREVER_MS, HOUR_MS, bounds
+
+WINDOW_GRACE_MS = 2 * HOUR_MS
+"""How long a window's counter stays after its end, for extends and late captures."""
+RUN_LIFETIME_MS = 30 * DAY_MS
+FREE_LIFETIME_MS = 90 * DAY_MS
+
+HELD = "held"
+"""The gauge of all money an org has on hold."""
+
+LimitKind = Literal["cap", "requests", "tokens", "concurrent"]
+
+
+class Applied(Struct, frozen=True):
+    """A cap or rate limit that applies to a lineage, in the window it is in now.
+
+    `ends_ms` is the window's end, 0 where a limit has none. `period_ms` and `index` are the
+    counter's.
+    """
+
+    id: str
+    kind: LimitKind
+    level: Level
+    mode: Mode
+    limit: int
+    name: str
+    shape: int
+    period_ms: int
+    starts_ms: int
+    ends_ms: int
+    index: str = ""
+
+    def counter(self, amount: int, bears: bool = True) -> Counter:
+        """The counter of a request that adds `amount`; with `bears` false it never refuses."""
+        limit = self.limit if bears and self.mode == "hard" else NO_LIMIT
+        in_hold = self.kind != "requests"
+        return Counter(self.name, self.shape, amount, limit, self.period_ms, in_hold, self.index)
+
+
+def applied(
+    profile: Profile, terms: LineageTerms, product: str, now_ms: int
+) -> tuple[Applied, ...]:
+    """Every cap and rate limit that applies to the lineage for this product, plan's first."""
+    found: list[Applied] = []
+    for cap in (*profile.plan.caps, *profile.caps, *terms.caps):
+        target = _target(cap, terms.lineage)
+        if target is not None and (cap.products is None or product in cap.products):
+            found.append(apply_cap(cap, target, profile, now_ms))
+    for rate in (*profile.plan.rate_limits, *profile.rate_limits, *terms.rate_limits):
+        target = _target(rate, terms.lineage)
+        if target is not None:
+            found.append(apply_rate_limit(rate, target))
+    return tuple(found)
+
+
+def _target(limit: Cap | RateLimit, lineage: Lineage) -> str | None:
+    if limit.level == "org":
+        return ""
+    here = lineage.at(limit.level)
+    if not here or (limit.target is not None and limit.target != here):
+        return None
+    return here
+
+
+def apply_cap(cap: Cap, target: str, profile: Profile, now_ms: int) -> Applied:
+    """A cap for one target ("" for the org) in the window of `now_ms`."""
+    starts_ms, ends_ms = bounds(cap.window, profile.org.timezone, now_ms)
+    series = f"{_series('c', cap)}/{cap.window}{starts_ms}"
+    shared = cap.level != "org" and cap.target is None
+    return Applied(
+        cap.id,
+        "cap",
+        cap.level,
+        cap.mode,
+        cap.limit_micros,
+        f"{series}/{target}",
+        WINDOW,
+        _cap_expiry_ms(cap, profile, ends_ms, now_ms),
+        starts_ms,
+        ends_ms,
+        f"t/{series}" if shared else "",
+    )
+
+
+def _cap_expiry_ms(cap: Cap, profile: Profile, ends_ms: int, now_ms: int) -> int:
+    if ends_ms != FOREVER_MS:
+        return ends_ms + WINDOW_GRACE_MS
+    if cap.level == "run":
+        return now_ms + RUN_LIFETIME_MS
+    return now_ms + FREE_LIFETIME_MS if profile.is_free else 0
+
+
+def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
+    """A rate limit for one target ("" for the org)."""
+    name = f"{_series('r', rate)}/{rate.unit}{rate.window_s}/{target}"
+    shape = GAUGE if rate.unit == "concurrent" else SLIDING
+    width_ms = 0 if rate.unit == "concurrent" else rate.window_s * 1000
+    return Applied(
+        rate.id, rate.unit, rate.level, "hard", rate.limit, name, shape, width_ms, 0, 0
+    )
+
+
+def _series(letter: str, limit: Cap | RateLimit) -> str:
+    # A plan's limit and an org's own may share an id; both apply, each with its own count.
+    return f"{letter}{'p' if limit.from_plan else 'o'}/{limit.id}/{limit.generation}"
+
+
+def held_counter(amount_micros: int) -> Counter:
+    """The gauge that shows the org how much is on hold."""
+    return Counter(HELD, GAUGE, amount_micros, in_hold=True)
+
+
+def window_ends(found: tuple[Applied, ...]) -> Iterator[tuple[int, int]]:
+    """(start, end) of every fixed window among them."""
+    return ((a.starts_ms, a.ends_ms) for a in found if a.shape == WINDOW)

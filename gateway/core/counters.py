@@ -1,0 +1,92 @@
+"""The two shapes of state the hot store knows: counters and balances with a floor."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+WINDOW = 0
+"""Money in one fixed window: (used, held)."""
+SLIDING = 1
+"""A sliding window of two buckets: (count now, count in the bucket before)."""
+GAUGE = 2
+"""What is open now: (n, 0). It ends with the holds that made it."""
+
+NO_LIMIT = -1
+"""A counter that counts and never refuses."""
+
+
+class Counter(Struct, frozen=True):
+    """One counter a request must fit in, and what it adds to it.
+
+    `period_ms` is the moment a WINDOW's key may go (0: never) and the width of a SLIDING one.
+    `in_hold` counters are given back when the hold ends. `index` names the set that lists the
+    targets in use of a cap without target ("" for none).
+    """
+
+    name: str
+    shape: int
+    amount: int
+    limit: int = NO_LIMIT
+    period_ms: int = 0
+    in_hold: bool = False
+    index: str = ""
+
+
+class Source(Struct, frozen=True, array_like=True):
+    """A balance a request may draw from, down to its floor.
+
+    `expires_ms`: when a balance that a draw creates may go (0: never). A `perishable` balance
+    whose key is gone has ended: nothing comes back to it.
+    """
+
+    name: str
+    floor: int = 0
+    expires_ms: int = 0
+    perishable: bool = False
+
+
+def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> float:
+    """What a counter holds against its limit. SLIDING weighs the older bucket by its overlap.
+
+    The order of the floating-point operations is part of the meaning: Lua does the same.
+    """
+    if shape == SLIDING:
+        left = period_ms - now_ms % period_ms
+        return first + second * (left / period_ms)
+    return first + second
+
+
+def refuses(limit: int, amount: int, used_now: float) -> bool:
+    """Whether a counter refuses `amount` more. A limit of 0 refuses all, even nothing."""
+    if limit == NO_LIMIT:
+        return False
+    return limit == 0 or used_now + amount > limit
+
+
+def room(limit: int, used_now: float) -> int:
+    """How much more fits below a limit, never negative."""
+    return max(0, int(limit - used_now))
+
+
+def rolled(
+    value: tuple[int, int, int] | None, period_ms: int, now_ms: int
+) -> tuple[int, int, int]:
+    """(bucket, current, previous) of a SLIDING counter as of now."""
+    bucket = now_ms // period_ms
+    if value is None or value[0] < bucket - 1:
+        return bucket, 0, 0
+    if value[0] == bucket - 1:
+        return bucket, 0, value[1]
+    return value
+
+
+def wait_ms(limit: int, amount: int, first: int, second: int, period_ms: int, now_ms: int) -> int:
+    """How long until a SLIDING counter bears `amount`, if nobody else comes; at most two widths."""
+    left = period_ms - now_ms % period_ms
+    spare = limit - amount
+    if first <= spare and second > 0:
+        wanted_left = period_ms * (spare - first) / second
+        return max(0, int(left - wanted_left)) + 1
+    if spare < 0 or first == 0:
+        return left
+    return left + max(0, int(period_ms - period_ms * spare / first)) + 1

@@ -1,0 +1,178 @@
+"""The decision: a pure function of what was asked and what the store did."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.core.counters import GAUGE, SLIDING, WINDOW, refuses, room, used, wait_ms
+from gateway.core.funding import source_label
+from gateway.core.orders import Mode, Outcome
+from gateway.core.reasons import Reason, Refusal
+from gateway.core.record import Asked, LimitTerms
+from gateway.core.windows import FOREVER_MS
+
+SHAPES = {"cap": WINDOW, "requests": SLIDING, "tokens": SLIDING, "concurrent": GAUGE}
+
+
+class Draw(Struct, frozen=True):
+    """An amount of one source, as callers see it."""
+
+    source: str
+    amount_micros: int
+
+
+class LimitState(Struct, frozen=True):
+    """A limit after the decision. `resets_ms` is 0 where it does not reset at a moment."""
+
+    id: str
+    kind: str
+    level: str
+    mode: str
+    limit: int
+    remaining: int
+    resets_ms: int
+
+
+class Decision(Struct, frozen=True):
+    """What the caller is told. Times are Unix ms; `hold_expires_ms` is 0 without a hold."""
+
+    asked: Asked
+    allowed: bool
+    reasons: tuple[Refusal, ...]
+    status_hint: int
+    hold_amount: int
+    hold_expires_ms: int
+    draws: tuple[Draw, ...]
+    available: int
+    held: int
+    limits: tuple[LimitState, ...]
+    retry_after_s: int | None = None
+    max_affordable: int | None = None
+    signals: tuple[int, ...] = ()
+
+
+def conclude(asked: Asked, outcome: Outcome) -> Decision:
+    """Everything that follows from a record: the answer, the reasons, what is left."""
+    reasons = () if outcome.allowed else _reasons(asked, outcome)
+    codes = {r.code for r in reasons}
+    affordable = None
+    if codes & {Reason.cap_exceeded, Reason.insufficient_funds}:
+        affordable = affordable_micros(asked, outcome)
+    retry = _retry_after_s(asked, outcome, reasons) if reasons else None
+    taken = asked.amount if outcome.allowed else 0
+    holds = taken if asked.mode == Mode.HOLD else 0
+    return Decision(
+        asked,
+        outcome.allowed,
+        reasons,
+        reasons[0].reason.status_hint if reasons else 200,
+        outcome.hold_amount,
+        outcome.hold_expires_ms,
+        tuple(
+            Draw(source_label(s.name), d)
+            for s, d in zip(asked.sources, outcome.draws, strict=False)
+            if d
+        ),
+        funds_available(asked, outcome) - taken,
+        outcome.readings[-2] + holds if outcome.readings else 0,
+        tuple(_limit_states(asked, outcome)),
+        retry,
+        affordable,
+        tuple(outcome.signals),
+    )
+
+
+def funds_available(asked: Asked, outcome: Outcome) -> int:
+    """What the sources could give before this request."""
+    pairs = zip(asked.sources, outcome.funds, strict=True)
+    return sum(max(0, value - source.floor) for source, value in pairs)
+
+
+def affordable_micros(asked: Asked, outcome: Outcome) -> int:
+    """The largest amount that funds and hard caps would bear."""
+    least = funds_available(asked, outcome)
+    for i, limit in enumerate(asked.limits):
+        if limit.kind == "cap" and limit.bears:
+            least = min(least, room(limit.limit, _used(limit, outcome, i)))
+    return least
+
+
+def token_room(asked: Asked, outcome: Outcome) -> int | None:
+    """The tokens that rate limits would bear; None without such a limit."""
+    rooms = [
+        room(limit.limit, _used(limit, outcome, i))
+        for i, limit in enumerate(asked.limits)
+        if limit.kind == "tokens"
+    ]
+    return min(rooms, default=None)
+
+
+def _used(limit: LimitTerms, outcome: Outcome, i: int) -> float:
+    first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
+    return used(SHAPES[limit.kind], first, second, limit.span_ms, outcome.now_ms)
+
+
+def _reasons(asked: Asked, outcome: Outcome) -> tuple[Refusal, ...]:
+    found = list(asked.refusals)
+    for i, limit in enumerate(asked.limits):
+        if limit.bears and refuses(limit.limit, limit.amount, _used(limit, outcome, i)):
+            found.append(_limit_refusal(limit))
+    available = funds_available(asked, outcome)
+    if available < asked.amount:
+        detail = f"{asked.amount} micros are needed, {available} are available"
+        found.append(Refusal(int(Reason.insufficient_funds), "", detail))
+    return tuple(sorted(found, key=lambda r: (r.code, r.id)))
+
+
+def _limit_refusal(limit: LimitTerms) -> Refusal:
+    if limit.kind == "cap":
+        detail = f"the {limit.level} cap of {limit.limit} micros would be passed"
+        return Refusal(int(Reason.cap_exceeded), limit.id, detail)
+    if limit.kind == "concurrent":
+        detail = f"{limit.limit} holds may be open at once for this {limit.level}"
+        return Refusal(int(Reason.concurrency_limited), limit.id, detail)
+    seconds = limit.span_ms // 1000
+    detail = f"{limit.limit} {limit.kind} in {seconds} s are allowed for this {limit.level}"
+    return Refusal(int(Reason.rate_limited), limit.id, detail)
+
+
+def _retry_after_s(
+    asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...]
+) -> int | None:
+    if reasons[0].reason.status_hint != 429:
+        return None
+    longest = 1
+    for i, limit in enumerate(asked.limits):
+        first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
+        used_now = _used(limit, outcome, i)
+        if limit.kind in ("requests", "tokens") and refuses(limit.limit, limit.amount, used_now):
+            wait = wait_ms(
+                limit.limit, limit.amount, first, second, limit.span_ms, outcome.now_ms
+            )
+            longest = max(longest, -(-wait // 1000))
+    return longest
+
+
+def _limit_states(asked: Asked, outcome: Outcome) -> list[LimitState]:
+    found = []
+    for i, limit in enumerate(asked.limits):
+        if limit.mode == "shadow":
+            continue
+        used_now = _used(limit, outcome, i) + (limit.amount if outcome.allowed else 0)
+        resets_ms = 0
+        if limit.kind == "cap" and limit.span_ms != FOREVER_MS:
+            resets_ms = limit.span_ms
+        elif limit.kind in ("requests", "tokens"):
+            resets_ms = outcome.now_ms + limit.span_ms - outcome.now_ms % limit.span_ms
+        found.append(
+            LimitState(
+                limit.id,
+                limit.kind,
+                limit.level,
+                limit.mode,
+                limit.limit,
+                room(limit.limit, used_now),
+                resets_ms,
+            )
+        )
+    return found

@@ -1,0 +1,96 @@
+"""The funding waterfall: from which balances a request is paid, in which order."""
+
+from __future__ import annotations
+
+from gateway.core.counters import Source
+from gateway.core.entities import Grant, Included, Profile
+from gateway.core.windows import FOREVER_MS, HOUR_MS, bounds
+
+ADJUSTMENTS = "adjustments"
+CREDIT_LINE = "credit_line"
+SHORTFALL = "shortfall"
+"""The balance of what an org used and could not pay: a debt, never drawn from."""
+
+INCLUDED_GRACE_MS = 2 * HOUR_MS
+
+
+def grant_name(grant_id: str) -> str:
+    """The balance of a grant."""
+    return f"g/{grant_id}"
+
+
+def included_name(included: Included, start_ms: int) -> str:
+    """The balance of an included quota in the period that starts then."""
+    return f"i/{included.id}/{start_ms}"
+
+
+def source_label(name: str) -> str:
+    """What callers see of a balance's name: `included:<id>`, a grant's id, or the name itself."""
+    kind, _, rest = name.partition("/")
+    if kind == "i":
+        return f"included:{rest.rpartition('/')[0]}"
+    return rest if kind == "g" else name
+
+
+def burn_order(grants: tuple[Grant, ...]) -> list[Grant]:
+    """Priority (low first), earliest expiry, promotional before paid, oldest."""
+    return sorted(
+        grants,
+        key=lambda g: (
+            g.priority,
+            g.expires_ms if g.expires_ms is not None else FOREVER_MS,
+            g.kind == "paid",
+            g.created_ms,
+            g.id,
+        ),
+    )
+
+
+def waterfall(
+    profile: Profile, product: str | None, now_ms: int
+) -> tuple[tuple[Source, ...], int, int]:
+    """Sources in the order they burn, and the span [from, until) in which that order holds.
+
+    Included quota burns first, then grants, adjustments and the credit line. `product` None
+    means all funds, whatever they may be spent on.
+    """
+    sources: list[Source] = []
+    from_ms, until_ms = 0, FOREVER_MS
+    for included in profile.plan.included:
+        starts_ms, ends_ms = bounds(included.period, profile.org.timezone, now_ms)
+        from_ms, until_ms = max(from_ms, starts_ms), min(until_ms, ends_ms)
+        if included.products is None or product is None or product in included.products:
+            sources += included_sources(included, profile, now_ms)
+    for grant in burn_order(profile.grants):
+        effective_ms, expires_ms = grant.effective_ms or 0, grant.expires_ms or FOREVER_MS
+        if now_ms < effective_ms:
+            until_ms = min(until_ms, effective_ms)
+        elif now_ms < expires_ms:
+            until_ms = min(until_ms, expires_ms)
+            if grant.products is None or product is None or product in grant.products:
+                sources.append(Source(grant_name(grant.id), perishable=True))
+    if not profile.is_free:
+        sources.append(Source(ADJUSTMENTS))
+        sources.append(Source(CREDIT_LINE, floor=-profile.org.credit_line_micros))
+    return tuple(sources), from_ms, until_ms
+
+
+def included_sources(included: Included, profile: Profile, now_ms: int) -> list[Source]:
+    """The quota of this period and, with rollover, first what the period before left.
+
+    A balance starts at 0 with floor -quota, so that a change of plan needs no rewrite. It stays
+    until the next period is over, for rollover and late returns.
+    """
+    starts_ms, ends_ms = bounds(included.period, profile.org.timezone, now_ms)
+    _, next_ends_ms = bounds(included.period, profile.org.timezone, ends_ms)
+    floor = -included.amount_micros
+    found = [
+        Source(
+            included_name(included, starts_ms), floor, next_ends_ms + INCLUDED_GRACE_MS, True
+        )
+    ]
+    if included.rollover and profile.org.created_ms < starts_ms and not profile.is_free:
+        before_ms, _ = bounds(included.period, profile.org.timezone, starts_ms - 1)
+        name = included_name(included, before_ms)
+        found.insert(0, Source(name, floor, ends_ms + INCLUDED_GRACE_MS, True))
+    return found

@@ -1,0 +1,94 @@
+"""The life of a hold, as a table."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class HoldStatus(IntEnum):
+    """A hold ends exactly once; an expired one may still be captured late, once."""
+
+    held = 0
+    captured = 1
+    released = 2
+    expired = 3
+
+
+class Step(IntEnum):
+    """What can happen to a hold."""
+
+    extend = 0
+    capture = 1
+    release = 2
+    expire = 3
+
+
+TRANSITIONS: dict[tuple[HoldStatus, Step], HoldStatus] = {
+    (HoldStatus.held, Step.extend): HoldStatus.held,
+    (HoldStatus.held, Step.capture): HoldStatus.captured,
+    (HoldStatus.held, Step.release): HoldStatus.released,
+    (HoldStatus.held, Step.expire): HoldStatus.expired,
+    (HoldStatus.expired, Step.capture): HoldStatus.captured,
+}
+"""Everything else finds the hold already ended."""
+
+LATE_CAPTURE_MS = 3_600_000
+"""How long an expired hold can be captured late, by default."""
+ENDED_KEPT_MS = 600_000
+"""How long an ended hold answers from the store, by default."""
+
+
+def status_at(status: HoldStatus, expires_ms: int, now_ms: int) -> HoldStatus:
+    """The status a reader sees: past its expiry a hold is over, swept or not."""
+    if status is HoldStatus.held and now_ms >= expires_ms:
+        return HoldStatus.expired
+    return status
+
+
+class Taken(Struct, array_like=True):
+    """Money a hold took from one balance."""
+
+    name: str
+    amount: int
+    perishable: bool
+
+
+class Counted(Struct, array_like=True):
+    """What a hold added to one counter; `bucket` is the SLIDING bucket it was added in."""
+
+    name: str
+    shape: int
+    amount: int
+    bucket: int
+    period_ms: int
+
+
+class Hold(Struct, array_like=True):
+    """Money set aside, and everything it takes to give it back or settle it.
+
+    `book` is the account it is booked on: the org's, or a plan's collective one. `draws` are
+    what it took and, once captured, what it finally cost from each balance.
+    """
+
+    status: int
+    org: str
+    book: str
+    currency: str
+    product: str
+    amount: int
+    created_ms: int
+    expires_ms: int
+    draws: list[Taken]
+    counted: list[Counted]
+    late: bool = False
+    captured: int = 0
+    released: int = 0
+    shortfall: int = 0
+    ended_ms: int = 0
+
+    @property
+    def state(self) -> HoldStatus:
+        """The status as a member of the enum."""
+        return HoldStatus(self.status)

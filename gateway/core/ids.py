@@ -1,0 +1,38 @@
+"""Ids we make: a prefix, the time, the shard and chance, in Crockford's base 32."""
+
+from __future__ import annotations
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+TIME_DIGITS, SHARD_DIGITS, CHANCE_DIGITS = 10, 2, 14
+CHANCE_BITS = 5 * CHANCE_DIGITS
+DECISION, HOLD, GRANT = "dec_", "hold_", "grant_"
+
+
+def _digits(number: int, count: int) -> str:
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(5 * count - 5, -1, -5))
+
+
+def make(now_ms: int, shard: int, chance: int) -> str:
+    """The body of an id: sorts by time, carries its shard, and `chance` of 70 bits."""
+    return _digits(now_ms, TIME_DIGITS) + _digits(shard, SHARD_DIGITS) + _digits(chance, CHANCE_DIGITS)
+
+
+def shard_in(made_id: str) -> int | None:
+    """The shard an id carries, or None when it is none of ours."""
+    body = made_id.rpartition("_")[2]
+    if len(body) != TIME_DIGITS + SHARD_DIGITS + CHANCE_DIGITS:
+        return None
+    high, low = (ALPHABET.find(c) for c in body[TIME_DIGITS : TIME_DIGITS + SHARD_DIGITS])
+    if min(ALPHABET.find(c) for c in body) < 0:
+        return None
+    return high * 32 + low
+
+
+def hold_of(decision_id: str) -> str:
+    """The hold a decision made: the same body under another prefix."""
+    return HOLD + decision_id.removeprefix(DECISION)
+
+
+def decision_of(hold_id: str) -> str:
+    """The decision that made a hold."""
+    return DECISION + hold_id.removeprefix(HOLD)

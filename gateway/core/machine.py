@@ -1,0 +1,254 @@
+"""The reference machine: what each store function means. Lua is its fast copy.
+
+Every function asks first and writes after: it reads and checks everything, returns on refusal,
+and only then changes the shard. `now_ms` is the store's clock.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from gateway.core import settle
+from gateway.core.caps import HELD, WINDOW_GRACE_MS
+from gateway.core.counters import GAUGE, SLIDING, WINDOW, Counter, refuses, rolled, used
+from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
+from gateway.core.holds import Counted, Hold, HoldStatus, Taken, status_at
+from gateway.core.money import MAX_MICROS
+from gateway.core.orders import (
+    AdjustOrder,
+    GrantOrder,
+    Mode,
+    Moved,
+    Outcome,
+    Part,
+    Plan,
+    Reply,
+    Status,
+    VoidOrder,
+)
+from gateway.core.signals import SIGNAL_TTL_MS, counted_signal, read_signal, signal_name
+from gateway.core.state import Record, Shard
+from gateway.core.steps import draw, keep, pay, precheck, stale
+
+
+def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
+    """Decide a plan and, unless it refuses, move the money; count and record it either way."""
+    early = precheck(shard, plan.org, plan.idempotency, now_ms) or stale(
+        shard, plan.versions, plan.valid_from_ms, plan.valid_until_ms, now_ms
+    )
+    if early:
+        return early
+    standing = shard.hold(plan.hold_id, now_ms) if plan.extends else None
+    if plan.extends:
+        if standing is None:
+            return Reply(Status.MISSING, now_ms)
+        if status_at(standing[0].state, standing[0].expires_ms, now_ms) is not HoldStatus.held:
+            return Reply(Status.ENDED, now_ms, hold=copy.deepcopy(standing[0]), body=standing[1])
+    outcome = _check(shard, plan, now_ms)
+    if plan.probe and not outcome.allowed:
+        return Reply(Status.ROOM, now_ms, outcome=outcome)
+    if plan.mode is Mode.DRY:
+        return Reply(Status.DONE, now_ms, outcome=outcome)
+    _count_signals(shard, plan, now_ms)
+    if outcome.allowed:
+        held = standing[0] if standing else None
+        expires_ms = _expiry_ms(plan, held, now_ms)
+        _take(shard, plan, outcome, expires_ms)
+        if plan.mode is Mode.HOLD:
+            _hold(shard, plan, outcome, held, expires_ms)
+    shard.records.append(Record("extend" if plan.extends else "authorize", outcome, plan.body))
+    keep(shard, plan.org, plan.idempotency, outcome, plan.body, now_ms)
+    return Reply(Status.DONE, now_ms, outcome=outcome)
+
+
+def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
+    allowed = not plan.refused
+    readings: list[int] = []
+    for counter in plan.counters:
+        first, second = read_counter(shard, plan.org, counter, now_ms)
+        readings += [first, second]
+        used_now = used(counter.shape, first, second, counter.period_ms, now_ms)
+        if refuses(counter.limit, counter.amount, used_now):
+            allowed = False
+    funds = [shard.cells.get(plan.org, s.name, now_ms) or 0 for s in plan.sources]
+    draws, rest = draw(plan.sources, funds, plan.amount)
+    allowed = allowed and rest == 0
+    signals: list[int] = []
+    for entity in plan.signals:
+        signals += read_signal(shard.cells.get(plan.org, signal_name(entity), now_ms), now_ms)
+    return Outcome(allowed, now_ms, readings, funds, draws if allowed else [], signals)
+
+
+def read_counter(shard: Shard, org: str, counter: Counter, now_ms: int) -> tuple[int, int]:
+    """The two numbers of a counter as of now."""
+    value = shard.cells.get(org, counter.name, now_ms)
+    if counter.shape == WINDOW:
+        return value or (0, 0)
+    if counter.shape == GAUGE:
+        return value or 0, 0
+    return rolled(value, counter.period_ms, now_ms)[1:]
+
+
+def _count_signals(shard: Shard, plan: Plan, now_ms: int) -> None:
+    for entity in plan.signals:
+        name = signal_name(entity)
+        value = counted_signal(shard.cells.get(plan.org, name, now_ms), plan.amount, now_ms)
+        shard.cells.replace(plan.org, name, value, now_ms + SIGNAL_TTL_MS)
+
+
+def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:
+    now_ms, cells = outcome.now_ms, shard.cells
+    settles = plan.mode is Mode.CAPTURE
+    least_ms = expires_ms + WINDOW_GRACE_MS if expires_ms else 0
+    for i, counter in enumerate(plan.counters):
+        first, second = outcome.readings[2 * i : 2 * i + 2]
+        if counter.shape == WINDOW:
+            value = (first + counter.amount, second) if settles else (first, second + counter.amount)
+            _write_window(shard, plan.org, counter, value, least_ms, now_ms)
+        elif counter.shape == GAUGE:
+            if counter.amount:
+                cells.put(plan.org, counter.name, first + counter.amount, now_ms)
+        else:
+            bucket = now_ms // counter.period_ms
+            sliding = (bucket, first + counter.amount, second)
+            ends_ms = (bucket + 2) * counter.period_ms
+            cells.replace(plan.org, counter.name, sliding, ends_ms)
+    pay(shard, plan.org, plan.sources, outcome.funds, outcome.draws, now_ms)
+
+
+def _write_window(
+    shard: Shard, org: str, counter: Counter, value: tuple[int, int], least_ms: int, now_ms: int
+) -> None:
+    # The key outlives its window, and any hold made in it, by a grace.
+    cells, until_ms = shard.cells, max(counter.period_ms, least_ms) if counter.period_ms else 0
+    is_new = cells.get(org, counter.name, now_ms) is None
+    cells.put(org, counter.name, value, now_ms, until_ms)
+    if until_ms > counter.period_ms:
+        cells.prolong(org, counter.name, until_ms)
+    if counter.index and is_new:
+        members = cells.get(org, counter.index, now_ms) or frozenset()
+        target = counter.name.rpartition("/")[2]
+        cells.replace(org, counter.index, members | {target}, until_ms)
+
+
+def _expiry_ms(plan: Plan, standing: Hold | None, now_ms: int) -> int:
+    if plan.mode is not Mode.HOLD:
+        return 0
+    if plan.hold_ttl_ms or standing is None:
+        return now_ms + plan.hold_ttl_ms
+    return standing.expires_ms
+
+
+def _hold(
+    shard: Shard, plan: Plan, outcome: Outcome, standing: Hold | None, expires_ms: int
+) -> None:
+    now_ms = outcome.now_ms
+    hold = standing or Hold(
+        int(HoldStatus.held), plan.org, plan.book, plan.currency, plan.product, 0, now_ms, 0, [], []
+    )
+    body = shard.holds[plan.hold_id][1] if standing else plan.body
+    hold.amount += plan.amount
+    hold.expires_ms = expires_ms
+    for source, part in zip(plan.sources, outcome.draws, strict=True):
+        if part:
+            _add_taken(hold, Taken(source.name, part, source.perishable))
+    for counter in plan.counters:
+        if counter.in_hold:
+            _add_counted(hold, counter, now_ms)
+    shard.holds[plan.hold_id] = (hold, body, 0)
+    shard.due[plan.hold_id] = hold.expires_ms
+    outcome.hold_amount, outcome.hold_expires_ms = hold.amount, hold.expires_ms
+
+
+def _add_taken(hold: Hold, taken: Taken) -> None:
+    for entry in hold.draws:
+        if entry.name == taken.name:
+            entry.amount += taken.amount
+            return
+    hold.draws.append(taken)
+
+
+def _add_counted(hold: Hold, counter: Counter, now_ms: int) -> None:
+    bucket = now_ms // counter.period_ms if counter.shape == SLIDING else 0
+    period_ms = counter.period_ms if counter.shape == SLIDING else 0
+    for entry in hold.counted:
+        if entry.name == counter.name:
+            entry.amount += counter.amount
+            entry.bucket = bucket
+            return
+    hold.counted.append(Counted(counter.name, counter.shape, counter.amount, bucket, period_ms))
+
+
+def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:
+    """Give credit: metadata, balance, version and record in one step."""
+    early = precheck(shard, order.org, order.idempotency, now_ms)
+    if early:
+        return early
+    given = order.grant
+    debt = shard.cells.get(order.org, SHORTFALL, now_ms) or 0
+    settled = min(debt, given.amount_micros) if given.kind == "paid" else 0
+    if settled:
+        shard.cells.put(order.org, SHORTFALL, debt - settled, now_ms)
+    left = given.amount_micros - settled
+    shard.cells.put(order.org, grant_name(given.id), left, now_ms)
+    shard.grants.setdefault(order.org, {})[given.id] = (order.currency, order.meta)
+    if given.expires_ms is not None:
+        shard.due[f"grant/{order.org}/{given.id}"] = given.expires_ms
+    settle.bump_grants(shard, order.org)
+    moved = Moved(
+        now_ms, given.kind, given.id, order.org, order.currency, given.amount_micros, settled, 0, left, []
+    )
+    return _moved(shard, "grant", order, moved)
+
+
+def void(shard: Shard, order: VoidOrder, now_ms: int) -> Reply:
+    """End a grant; what is left of it is gone."""
+    early = precheck(shard, order.org, order.idempotency, now_ms)
+    if early:
+        return early
+    left = settle.end_grant(shard, order.org, order.grant_id, now_ms)
+    if left is None:
+        return Reply(Status.MISSING, now_ms)
+    moved = Moved(
+        now_ms, "void", order.grant_id, order.org, order.currency, -left, 0, 0, 0, []
+    )
+    return _moved(shard, "void", order, moved)
+
+
+def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
+    """Move funds by an amount, or to an amount, computed from what is there now."""
+    early = precheck(shard, order.org, order.idempotency, now_ms) or stale(
+        shard, order.versions, order.valid_from_ms, order.valid_until_ms, now_ms
+    )
+    if early:
+        return early
+    cells = shard.cells
+    funds = [cells.get(order.org, s.name, now_ms) or 0 for s in order.sources]
+    rooms = [max(0, v - s.floor) for s, v in zip(order.sources, funds, strict=True)]
+    available = sum(rooms)
+    amount = order.amount if order.target is None else order.target - available
+    balance = cells.get(order.org, ADJUSTMENTS, now_ms) or 0
+    debt = cells.get(order.org, SHORTFALL, now_ms) or 0
+    draws, rest = draw(order.sources, funds, max(0, -amount))
+    # What is on hold may come back on top, and must still be a number Lua can hold.
+    held = cells.get(order.org, HELD, now_ms) or 0
+    largest = max(abs(amount), available, debt + rest)
+    if max(largest, max(balance, available) + held + amount) > MAX_MICROS:
+        return Reply(Status.RANGE, now_ms)
+    if amount > 0:
+        cells.put(order.org, ADJUSTMENTS, balance + amount, now_ms)
+    pay(shard, order.org, order.sources, funds, draws, now_ms)
+    if rest:
+        cells.put(order.org, SHORTFALL, debt + rest, now_ms)
+    parts = [Part(s.name, d) for s, d in zip(order.sources, draws, strict=True) if d]
+    after = available + amount + rest
+    moved = Moved(now_ms, order.kind, "", order.org, order.currency, amount, 0, rest, after, parts)
+    return _moved(shard, "adjust", order, moved)
+
+
+def _moved(
+    shard: Shard, kind: str, order: GrantOrder | VoidOrder | AdjustOrder, moved: Moved
+) -> Reply:
+    shard.records.append(Record(kind, moved, order.body))
+    keep(shard, order.org, order.idempotency, moved, order.body, moved.now_ms)
+    return Reply(Status.DONE, moved.now_ms, moved=moved)

@@ -1,0 +1,30 @@
+"""Money is an integer of micro-units of a currency; rounding happens in one place."""
+
+from __future__ import annotations
+
+from gateway.errors import CallerError
+
+MAX_MICROS = 2**53 - 1
+"""Every amount and balance lies within ± this, the largest integer a double holds exactly."""
+
+MICROS_PER_UNIT = 1_000_000
+
+
+def divide_half_even(numerator: int, denominator: int) -> int:
+    """The integer nearest to numerator / denominator; a tie goes to the even one."""
+    quotient, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    if twice > denominator or (twice == denominator and quotient % 2 == 1):
+        return quotient + 1
+    return quotient
+
+
+def check_range(amount_micros: int, what: str, pointer: str = "") -> int:
+    """Return the amount, or raise `amount_out_of_range` when it is beyond ± (2^53 - 1)."""
+    if not -MAX_MICROS <= amount_micros <= MAX_MICROS:
+        raise CallerError(
+            "amount_out_of_range",
+            f"{what} is {amount_micros} micro-units; it must lie within ±{MAX_MICROS}",
+            pointer=pointer,
+        )
+    return amount_micros

@@ -1,0 +1,125 @@
+"""Records become postings of a double-entry ledger. Each posting debits and credits the same sum.
+
+What an org may spend is a liability of ours: drawing debits it and credits `held`; a capture
+debits `held` and credits `revenue`. `included` is what plans give away, so it ends on the debit
+side; `shortfall` is what orgs owe us.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE
+from gateway.core.orders import Ended, Mode, Moved, Outcome
+from gateway.core.record import Asked
+
+ACCOUNT_KINDS = {
+    "cash": "money orgs paid for grants",
+    "promotion": "credit we gave away",
+    "refund": "adjustments booked as refunds",
+    "credit_note": "adjustments booked as credit notes",
+    "correction": "adjustments booked as corrections",
+    "grant": "what is left of a grant",
+    "included": "what was used of a plan's included quota",
+    "adjustments": "what adjustments left to spend",
+    "credit_line": "what was drawn of the credit line",
+    "held": "money on hold",
+    "revenue": "what was captured",
+    "shortfall": "what orgs used and could not pay",
+    "breakage": "grants that ended unspent",
+}
+
+
+class Account(Struct, frozen=True):
+    """An account: whose, of which kind, of which grant or quota ("" where there is one)."""
+
+    book: str
+    kind: str
+    ref: str
+    currency: str
+
+
+class Posting(Struct, frozen=True):
+    """`amount_micros` > 0 from the credited to the debited account."""
+
+    debit: Account
+    credit: Account
+    amount_micros: int
+
+
+class _Booking:
+    def __init__(self, book: str, currency: str) -> None:
+        self._book, self._currency = book, currency
+        self.postings: list[Posting] = []
+
+    def account(self, kind: str, ref: str = "") -> Account:
+        return Account(self._book, kind, ref, self._currency)
+
+    def source(self, name: str) -> Account:
+        kind, _, rest = name.partition("/")
+        if kind == "g":
+            return self.account("grant", rest)
+        if kind == "i":
+            return self.account("included", rest)
+        return self.account(name)
+
+    def move(self, debit: Account, credit: Account, amount: int) -> None:
+        if amount:
+            self.postings.append(Posting(debit, credit, amount))
+
+
+def of_outcome(asked: Asked, outcome: Outcome) -> list[Posting]:
+    """An allowed request: its draws go on hold, or are revenue at once. A refused one: nothing."""
+    booking = _Booking(asked.book, asked.currency)
+    goes_to = booking.account("revenue" if asked.mode == Mode.CAPTURE else "held")
+    for source, part in zip(asked.sources, outcome.draws, strict=False):
+        booking.move(booking.source(source.name), goes_to, part)
+    return booking.postings
+
+
+def of_ended(ended: Ended) -> list[Posting]:
+    """The end of a hold: kept parts are revenue, others go back or end with their grant."""
+    booking = _Booking(ended.book, ended.currency)
+    held, revenue = booking.account("held"), booking.account("revenue")
+    for part in ended.kept:
+        booking.move(held, revenue, part.amount)
+    for part in ended.back:
+        ends = part.gone and part.name.startswith("g/")
+        goes_to = booking.account("breakage") if ends else booking.source(part.name)
+        booking.move(held, goes_to, part.amount)
+    for part in ended.excess:
+        booking.move(booking.source(part.name), revenue, part.amount)
+    booking.move(booking.account("shortfall"), revenue, ended.shortfall)
+    return booking.postings
+
+
+def of_moved(moved: Moved) -> list[Posting]:
+    """A grant, a void, a lapse or an adjustment."""
+    booking = _Booking(moved.org, moved.currency)
+    grant = booking.account("grant", moved.id)
+    shortfall = booking.account("shortfall")
+    if moved.kind in ("paid", "promotional"):
+        came_from = booking.account("cash" if moved.kind == "paid" else "promotion")
+        booking.move(came_from, grant, moved.amount - moved.settled)
+        booking.move(came_from, shortfall, moved.settled)
+    elif moved.kind in ("void", "lapse"):
+        booking.move(grant, booking.account("breakage"), -moved.amount)
+    else:
+        against = booking.account(moved.kind)
+        if moved.amount > 0:
+            booking.move(against, booking.account(ADJUSTMENTS), moved.amount)
+        for part in moved.draws:
+            booking.move(booking.source(part.name), against, part.amount)
+        booking.move(shortfall, against, moved.shortfall)
+    return booking.postings
+
+
+def balance_of(kind: str, debits: int, credits: int) -> int:
+    """The hot balance an account explains: what the store must hold for it."""
+    if kind == "shortfall":
+        return debits - credits
+    return credits - debits
+
+
+HOT_KINDS = ("grant", "included", ADJUSTMENTS, CREDIT_LINE, "held", "shortfall")
+"""Accounts whose balance the store holds too."""

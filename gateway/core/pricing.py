@@ -1,0 +1,103 @@
+"""Quotes: what a request would cost at a rate-card version. One rounding, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.core.entities import CardVersion, Contract, Profile, RateCard
+from gateway.core.money import check_range, divide_half_even
+from gateway.core.windows import FOREVER_MS
+from gateway.errors import CallerError
+
+PER_MILLION = 1_000_000
+FULL_BPS = 10_000
+
+
+class Price(Struct, frozen=True, array_like=True):
+    """The price of one product as agreed for one request; a hold keeps it to its end.
+
+    `units` maps a unit to micro-units per million; the discount applies to the exact sum.
+    """
+
+    card: str
+    version: str
+    currency: str
+    units: dict[str, int]
+    discount_bps: int = 0
+
+
+class Tariff(Struct, frozen=True):
+    """The card version in force for an org at a moment, and until when it stays so."""
+
+    card: str
+    version: CardVersion | None
+    contract: Contract | None
+    until_ms: int
+
+
+def tariff(profile: Profile, now_ms: int) -> Tariff:
+    """The contract's pinned version while it runs, else the version in effect now."""
+    contract, until_ms = profile.contract, FOREVER_MS
+    if contract is not None and profile.pinned is not None:
+        ends_ms = contract.ends_ms if contract.ends_ms is not None else FOREVER_MS
+        if contract.starts_ms <= now_ms < ends_ms:
+            pinned = [v for v in profile.pinned.versions if v.version == contract.version]
+            return Tariff(contract.rate_card, pinned[0] if pinned else None, contract, ends_ms)
+        if now_ms < contract.starts_ms:
+            until_ms = contract.starts_ms
+    version, changes_ms = _in_effect(profile.card, now_ms)
+    return Tariff(profile.card.id, version, None, min(until_ms, changes_ms))
+
+
+def _in_effect(card: RateCard, now_ms: int) -> tuple[CardVersion | None, int]:
+    started = [v for v in card.versions if v.effective_ms <= now_ms]
+    coming = [v.effective_ms for v in card.versions if v.effective_ms > now_ms]
+    latest = max(started, key=lambda v: (v.effective_ms, v.version), default=None)
+    return latest, min(coming, default=FOREVER_MS)
+
+
+def is_allowed(rate: Tariff, product: str) -> bool:
+    """Whether the contract lets the org use the product; without a word it may."""
+    terms = rate.contract.products.get(product) if rate.contract else None
+    return terms is None or terms.allowed
+
+
+def price_of(rate: Tariff, product: str) -> Price | None:
+    """The price of a product, or None when nothing prices it (which never means free)."""
+    terms = rate.contract.products.get(product) if rate.contract else None
+    version = rate.version
+    units = version.products.get(product) if version else None
+    if terms is not None and terms.prices is not None:
+        units = terms.prices
+    if not units or version is None:
+        return None
+    discount_bps = rate.contract.discount_bps if rate.contract else 0
+    if terms is not None and terms.discount_bps is not None:
+        discount_bps = terms.discount_bps
+    return Price(rate.card, version.version, version.currency, units, discount_bps)
+
+
+def cost_micros(price: Price, quantity: Mapping[str, int]) -> int:
+    """What a quantity costs: Σ quantity × price, discounted, / 10^6, rounded half-even once.
+
+    Raises `unknown_unit` naming the product's units, or `amount_out_of_range`.
+    """
+    exact = 0
+    for unit, count in quantity.items():
+        per_million = price.units.get(unit)
+        if per_million is None:
+            raise CallerError(
+                "unknown_unit",
+                f"unknown unit {unit!r}; this product is priced in {', '.join(price.units)}",
+                pointer=f"/quantity/{unit}",
+            )
+        exact += count * per_million
+    amount = divide_half_even(exact * (FULL_BPS - price.discount_bps), PER_MILLION * FULL_BPS)
+    return check_range(amount, "the quote", "/quantity")
+
+
+def tokens_of(quantity: Mapping[str, int]) -> int:
+    """What token rate limits count: the sum of all units whose name ends in `_tokens`."""
+    return sum(count for unit, count in quantity.items() if unit.endswith("_tokens"))

@@ -1,0 +1,63 @@
+"""Why a request is refused: one enum, the weightiest first."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class Reason(IntEnum):
+    """Every reason of the contract in order of precedence (a lower number weighs more)."""
+
+    org_suspended = 1
+    project_suspended = 2
+    user_suspended = 3
+    key_unknown = 4
+    key_disabled = 5
+    key_expired = 6
+    product_unpriced = 7
+    product_not_allowed = 8
+    list_blocked = 9
+    rule_blocked = 10
+    risk_too_high = 11
+    challenge_required = 12
+    rate_limited = 13
+    concurrency_limited = 14
+    cap_exceeded = 15
+    insufficient_funds = 16
+    ledger_backlog = 17
+    store_unavailable = 18
+
+    @property
+    def status_hint(self) -> int:
+        """What a frontend would answer its own client."""
+        return _STATUS[self]
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same request may pass later without anybody changing anything."""
+        return self.status_hint in (429, 503) or self is Reason.cap_exceeded
+
+
+_STATUS = {reason: 403 for reason in Reason} | {
+    Reason.rate_limited: 429,
+    Reason.concurrency_limited: 429,
+    Reason.cap_exceeded: 402,
+    Reason.insufficient_funds: 402,
+    Reason.ledger_backlog: 503,
+    Reason.store_unavailable: 503,
+}
+
+
+class Refusal(Struct, frozen=True, array_like=True):
+    """One reason, the cap, limit, rule or list it comes from ("" for none), and a sentence."""
+
+    code: int
+    id: str
+    detail: str
+
+    @property
+    def reason(self) -> Reason:
+        """The reason as a member of the enum."""
+        return Reason(self.code)

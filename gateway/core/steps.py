@@ -1,0 +1,79 @@
+"""Steps that every function of the reference machine shares."""
+
+from __future__ import annotations
+
+import copy
+
+from gateway.core.counters import Source
+from gateway.core.orders import Idempotency, Moved, Outcome, Reply, Status, Version
+from gateway.core.state import Shard
+
+
+def precheck(
+    shard: Shard, org: str, idempotency: Idempotency | None, now_ms: int
+) -> Reply | None:
+    """CLOSED, REPLAY or REUSED; None when the call is new."""
+    if not shard.is_open:
+        return Reply(Status.CLOSED, now_ms)
+    kept = shard.cells.get(org, idempotency.name, now_ms) if idempotency else None
+    if kept is None or idempotency is None:
+        return None
+    digest, result, body = kept
+    if digest != idempotency.digest:
+        return Reply(Status.REUSED, now_ms)
+    reply = Reply(Status.REPLAY, now_ms, body=body)
+    if isinstance(result, Outcome):
+        reply.outcome = result
+    elif isinstance(result, Moved):
+        reply.moved = result
+    else:
+        reply.ended = result
+    return reply
+
+
+def stale(
+    shard: Shard, versions: tuple[Version, ...], from_ms: int, until_ms: int, now_ms: int
+) -> Reply | None:
+    """STALE with the versions found, when a version or the time is not the plan's."""
+    found = tuple(shard.versions.get((v.kind, v.id), 0) for v in versions)
+    if found != tuple(v.expected for v in versions) or not from_ms <= now_ms < until_ms:
+        return Reply(Status.STALE, now_ms, found)
+    return None
+
+
+def keep(
+    shard: Shard,
+    org: str,
+    idempotency: Idempotency | None,
+    result: object,
+    body: bytes,
+    now_ms: int,
+) -> None:
+    """Keep an outcome under its idempotency key."""
+    if idempotency is not None:
+        kept = (idempotency.digest, copy.deepcopy(result), body)
+        shard.cells.replace(org, idempotency.name, kept, now_ms + idempotency.ttl_ms)
+
+
+def draw(sources: tuple[Source, ...], funds: list[int], amount: int) -> tuple[list[int], int]:
+    """What is taken from each source in order, down to its floor, and what is left unpaid."""
+    taken = []
+    for source, value in zip(sources, funds, strict=True):
+        part = min(max(0, value - source.floor), amount)
+        taken.append(part)
+        amount -= part
+    return taken, amount
+
+
+def pay(
+    shard: Shard,
+    org: str,
+    sources: tuple[Source, ...],
+    funds: list[int],
+    draws: list[int],
+    now_ms: int,
+) -> None:
+    """Lower each balance by what was drawn from it."""
+    for source, value, part in zip(sources, funds, draws, strict=True):
+        if part:
+            shard.cells.put(org, source.name, value - part, now_ms, source.expires_ms)

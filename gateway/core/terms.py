@@ -1,0 +1,156 @@
+"""Everything about a lineage and product that does not depend on the single request.
+
+Terms are compiled once and used until a version changes or a window ends.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.core.caps import Applied, applied, window_ends
+from gateway.core.counters import Source
+from gateway.core.entities import Lineage, LineageTerms, Member, Profile
+from gateway.core.funding import waterfall
+from gateway.core.orders import Version
+from gateway.core.pricing import Price, is_allowed, price_of, tariff
+from gateway.core.reasons import Reason, Refusal
+from gateway.errors import CallerError
+
+COLLECTIVE = "~"
+"""Books of free users begin so: one account per plan, never one per user."""
+
+
+class Terms(Struct, frozen=True):
+    """What a plan for this lineage and product is made from, valid in [from, until)."""
+
+    lineage: Lineage
+    book: str
+    currency: str
+    price: Price | None
+    refusals: tuple[Refusal, ...]
+    needs_price: bool
+    applied: tuple[Applied, ...]
+    sources: tuple[Source, ...]
+    versions: tuple[Version, ...]
+    signals: tuple[str, ...]
+    valid_from_ms: int
+    valid_until_ms: int
+
+
+def versions_of(profile: Profile) -> tuple[Version, ...]:
+    """Every version that a plan made from this profile depends on."""
+    org = profile.org
+    found = [
+        Version("org", org.id, org.version),
+        Version("plan", profile.plan.id, profile.plan.version),
+        Version("card", profile.card.id, profile.card.changes),
+    ]
+    if not profile.is_free:
+        found.append(Version("grants", org.id, profile.grants_version))
+    return tuple(found)
+
+
+def book_of(profile: Profile) -> str:
+    """The account an org's money is booked on."""
+    return f"{COLLECTIVE}{profile.plan.id}" if profile.is_free else profile.org.id
+
+
+def compile_terms(
+    profile: Profile, lineage_terms: LineageTerms, product: str, now_ms: int
+) -> Terms:
+    """Compile terms at a moment of the store's clock."""
+    rate = tariff(profile, now_ms)
+    price = price_of(rate, product)
+    if price is not None and not profile.is_free and price.currency != profile.org.currency:
+        raise CallerError(
+            "currency_mismatch",
+            f"the rate card is in {price.currency}, the org in {profile.org.currency}",
+        )
+    sources, from_ms, until_ms = waterfall(profile, product, now_ms)
+    found = applied(profile, lineage_terms, product, now_ms)
+    lineage = lineage_terms.lineage
+    refusals, key_until_ms = _refusals(profile, lineage_terms, now_ms)
+    if not is_allowed(rate, product):
+        refusals.append(
+            _refusal(Reason.product_not_allowed, product, "the contract excludes this product")
+        )
+    until_ms = min(until_ms, rate.until_ms, key_until_ms)
+    for starts_ms, ends_ms in window_ends(found):
+        from_ms, until_ms = max(from_ms, starts_ms), min(until_ms, ends_ms)
+    currency = price.currency if price and profile.is_free else profile.org.currency
+    return Terms(
+        lineage,
+        book_of(profile),
+        currency,
+        price,
+        tuple(refusals),
+        price is None,
+        found,
+        sources,
+        versions_of(profile),
+        _entities(lineage),
+        from_ms,
+        until_ms,
+    )
+
+
+def _entities(lineage: Lineage) -> tuple[str, ...]:
+    found = ["o"]
+    if lineage.user:
+        found.append(f"u/{lineage.user}")
+    if lineage.key:
+        found.append(f"k/{lineage.key}")
+    return tuple(found)
+
+
+def _refusal(reason: Reason, of: str, detail: str) -> Refusal:
+    return Refusal(int(reason), of, detail)
+
+
+def unpriced(product: str) -> Refusal:
+    """An unknown price never means free."""
+    return _refusal(Reason.product_unpriced, product, f"no price is known for {product}")
+
+
+def _refusals(
+    profile: Profile, terms: LineageTerms, now_ms: int
+) -> tuple[list[Refusal], int]:
+    """Refusals of org and members, and until when they stay what they are."""
+    found, until_ms = [], 2**53 - 1
+    members = {m.kind: m for m in terms.members}
+    if profile.org.status == "suspended":
+        found.append(_refusal(Reason.org_suspended, profile.org.id, "the org is suspended"))
+    for kind, reason in (
+        ("project", Reason.project_suspended),
+        ("user", Reason.user_suspended),
+    ):
+        member = members.get(kind)
+        if member is not None and member.status == "suspended":
+            found.append(_refusal(reason, member.id, f"the {kind} is suspended"))
+    key = members.get("key")
+    if key is None:
+        if terms.lineage.key and profile.has_keys:
+            found.append(
+                _refusal(Reason.key_unknown, terms.lineage.key, "the key is not registered")
+            )
+        return found, until_ms
+    found += _key_refusals(key, terms.lineage, now_ms)
+    if key.expires_ms is not None and now_ms < key.expires_ms:
+        until_ms = key.expires_ms
+    return found, until_ms
+
+
+def _key_refusals(key: Member, lineage: Lineage, now_ms: int) -> list[Refusal]:
+    found = []
+    for kind, bound, named in (
+        ("project", key.project, lineage.project),
+        ("user", key.user, lineage.user),
+    ):
+        if bound and bound != named:
+            detail = f"the key belongs to {kind} {bound}, not {named}"
+            found.append(_refusal(Reason.key_unknown, key.id, detail))
+    if key.status != "active":
+        found.append(_refusal(Reason.key_disabled, key.id, "the key is disabled"))
+    if key.expires_ms is not None and now_ms >= key.expires_ms:
+        found.append(_refusal(Reason.key_expired, key.id, "the key has expired"))
+    return found

@@ -1,0 +1,49 @@
+"""Personal data stop here: what goes to store, stream and log are keyed hashes and networks."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+
+from gateway.errors import CallerError
+from gateway.wire.messages import Context
+
+IPV4_NETWORK_BITS, IPV6_NETWORK_BITS = 24, 48
+
+
+def hashed(secret: bytes, kind: str, value: str) -> str:
+    """A keyed hash of a value: the same for the same value in one deployment, and no way back."""
+    text = f"{kind}\n{value}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, key=secret, digest_size=12).hexdigest()
+
+
+def masked(context: Context | None, secret: bytes) -> dict[str, str | int]:
+    """The context without raw personal data. Raises CallerError when the ip is no address."""
+    if context is None:
+        return {}
+    facts: dict[str, str | int] = {}
+    if context.ip is not None:
+        try:
+            address = ipaddress.ip_address(context.ip)
+        except ValueError:
+            detail = f"{context.ip!r} is no ip address"
+            raise CallerError("invalid_request", detail, pointer="/context/ip") from None
+        facts["ip"] = hashed(secret, "ip", address.compressed)
+        facts["network"] = _network(address)
+    if context.country is not None:
+        facts["country"] = context.country.upper()
+    if context.asn is not None:
+        facts["asn"] = context.asn
+    if context.device is not None:
+        facts["device"] = hashed(secret, "device", context.device)
+    if context.email_domain is not None:
+        facts["email_domain"] = context.email_domain.lower()
+    if context.user_agent is not None:
+        facts["user_agent"] = hashed(secret, "user_agent", context.user_agent)
+    return facts
+
+
+def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(ipaddress.IPv4Network((int(address), IPV4_NETWORK_BITS), strict=False))
+    return str(ipaddress.IPv6Network((int(address), IPV6_NETWORK_BITS), strict=False))

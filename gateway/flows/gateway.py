@@ -1,0 +1,89 @@
+"""What every use case works with."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from msgspec import msgpack
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.credentials import Credential, Credentials
+from gateway.core import ids
+from gateway.core.orders import Idempotency
+from gateway.errors import CallerError
+from gateway.flows.clock import StoreClock
+from gateway.flows.profiles import Profiles
+from gateway.ledger.reader import Ledger
+from gateway.observe.hooks import Hooks
+from gateway.settings import Settings
+from gateway.store import keys
+from gateway.store.port import Store
+from gateway.wire.messages import Message
+
+_canonical = msgpack.Encoder(order="deterministic").encode
+
+STALE_PATIENCE_S = 5.0
+"""How long a call plans anew before it gives up."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The parts of one worker. `secret` keys the hashes of personal data."""
+
+    settings: Settings
+    store: Store
+    catalog: Catalog
+    credentials: Credentials
+    ledger: Ledger
+    profiles: Profiles
+    clock: StoreClock
+    hooks: Hooks
+    secret: bytes
+
+    def new_id_body(self, org: str) -> str:
+        """The body of a new id in the org's shard."""
+        chance = secrets.randbits(ids.CHANCE_BITS)
+        return ids.make(self.clock.now_ms(), keys.shard_of(org), chance)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, on which path, with which idempotency key ("" for none)."""
+
+    credential: Credential
+    path: str
+    idempotency_key: str = ""
+
+    def check_org(self, org: str) -> None:
+        """Raise 404 when the credential is bound to another org: that one does not exist here."""
+        bound = self.credential.org
+        if bound and bound != org:
+            raise CallerError("not_found", f"there is no org {org} for you", status=404)
+
+    def idempotency(self, org: str, body: Message, kept_s: int) -> Idempotency | None:
+        """The scoped name and body digest of this call, or None without a key."""
+        if not self.idempotency_key:
+            return None
+        scope = "\n".join((self.credential.id, self.path, org, self.idempotency_key))
+        name = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return Idempotency(f"k/{name}", body_digest(body), kept_s * 1000)
+
+
+def body_digest(body: Message) -> bytes:
+    """A digest of what a body says, whatever its formatting: 16 bytes."""
+    return hashlib.blake2b(_canonical(body), digest_size=16).digest()
+
+
+def reused() -> CallerError:
+    """The same idempotency key came with another body."""
+    return CallerError(
+        "idempotency_key_reused", "this idempotency key came with another body before"
+    )
+
+
+def exactly_one(quantity: object, amount: object, names: str) -> None:
+    """Raise CallerError unless exactly one of two is given."""
+    if (quantity is None) == (amount is None):
+        raise CallerError("invalid_request", f"give exactly one of {names}")

@@ -1,0 +1,233 @@
+"""Capture, release and extend: what happens to a hold that stands."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from gateway.core import ids, plan
+from gateway.core.caps import applied
+from gateway.core.entities import Lineage
+from gateway.core.holds import Hold, HoldStatus, Step, status_at
+from gateway.core.money import check_range
+from gateway.core.orders import Ended, Finish, Idempotency, Mode, Reply, Status
+from gateway.core.pricing import cost_micros, tokens_of
+from gateway.core.record import Asked, EndNote
+from gateway.core.terms import Terms
+from gateway.errors import CallerError, Unavailable
+from gateway.flows.authorize import concluded, when_stale
+from gateway.flows.gateway import Caller, Gateway, exactly_one, reused
+from gateway.wire import answers, records
+from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An answer, and whether it was given before."""
+
+    answer: answers.EndAnswer | answers.AuthorizeAnswer
+    is_replay: bool = False
+
+
+async def find(gateway: Gateway, hold_id: str, caller: Caller) -> tuple[Hold, Asked]:
+    """A hold the caller may see, from the store or, long after its end, from the ledger."""
+    found = await gateway.store.hold(hold_id)
+    if found is not None:
+        hold, asked = found[0], records.decode_asked(found[1])
+    else:
+        kept = await gateway.ledger.hold(hold_id)
+        if kept is None:
+            raise _no_hold(hold_id)
+        hold, asked = kept
+    if caller.credential.org and caller.credential.org != hold.org:
+        raise _no_hold(hold_id)
+    return hold, asked
+
+
+def _no_hold(hold_id: str) -> CallerError:
+    return CallerError("not_found", f"there is no hold {hold_id}", status=404)
+
+
+async def get(gateway: Gateway, hold_id: str, caller: Caller) -> answers.HoldAnswer:
+    """A hold as it stands."""
+    hold, asked = await find(gateway, hold_id, caller)
+    return answers.hold_answer(hold_id, hold, asked, gateway.clock.now_ms())
+
+
+async def capture(
+    gateway: Gateway, hold_id: str, body: CaptureBody, caller: Caller
+) -> Finished:
+    """Settle a hold at what was really used: nothing, less, or more than was held."""
+    exactly_one(body.quantity, body.amount_micros, "quantity and amount_micros")
+    started = asyncio.get_running_loop().time()
+    while True:
+        hold, asked = await find(gateway, hold_id, caller)
+        cost = _cost(asked, body)
+        needs_funds = hold.state is not HoldStatus.held or cost > hold.amount
+        idempotency = caller.idempotency(
+            hold.org, body, gateway.settings.authorize_kept_s
+        )
+        order = Finish(
+            hold.org,
+            hold_id,
+            Step.capture,
+            cost,
+            tokens_of(body.quantity) if body.quantity is not None else -1,
+            body=records.encode(EndNote(body.quantity, cost, caller.credential.id)),
+            idempotency=idempotency,
+        )
+        if needs_funds:
+            order = await _with_funds(gateway, order, asked)
+        reply = await gateway.store.finish(order)
+        if reply.status is not Status.STALE:
+            return _finished(gateway, hold_id, reply)
+        await when_stale(gateway, hold.org, reply, started)
+
+
+def _cost(asked: Asked, body: CaptureBody) -> int:
+    if body.quantity is None:
+        return check_range(body.amount_micros or 0, "the amount", "/amount_micros")
+    if asked.price is None:
+        raise CallerError(
+            "invalid_request",
+            f"no price is known for {asked.product}: capture an amount_micros",
+            pointer="/quantity",
+        )
+    return cost_micros(asked.price, body.quantity)
+
+
+def _lineage(asked: Asked) -> Lineage:
+    return Lineage(asked.org, asked.project, asked.user, asked.key, asked.run)
+
+
+async def _with_funds(gateway: Gateway, order: Finish, asked: Asked) -> Finish:
+    now_ms = gateway.clock.now_ms()
+    terms = await gateway.profiles.terms(_lineage(asked), asked.product, now_ms)
+    return structs.replace(
+        order,
+        sources=terms.sources,
+        versions=terms.versions,
+        valid_from_ms=terms.valid_from_ms,
+        valid_until_ms=terms.valid_until_ms,
+        has_sources=True,
+    )
+
+
+async def release(gateway: Gateway, hold_id: str, body: EmptyBody, caller: Caller) -> Finished:
+    """Give a hold back whole."""
+    hold, _ = await find(gateway, hold_id, caller)
+    order = Finish(
+        hold.org,
+        hold_id,
+        Step.release,
+        body=records.encode(EndNote(None, 0, caller.credential.id)),
+        idempotency=caller.idempotency(hold.org, body, gateway.settings.authorize_kept_s),
+    )
+    return _finished(gateway, hold_id, await gateway.store.finish(order))
+
+
+def _finished(gateway: Gateway, hold_id: str, reply: Reply) -> Finished:
+    ended = _ended(hold_id, reply)
+    if reply.status is Status.DONE:
+        gateway.hooks.on_end(ended)
+    return Finished(answers.end_answer(ended), reply.status is Status.REPLAY)
+
+
+def _ended(hold_id: str, reply: Reply) -> Ended:
+    check_standing(hold_id, reply)
+    assert reply.ended is not None
+    return reply.ended
+
+
+def check_standing(hold_id: str, reply: Reply) -> None:
+    """Raise what a reply about a hold says: reused key, ended, gone, or out of service."""
+    if reply.status is Status.REUSED:
+        raise reused()
+    if reply.status is Status.ENDED and reply.hold is not None:
+        raise _already_ended(hold_id, reply.hold, reply.now_ms)
+    if reply.status is Status.MISSING:
+        # It was there a moment ago: its time in the store ended between two calls.
+        raise CallerError("hold_already_ended", f"{hold_id} has ended", status=409)
+    if reply.status is Status.CLOSED:
+        raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
+
+
+def _already_ended(hold_id: str, hold: Hold, now_ms: int) -> CallerError:
+    status = status_at(hold.state, hold.expires_ms, now_ms)
+    at = answers.rfc3339(hold.ended_ms or hold.expires_ms)
+    return CallerError(
+        "hold_already_ended", f"{hold_id} was {status.name} at {at}", status=409
+    )
+
+
+async def extend(gateway: Gateway, hold_id: str, body: ExtendBody, caller: Caller) -> Finished:
+    """Add to a hold, in the cap windows it was made in; on deny it stays as it was."""
+    exactly_one(body.quantity, body.amount_micros, "quantity and amount_micros")
+    if body.amount_micros is not None:
+        check_range(body.amount_micros, "the amount", "/amount_micros")
+    started = asyncio.get_running_loop().time()
+    id_body = None
+    while True:
+        hold, asked = await find(gateway, hold_id, caller)
+        id_body = id_body or gateway.new_id_body(hold.org)
+        idempotency = caller.idempotency(hold.org, body, gateway.settings.authorize_kept_s)
+        reply, addition = await _extend_once(
+            gateway, (hold_id, hold, asked), body, caller, ids.DECISION + id_body, idempotency
+        )
+        if reply.status is Status.STALE:
+            await when_stale(gateway, hold.org, reply, started)
+            continue
+        check_standing(hold_id, reply)
+        decision = concluded(addition, reply)
+        if reply.status is Status.DONE:
+            gateway.hooks.on_decision(decision)
+        return Finished(answers.authorize_answer(decision), reply.status is Status.REPLAY)
+
+
+async def _extend_once(
+    gateway: Gateway,
+    standing: tuple[str, Hold, Asked],
+    body: ExtendBody,
+    caller: Caller,
+    decision_id: str,
+    idempotency: Idempotency | None,
+) -> tuple[Reply, Asked]:
+    hold_id, hold, asked = standing
+    terms = await _terms_of_hold(gateway, hold, asked)
+    request = plan.Request(
+        _lineage(asked),
+        asked.product,
+        body.quantity,
+        body.amount_micros,
+        Mode.HOLD,
+        1000 * (body.hold_ttl_s or 0),
+        asked.context,
+        caller.credential.id,
+        extends=True,
+    )
+    amount = plan.quote(terms, request)
+    check_range(hold.amount + amount, "the hold", "/quantity")
+    addition, counters = plan.make(terms, request, decision_id, hold_id, amount)
+    order = plan.assemble(
+        terms,
+        request,
+        addition,
+        counters,
+        records.encode(addition),
+        gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
+        idempotency=idempotency,
+    )
+    return await gateway.store.authorize(order), addition
+
+
+async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:
+    """Today's funds and refusals, with the hold's own price and cap windows."""
+    lineage, now_ms = _lineage(asked), gateway.clock.now_ms()
+    terms = await gateway.profiles.terms(lineage, asked.product, now_ms)
+    profile, lineage_terms = await gateway.profiles.lineage(lineage)
+    windows = applied(profile, lineage_terms, asked.product, hold.created_ms)
+    return structs.replace(
+        terms, applied=windows, price=asked.price, needs_price=asked.price is None
+    )

@@ -1,0 +1,98 @@
+"""Rate cards and plans: what is offered to everybody."""
+
+from __future__ import annotations
+
+from gateway.core.entities import CardVersion, Included, PricePlan, RateCard
+from gateway.core.money import check_range
+from gateway.errors import CallerError
+from gateway.flows.accounts import cap_of, rate_limit_of
+from gateway.flows.changes import Commit, change_card, change_plan
+from gateway.flows.gateway import Caller, Gateway
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import CardVersionBody, PlanBody
+
+
+def _check_unbound(caller: Caller) -> None:
+    if caller.credential.org:
+        raise CallerError(
+            "forbidden", "a credential bound to one org cannot change what all share", status=403
+        )
+
+
+async def put_card_version(
+    gateway: Gateway, card: str, version: str, body: CardVersionBody, caller: Caller
+) -> CardVersion:
+    """Add a version to a rate card. The same again is fine; another body is a conflict."""
+    _check_unbound(caller)
+    for product, prices in body.products.items():
+        for unit, price in prices.items():
+            check_range(price, f"the price of {product}", f"/products/{product}/{unit}")
+    wanted = CardVersion(version, milliseconds(body.effective_at) or 0, body.currency, body.products)
+
+    def prepare(before: RateCard) -> Commit | None:
+        for known in before.versions:
+            if known.version == version:
+                if known == wanted:
+                    return None
+                raise CallerError(
+                    "version_exists", f"{card}@{version} exists and never changes", status=409
+                )
+            if known.currency != wanted.currency:
+                raise CallerError(
+                    "currency_mismatch",
+                    f"rate card {card} is in {known.currency}, not {wanted.currency}",
+                    pointer="/currency",
+                )
+
+        async def commit(number: int) -> None:
+            await gateway.catalog.put_card_version(card, wanted, before.changes, number)
+
+        return commit
+
+    await change_card(gateway.catalog, gateway.store, card, prepare)
+    return wanted
+
+
+async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) -> PricePlan:
+    """Create or replace a plan; every org on it is decided by it from the next request on."""
+    _check_unbound(caller)
+    for i, quota in enumerate(body.included or ()):
+        check_range(quota.amount_micros, "the quota", f"/included/{i}/amount_micros")
+    for i, cap in enumerate(body.caps or ()):
+        check_range(cap.limit_micros, "the cap", f"/caps/{i}/limit_micros")
+    for name in ("included", "caps", "rate_limits"):
+        named = [part.id for part in getattr(body, name) or ()]
+        if len(named) != len(set(named)):
+            raise CallerError(
+                "invalid_request", f"two of {name} share an id", pointer=f"/{name}"
+            )
+    wanted = PricePlan(
+        plan,
+        body.rate_card,
+        tuple(
+            Included(
+                q.id,
+                q.amount_micros,
+                q.period,
+                tuple(q.products) if q.products else None,
+                bool(q.rollover),
+            )
+            for q in body.included or ()
+        ),
+        tuple(cap_of(c.id, c, from_plan=True) for c in body.caps or ()),
+        tuple(rate_limit_of(r.id, r, from_plan=True) for r in body.rate_limits or ()),
+    )
+
+    async def check() -> None:
+        card = await gateway.catalog.card(wanted.rate_card)
+        currencies = {v.currency for v in card.versions}
+        for currency in currencies:
+            if await gateway.catalog.has_org_on_plan(plan, currency):
+                raise CallerError(
+                    "currency_mismatch",
+                    f"rate card {card.id} is in {currency}; an org on plan {plan} is not",
+                    pointer="/rate_card",
+                )
+
+    await change_plan(gateway.catalog, gateway.store, wanted, check)
+    return wanted

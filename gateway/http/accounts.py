@@ -1,0 +1,161 @@
+"""Handlers of orgs, members, limits, contracts, rate cards, plans and funds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import asdict
+
+from gateway.core.entities import Cap, Contract, Member, Org, PricePlan, RateLimit
+from gateway.flows import accounts, funds, offers
+from gateway.flows import balance as balances
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.wire.answers import rfc3339
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
+
+
+def _org(org: Org) -> dict[str, Any]:
+    shown = asdict(org)
+    del shown["version"]
+    shown["created_at"] = rfc3339(shown.pop("created_ms"))
+    return shown
+
+
+def _member(member: Member) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": member.id, "name": member.name, "status": member.status}
+    if member.kind == "key":
+        shown |= {"project": member.project, "user": member.user}
+        shown["expires_at"] = _time(member.expires_ms)
+    return shown
+
+
+def _limit(limit: Cap | RateLimit) -> dict[str, Any]:
+    shown = asdict(limit)
+    del shown["generation"], shown["from_plan"]
+    return shown
+
+
+def _contract(contract: Contract) -> dict[str, Any]:
+    shown = asdict(contract)
+    shown["starts_at"] = rfc3339(shown.pop("starts_ms"))
+    shown["ends_at"] = _time(shown.pop("ends_ms"))
+    return shown
+
+
+def _plan(plan: PricePlan) -> dict[str, Any]:
+    return {
+        "id": plan.id,
+        "rate_card": plan.rate_card,
+        "included": [asdict(i) for i in plan.included],
+        "caps": [_limit(c) for c in plan.caps],
+        "rate_limits": [_limit(r) for r in plan.rate_limits],
+    }
+
+
+async def put_org(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}."""
+    org = call.ids["org"]
+    return Answered(_org(await accounts.put_org(gateway, org, call.body, call.caller)))
+
+
+async def get_org(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/orgs/{org}."""
+    return Answered(_org(await balances.get_org(gateway, call.ids["org"], call.caller)))
+
+
+async def put_project(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}/projects/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(
+        _member(await accounts.put_member(gateway, org, "project", name, call.body, call.caller))
+    )
+
+
+async def put_user(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}/users/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(
+        _member(await accounts.put_member(gateway, org, "user", name, call.body, call.caller))
+    )
+
+
+async def put_key(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}/keys/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(
+        _member(await accounts.put_member(gateway, org, "key", name, call.body, call.caller))
+    )
+
+
+async def put_cap(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}/caps/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(_limit(await accounts.put_cap(gateway, org, name, call.body, call.caller)))
+
+
+async def delete_cap(gateway: Gateway, call: Call) -> Answered:
+    """DELETE /v1/orgs/{org}/caps/{id}."""
+    await accounts.delete_limit(gateway, call.ids["org"], "cap", call.ids["id"], call.caller)
+    return Answered(None, status=204)
+
+
+async def put_rate_limit(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}/rate_limits/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    limit = await accounts.put_rate_limit(gateway, org, name, call.body, call.caller)
+    return Answered(_limit(limit))
+
+
+async def delete_rate_limit(gateway: Gateway, call: Call) -> Answered:
+    """DELETE /v1/orgs/{org}/rate_limits/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    await accounts.delete_limit(gateway, org, "rate_limit", name, call.caller)
+    return Answered(None, status=204)
+
+
+async def put_contract(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/orgs/{org}/contract."""
+    contract = await accounts.put_contract(gateway, call.ids["org"], call.body, call.caller)
+    return Answered(_contract(contract))
+
+
+async def put_card_version(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/rate_cards/{id}/versions/{version}."""
+    card, name = call.ids["id"], call.ids["version"]
+    version = await offers.put_card_version(gateway, card, name, call.body, call.caller)
+    shown = asdict(version)
+    shown["effective_at"] = rfc3339(shown.pop("effective_ms"))
+    return Answered({"rate_card": card, **shown})
+
+
+async def put_plan(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/plans/{id}."""
+    return Answered(_plan(await offers.put_plan(gateway, call.ids["id"], call.body, call.caller)))
+
+
+async def post_grant(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/orgs/{org}/grants."""
+    done = await funds.grant(gateway, call.ids["org"], call.body, call.caller)
+    return Answered(done.answer, done.is_replay)
+
+
+async def post_void(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/orgs/{org}/grants/{id}/void."""
+    org, name = call.ids["org"], call.ids["id"]
+    done = await funds.void(gateway, org, name, call.body, call.caller)
+    return Answered(done.answer, done.is_replay)
+
+
+async def post_adjustment(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/orgs/{org}/adjustments."""
+    done = await funds.adjust(gateway, call.ids["org"], call.body, call.caller)
+    return Answered(done.answer, done.is_replay)
+
+
+async def get_balance(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/orgs/{org}/balance."""
+    return Answered(await balances.balance(gateway, call.ids["org"], call.caller))

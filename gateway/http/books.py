@@ -1,0 +1,57 @@
+"""Handlers of the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from gateway.errors import CallerError
+from gateway.flows import books
+from gateway.flows.gateway import Caller, Gateway
+from gateway.http.endpoint import Answered, Call
+
+GROUPS = ("product", "day")
+DAY_S = 86_400
+
+
+def _check_unbound(caller: Caller) -> None:
+    if caller.credential.org:
+        raise CallerError(
+            "forbidden", "a credential bound to one org cannot see all books", status=403
+        )
+
+
+async def trial_balance(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/ledger/trial_balance."""
+    _check_unbound(call.caller)
+    return Answered(await books.trial_balance(gateway))
+
+
+async def reconcile(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/ledger/reconcile."""
+    _check_unbound(call.caller)
+    return Answered(await books.reconcile(gateway))
+
+
+async def usage(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/orgs/{org}/usage."""
+    now_ms = gateway.clock.now_ms()
+    span = (
+        _moment(call.query.get("from"), "from", now_ms - 30 * DAY_S * 1000),
+        _moment(call.query.get("to"), "to", now_ms + 1),
+    )
+    asked = call.query.get("group_by", ",".join(GROUPS))
+    names = tuple(dict.fromkeys(name for name in asked.split(",") if name))
+    if not set(names) <= set(GROUPS):
+        raise CallerError("invalid_request", f"group_by takes {', '.join(GROUPS)}, not {asked!r}")
+    return Answered(await books.usage(gateway, call.ids["org"], span, names, call.caller))
+
+
+def _moment(text: str | None, name: str, default_ms: int) -> int:
+    if text is None:
+        return default_ms
+    try:
+        at = datetime.fromisoformat(text)
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        detail = f"{name} must be an RFC 3339 time or a date, not {text!r}"
+        raise CallerError("invalid_request", detail) from None

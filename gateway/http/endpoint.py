@@ -1,0 +1,205 @@
+"""One endpoint: credentials, scope, body, flow, answer. No middleware: the way is short."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.catalog.credentials import Credential
+from gateway.errors import Bug, CallerError, SpendgateError
+from gateway.flows.gateway import Caller, Gateway
+from gateway.wire import problems
+from gateway.wire.decode import decode
+from gateway.wire.messages import Message
+
+JSON = {"Content-Type": "application/json"}
+REPLAYED = {"Content-Type": "application/json", "Idempotent-Replayed": "true"}
+PROBLEM = {"Content-Type": "application/problem+json"}
+MAX_BODY = 64 * 1024
+MAX_BATCH_BODY = 1024 * 1024
+MAX_KEY = 255
+
+log = logging.getLogger("spendgate.http")
+_encode = msgspec.json.Encoder().encode
+_id = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a handler returns: a body, a status, and whether it was answered before."""
+
+    body: Any
+    is_replay: bool = False
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request on its way to a handler: checked path ids, query, body, caller."""
+
+    ids: dict[str, str]
+    query: dict[str, str]
+    body: Any
+    caller: Caller
+
+
+Handler = Callable[[Gateway, Call], Awaitable[Answered]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One line of the route table. `scopes`: any of them suffices."""
+
+    method: str
+    path: str
+    scopes: tuple[str, ...]
+    handler: Handler
+    summary: str
+    body: type[Message] | None = None
+    answer: Any = None
+    max_body: int = MAX_BODY
+    query: dict[str, str] = field(default_factory=dict)
+    statuses: tuple[int, ...] = ()
+
+
+class Endpoint:
+    """A route bound to a gateway, as aiohttp calls it."""
+
+    def __init__(self, route: Route, gateway: Gateway) -> None:
+        self._route = route
+        self._gateway = gateway
+        self._scopes = frozenset(route.scopes)
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        """Answer a request; whatever happens, the caller hears JSON."""
+        started = time.perf_counter()
+        try:
+            call = await self._call(request)
+            answered = await self._route.handler(self._gateway, call)
+            body = b"" if answered.body is None else _encode(answered.body)
+            headers = REPLAYED if answered.is_replay else JSON
+            response = web.Response(body=body, status=answered.status, headers=headers)
+        except SpendgateError as error:
+            if isinstance(error, Bug):
+                log.error("%s %s: %s", self._route.method, self._route.path, error.detail)
+            response = refusal(error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s %s failed", self._route.method, self._route.path)
+            response = refusal(Bug("unexpected"))
+        seconds = time.perf_counter() - started
+        self._gateway.hooks.on_request(self._route.path, response.status, seconds)
+        return response
+
+    async def _call(self, request: web.Request) -> Call:
+        credential = self._authenticate(request)
+        names = dict(request.match_info) if request.match_info else {}
+        for name, value in names.items():
+            if not _id.fullmatch(value):
+                raise CallerError("invalid_request", f"{value!r} is not a valid id for {name}")
+        body = None
+        if self._route.body is not None:
+            raw = await read_body(request, self._route.max_body, self._gateway)
+            body = decode(raw, self._route.body)
+        key = _idempotency_key(request) if self._route.method == "POST" else ""
+        query = dict(request.query) if request.query_string else {}
+        for name in query:
+            if name not in self._route.query:
+                raise CallerError("invalid_request", f"unknown query parameter {name!r}")
+        return Call(names, query, body, Caller(credential, request.path, key))
+
+    def _authenticate(self, request: web.Request) -> Credential:
+        header = request.headers.get("Authorization", "")
+        kind, _, secret = header.partition(" ")
+        found = None
+        if kind.lower() == "bearer" and secret:
+            digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogatepass")).hexdigest()
+            found = self._gateway.credentials.find(digest)
+        if found is None:
+            detail = "send a known key as 'Authorization: Bearer <key>'"
+            raise CallerError("unauthorized", detail, status=401)
+        if self._scopes and not self._scopes & found.scopes:
+            needed = " or ".join(self._route.scopes)
+            raise CallerError("forbidden", f"this needs the scope {needed}", status=403)
+        return found
+
+
+def _idempotency_key(request: web.Request) -> str:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return ""
+    key = key.strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not 1 <= len(key) <= MAX_KEY:
+        raise CallerError(
+            "invalid_request", f"an idempotency key has 1 to {MAX_KEY} characters"
+        )
+    return key
+
+
+async def read_body(request: web.Request, limit: int, gateway: Gateway) -> bytes:
+    """The body, at most `limit` bytes of JSON, within the time a body may take."""
+    kind = request.headers.get("Content-Type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        raise CallerError(
+            "unsupported_media_type", "send application/json", status=415
+        )
+    if request.headers.get("Content-Encoding"):
+        raise CallerError(
+            "unsupported_media_type", "send the body without a content encoding", status=415
+        )
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    content = request.content
+    try:
+        if content.is_eof():
+            raw = await content.read()
+        else:
+            async with asyncio.timeout(gateway.settings.body_timeout_s):
+                raw = await _read_up_to(content, limit)
+    except TimeoutError:
+        raise CallerError("body_timeout", "the body took too long", status=408) from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise CallerError("malformed_json", f"the body broke off: {error}", status=400) from None
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
+
+
+async def _read_up_to(content: Any, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> CallerError:
+    return CallerError("body_too_large", f"a body may have {limit} bytes", status=413)
+
+
+def refusal(error: SpendgateError, headers: dict[str, str] | None = None) -> web.Response:
+    """A fault as a response. One that leaves its body unread ends the connection."""
+    response = web.Response(
+        body=problems.encode(problems.problem(error)),
+        status=error.status,
+        headers={**PROBLEM, **(headers or {})},
+    )
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if error.status in (408, 413):
+        response.force_close()
+    return response

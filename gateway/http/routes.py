@@ -1,0 +1,50 @@
+"""The whole route table on one screen."""
+
+from __future__ import annotations
+
+from gateway.http import accounts, books, service, spending
+from gateway.http.endpoint import MAX_BATCH_BODY, Route
+from gateway.wire import answers as a
+from gateway.wire import documents as d
+from gateway.wire import messages as m
+
+SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
+ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
+CARD = "/v1/rate_cards/{id}/versions/{version}"
+CREDS, ONE_CRED = "/v1/credentials", "/v1/credentials/{id}"
+USAGE = {"from": "start, included", "to": "end, excluded", "group_by": "product,day"}
+ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
+s, p = spending, accounts
+
+# fmt: off
+ROUTES = (
+    Route("POST", "/v1/authorize", SPEND, s.authorize, "Decide a request", m.AuthorizeBody, a.AuthorizeAnswer),
+    Route("POST", "/v1/authorize/batch", SPEND, s.authorize_batch, "Decide many", m.BatchBody, d.BatchAnswer, MAX_BATCH_BODY),
+    Route("GET", HOLD, ("authorize", "read"), s.get_hold, "A hold", answer=a.HoldAnswer),
+    Route("POST", HOLD + "/capture", SPEND, s.capture, "Settle a hold", m.CaptureBody, a.EndAnswer, statuses=(409,)),
+    Route("POST", HOLD + "/extend", SPEND, s.extend, "Add to a hold", m.ExtendBody, a.AuthorizeAnswer, statuses=(409,)),
+    Route("POST", HOLD + "/release", SPEND, s.release, "Give a hold back", m.EmptyBody, a.EndAnswer, statuses=(409,)),
+    Route("PUT", ORG, ADMIN, p.put_org, "Create or change an org", m.OrgBody, d.OrgAnswer),
+    Route("GET", ORG, READ, p.get_org, "An org", answer=d.OrgAnswer),
+    Route("PUT", ORG + "/projects/{id}", ADMIN, p.put_project, "Register a project", m.MemberBody, d.MemberAnswer),
+    Route("PUT", ORG + "/users/{id}", ADMIN, p.put_user, "Register a user", m.MemberBody, d.MemberAnswer),
+    Route("PUT", ORG + "/keys/{id}", ADMIN, p.put_key, "Register a key", m.KeyBody, d.MemberAnswer),
+    Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Give credit", m.GrantBody, a.GrantAnswer),
+    Route("POST", VOID, ADMIN, p.post_void, "End a grant", m.EmptyBody, a.VoidAnswer),
+    Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, a.AdjustmentAnswer),
+    Route("PUT", ORG + "/caps/{id}", ADMIN, p.put_cap, "Set a cap", m.CapBody, d.CapAnswer),
+    Route("DELETE", ORG + "/caps/{id}", ADMIN, p.delete_cap, "Remove a cap"),
+    Route("PUT", ORG + "/rate_limits/{id}", ADMIN, p.put_rate_limit, "Set a rate limit", m.RateLimitBody, d.RateLimitAnswer),
+    Route("DELETE", ORG + "/rate_limits/{id}", ADMIN, p.delete_rate_limit, "Remove a rate limit"),
+    Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Sign a contract", m.ContractBody, d.ContractAnswer),
+    Route("GET", ORG + "/balance", READ, p.get_balance, "What an org has", answer=d.BalanceAnswer),
+    Route("GET", ORG + "/usage", MONEY, books.usage, "What an org was charged", answer=d.UsageAnswer, query=USAGE),
+    Route("PUT", CARD, ADMIN, p.put_card_version, "Add prices", m.CardVersionBody, d.CardVersionAnswer, statuses=(409,)),
+    Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Set a plan", m.PlanBody, d.PlanAnswer),
+    Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Trial balance", answer=d.TrialBalanceAnswer),
+    Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),
+    Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
+    Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
+    Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),
+)
+# fmt: on

@@ -1,0 +1,55 @@
+"""Handlers of credentials, health, metrics and documents."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.errors import SpendgateError
+from gateway.flows import access
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import JSON, Answered, Call, refusal
+from gateway.observe import metrics
+
+
+async def post_credential(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/credentials."""
+    made = await access.create(gateway, call.body, call.caller)
+    return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
+
+
+async def get_credentials(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/credentials."""
+    return Answered({"credentials": await access.listed(gateway, call.caller)})
+
+
+async def delete_credential(gateway: Gateway, call: Call) -> Answered:
+    """DELETE /v1/credentials/{id}."""
+    await access.remove(gateway, call.ids["id"], call.caller)
+    return Answered(None, status=204)
+
+
+class Probes:
+    """Health, readiness, metrics: for whoever watches, without credentials."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        """The process is up."""
+        return web.Response(body=b'{"ok":true}', headers=JSON)
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Store, ledger and catalog answer; 503 names the first that does not."""
+        try:
+            await self._gateway.store.ping()
+            await self._gateway.ledger.ping()
+            await self._gateway.catalog.ping()
+        except SpendgateError as error:
+            return refusal(error)
+        return web.Response(body=b'{"ok":true}', headers=JSON)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Prometheus' text format."""
+        return web.Response(
+            body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )

@@ -1,0 +1,69 @@
+"""Handlers of authorize and holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gateway.errors import CallerError, SpendgateError
+from gateway.flows import authorize as authorizing
+from gateway.flows import holds
+from gateway.flows.gateway import Caller, Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.wire import problems
+from gateway.wire.decode import convert
+from gateway.wire.messages import AuthorizeBody, BatchItem
+
+
+async def authorize(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/authorize."""
+    done = await authorizing.authorize(gateway, call.body, call.caller)
+    return Answered(done.answer, done.is_replay)
+
+
+async def authorize_batch(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/authorize/batch."""
+    if call.caller.idempotency_key:
+        raise CallerError(
+            "invalid_request", "in a batch each item has its own idempotency_key", pointer=""
+        )
+    items = (_item(gateway, item, call.caller) for item in call.body.requests)
+    return Answered({"results": await asyncio.gather(*items)})
+
+
+async def _item(gateway: Gateway, raw: object, caller: Caller) -> Any:
+    # Each item stands alone: one that is wrong is a problem in its place.
+    try:
+        item = convert(raw, BatchItem)
+        body = AuthorizeBody(**{name: getattr(item, name) for name in _FIELDS})
+        path = caller.path.removesuffix("/batch")
+        whose = Caller(caller.credential, path, item.idempotency_key or "")
+        return (await authorizing.authorize(gateway, body, whose)).answer
+    except SpendgateError as error:
+        return problems.problem(error)
+
+
+_FIELDS = AuthorizeBody.__struct_fields__
+
+
+async def get_hold(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/holds/{id}."""
+    return Answered(await holds.get(gateway, call.ids["id"], call.caller))
+
+
+async def capture(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/holds/{id}/capture."""
+    done = await holds.capture(gateway, call.ids["id"], call.body, call.caller)
+    return Answered(done.answer, done.is_replay)
+
+
+async def extend(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/holds/{id}/extend."""
+    done = await holds.extend(gateway, call.ids["id"], call.body, call.caller)
+    return Answered(done.answer, done.is_replay)
+
+
+async def release(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/holds/{id}/release."""
+    done = await holds.release(gateway, call.ids["id"], call.body, call.caller)
+    return Answered(done.answer, done.is_replay)

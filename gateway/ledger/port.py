@@ -1,0 +1,32 @@
+"""What the writer asks of a ledger database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.ledger.rows import Rows
+
+Position = tuple[int, int]
+"""(epoch, seq) of a shard's record."""
+
+
+class SecondWriter(Exception):
+    """Another writer moved the cursor: this batch was not written."""
+
+
+class LedgerWriter(Protocol):
+    """Writes batches exactly once: rows, totals and cursors in one transaction."""
+
+    async def cursors(self) -> dict[int, Position]:
+        """How far each shard has been written."""
+        ...
+
+    async def write(
+        self, rows: Rows, before: Mapping[int, Position], after: Mapping[int, Position]
+    ) -> None:
+        """Write rows and move the cursors of the shards in `after` from `before`.
+
+        Raises SecondWriter, having changed nothing, when a cursor is not where `before` says.
+        """
+        ...

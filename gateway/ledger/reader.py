@@ -1,0 +1,214 @@
+"""The ledger as others read it: trial balance, usage, holds that ended long ago, balances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select, true
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.core.holds import Hold, Taken
+from gateway.core.orders import Ended, Outcome
+from gateway.core.record import Asked
+from gateway.errors import Unavailable
+from gateway.ledger import schema as t
+from gateway.ledger.port import Position
+from gateway.wire import records
+
+LOW_BITS = 2**32
+"""Sums are taken in two halves: over all orgs they may pass what one SQL integer holds."""
+
+
+@dataclass(frozen=True)
+class KindTotal:
+    """All accounts of a kind and currency together."""
+
+    kind: str
+    currency: str
+    debits: int
+    credits: int
+
+
+@dataclass(frozen=True)
+class AccountBalance:
+    """One account of a book as of a record."""
+
+    kind: str
+    ref: str
+    debits: int
+    credits: int
+
+
+@dataclass(frozen=True)
+class BookCheck:
+    """What a book's records and charges say, beside what its accounts say. Micros."""
+
+    book: str
+    held_by_records: int
+    held_by_postings: int
+    charged: int
+    revenue: int
+
+
+class Ledger:
+    """The reading side, the same for every database. Raises Unavailable when it does not answer."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def _all(self, query: Any) -> list[Any]:
+        try:
+            async with self._engine.connect() as c:
+                return list((await c.execute(query)).all())
+        except (OperationalError, OSError) as error:
+            raise Unavailable("ledger_unavailable", "the ledger does not answer") from error
+
+    async def ping(self) -> None:
+        """Raises Unavailable when the ledger does not answer."""
+        await self._all(select(1))
+
+    async def cursors(self) -> dict[int, Position]:
+        """How far each shard has been written."""
+        return {r.shard: (r.epoch, r.seq) for r in await self._all(select(t.cursors))}
+
+    async def trial_balance(self) -> list[KindTotal]:
+        """Totals by currency and kind."""
+        a = t.accounts.c
+        halves = [
+            func.sum(half)
+            for column in (a.debits_micros, a.credits_micros)
+            for half in (column // LOW_BITS, column % LOW_BITS)
+        ]
+        query = select(a.kind, a.currency, *halves).group_by(a.kind, a.currency)
+        rows = await self._all(query.order_by(a.currency, a.kind))
+        return [
+            KindTotal(kind, currency, int(d_high) * LOW_BITS + int(d), int(c_high) * LOW_BITS + int(c))
+            for kind, currency, d_high, d, c_high, c in rows
+        ]
+
+    async def balances(self, book: str, shard: int, upto: Position) -> list[AccountBalance]:
+        """Every account of a book as of a record of its shard: one statement, one moment."""
+        a, p = t.accounts.c, t.postings.c
+        epoch, seq = upto
+        later = and_(
+            p.shard == shard, or_(p.epoch > epoch, and_(p.epoch == epoch, p.seq > seq))
+        )
+
+        def since(column: Any) -> Any:
+            moved = select(func.coalesce(func.sum(p.amount_micros), 0))
+            return moved.where(later, column == a.id).scalar_subquery()
+
+        query = select(
+            a.kind, a.ref, a.debits_micros - since(p.debit), a.credits_micros - since(p.credit)
+        ).where(a.book == book)
+        return [AccountBalance(*row) for row in await self._all(query)]
+
+    async def books(self) -> list[BookCheck]:
+        """Per book: holds by records and postings, charges and revenue. One statement."""
+        r, c, a = t.records.c, t.charges.c, t.accounts.c
+        held = select(r.book, func.sum(r.held_micros).label("held")).group_by(r.book).subquery()
+        charged = (
+            select(c.book, func.sum(c.captured_micros + c.shortfall_micros).label("charged"))
+            .group_by(c.book)
+            .subquery()
+        )
+
+        def credited(kind: str) -> Any:
+            total = select(a.book, func.sum(a.credits_micros).label("total"))
+            return total.where(a.kind == kind).group_by(a.book).subquery()
+
+        held_accounts, revenue = credited("held"), credited("revenue")
+        query = (
+            select(held.c.book, held.c.held, held_accounts.c.total, charged.c.charged, revenue.c.total)
+            .outerjoin(held_accounts, held_accounts.c.book == held.c.book)
+            .outerjoin(charged, charged.c.book == held.c.book)
+            .outerjoin(revenue, revenue.c.book == held.c.book)
+        )
+        return [
+            BookCheck(book, *(int(n or 0) for n in numbers))
+            for book, *numbers in await self._all(query)
+        ]
+
+    async def count_holds(self) -> int:
+        """How many holds were ever made."""
+        r = t.records.c
+        query = select(func.count()).where(r.kind == "authorize", r.hold != "")
+        return int((await self._all(query))[0][0])
+
+    async def has_moved(self, book: str) -> bool:
+        """Whether any money of a book was ever posted."""
+        query = select(t.accounts.c.id).where(t.accounts.c.book == book).limit(1)
+        return bool(await self._all(query))
+
+    async def hold(self, hold_id: str) -> tuple[Hold, Asked] | None:
+        """A hold as its records tell it, or None."""
+        r = t.records.c
+        query = select(t.records).where(r.hold == hold_id)
+        lines = await self._all(query.order_by(r.shard, r.epoch, r.seq))
+        hold: Hold | None = None
+        first: Asked | None = None
+        for line in lines:
+            out, note = records.decode(line.kind, line.out, line.body)
+            if isinstance(out, Outcome) and isinstance(note, Asked):
+                first = first or note
+                hold = _after_outcome(hold, out, note)
+            elif isinstance(out, Ended) and hold is not None:
+                _after_end(hold, out)
+        return (hold, first) if hold is not None and first is not None else None
+
+    async def usage(
+        self, org: str, from_ms: int, to_ms: int, group_by: tuple[str, ...]
+    ) -> list[dict[str, Any]]:
+        """Charges of an org in [from, to), grouped by any of product and day (UTC)."""
+        c = t.charges.c
+        columns = {"product": c.product, "day": c.at_ms // 86_400_000}
+        groups = [columns[name].label(name) for name in group_by]
+        where = (c.org == org, c.at_ms >= from_ms, c.at_ms < to_ms)
+        sums = [
+            func.count(),
+            func.coalesce(func.sum(c.captured_micros), 0),
+            func.coalesce(func.sum(c.shortfall_micros), 0),
+        ]
+        by = [columns[name] for name in group_by]
+        rows = await self._all(select(*groups, *sums).where(*where).group_by(*by).order_by(*by))
+        units = func.json_each(c.quantity).table_valued("key", "value")
+        of = select(*groups, units.c.key, func.sum(units.c.value))
+        counted = await self._all(
+            of.select_from(t.charges.join(units, true())).where(*where).group_by(*by, units.c.key)
+        )
+        n = len(group_by)
+        quantities: dict[tuple[Any, ...], dict[str, int]] = {}
+        for row in counted:
+            quantities.setdefault(tuple(row[:n]), {})[row[n]] = int(row[n + 1])
+        return [
+            {
+                **dict(zip(group_by, row[:n], strict=True)),
+                "requests": row[n],
+                "captured_micros": int(row[n + 1]),
+                "shortfall_micros": int(row[n + 2]),
+                "quantity": quantities.get(tuple(row[:n]), {}),
+            }
+            for row in rows
+            if row[n]
+        ]
+
+
+def _after_outcome(hold: Hold | None, out: Outcome, asked: Asked) -> Hold:
+    if hold is None:
+        hold = Hold(
+            0, asked.org, asked.book, asked.currency, asked.product, 0, out.now_ms, 0, [], []
+        )
+    hold.amount, hold.expires_ms = out.hold_amount, out.hold_expires_ms
+    for source, part in zip(asked.sources, out.draws, strict=False):
+        if part:
+            hold.draws.append(Taken(source.name, part, source.perishable))
+    return hold
+
+
+def _after_end(hold: Hold, out: Ended) -> None:
+    hold.status, hold.late, hold.ended_ms = out.status, out.late, out.now_ms
+    hold.captured, hold.released, hold.shortfall = out.captured, out.released, out.shortfall
+    hold.draws = [Taken(part.name, part.amount, False) for part in [*out.kept, *out.excess]]
+

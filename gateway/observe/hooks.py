@@ -1,0 +1,51 @@
+"""The moments worth watching. Implementations must be quick and never raise."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.core.decision import Decision
+from gateway.core.orders import Ended
+
+
+class Hooks(Protocol):
+    """Called by flows."""
+
+    def on_decision(self, decision: Decision) -> None:
+        """A request was decided (replays are not)."""
+        ...
+
+    def on_end(self, ended: Ended) -> None:
+        """A hold ended by a call."""
+        ...
+
+    def on_stale(self) -> None:
+        """A plan was stale and is made anew."""
+        ...
+
+    def on_unavailable(self, code: str) -> None:
+        """A decision could not be made because a part does not answer."""
+        ...
+
+    def on_request(self, route: str, status: int, seconds: float) -> None:
+        """An HTTP request was answered."""
+        ...
+
+
+class Silent:
+    """Hooks that watch nothing."""
+
+    def on_decision(self, decision: Decision) -> None:
+        """Nothing."""
+
+    def on_end(self, ended: Ended) -> None:
+        """Nothing."""
+
+    def on_stale(self) -> None:
+        """Nothing."""
+
+    def on_unavailable(self, code: str) -> None:
+        """Nothing."""
+
+    def on_request(self, route: str, status: int, seconds: float) -> None:
+        """Nothing."""

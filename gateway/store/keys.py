@@ -1,0 +1,67 @@
+"""How keys are spelled, and nowhere else. Every key of an org carries its shard's hash tag.
+
+`{s7}/<org>/<name>` is an org's, `{s7}//<name>` the shard's own; ids never contain a slash.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+
+from gateway.core.orders import Version
+
+SHARDS = 256
+"""Logical shards, fixed per deployment: the hash tag of every org depends on it."""
+
+
+@lru_cache(maxsize=65_536)
+def shard_of(org: str) -> int:
+    """The shard of an org, or of a shared entity: stable over versions and machines."""
+    return int.from_bytes(blake2b(org.encode(), digest_size=4).digest(), "big") % SHARDS
+
+
+def tag(shard: int) -> str:
+    """The hash tag of a shard."""
+    return f"{{s{shard}}}"
+
+
+def stream(shard: int) -> str:
+    """The stream of the shard's records."""
+    return f"{{s{shard}}}//stream"
+
+
+def due(shard: int) -> str:
+    """The sorted set of what ends when."""
+    return f"{{s{shard}}}//due"
+
+
+def epoch(shard: int) -> str:
+    """The shard's epoch; a shard without one is closed."""
+    return f"{{s{shard}}}//epoch"
+
+
+def hold(shard: int, hold_id: str) -> str:
+    """A hold."""
+    return f"{{s{shard}}}//hold/{hold_id}"
+
+
+def nothing(shard: int) -> str:
+    """A key that never exists, where a call has no use for one."""
+    return f"{{s{shard}}}//nothing"
+
+
+def org_prefix(shard: int, org: str) -> str:
+    """What all keys of an org begin with."""
+    return f"{{s{shard}}}/{org}/"
+
+
+def version(shard: int, of: Version) -> str:
+    """The fence of a version: an org's own, or the shard's copy of a plan's or rate card's."""
+    if of.kind in ("org", "grants"):
+        return f"{{s{shard}}}/{of.id}/v.{of.kind}"
+    return f"{{s{shard}}}//v.{of.kind}/{of.id}"
+
+
+def shared_entity(kind: str, digest: str) -> str:
+    """The signal of an entity that many orgs share, in a shard by its own hash."""
+    return f"{{e{shard_of(digest)}}}/{kind}/{digest}"

@@ -1,0 +1,36 @@
+-- name: expire
+-- keys: stream due epoch
+-- args: tag limit late_capture_ms
+-- flags: allow-oom
+-- meaning: gateway.core.settle.sweep
+local function expire_hold(keys, tag, epoch, member, keep_ms, now)
+  local key = tag .. '//hold/' .. member
+  local hold, asked = load_hold(redis.call('GET', key))
+  local out = end_hold(tag, member, hold, STEP_EXPIRE, 0, -1, {}, 0, now)
+  redis.call('SET', key, dump_hold(hold, asked), 'PXAT', now + keep_ms)
+  redis.call('ZREM', keys[2], member)
+  append(keys[1], epoch, 'finish', out, '')
+end
+
+local function expire_grant(keys, tag, epoch, member, now)
+  local org, grant_id = string.match(member, '^grant/([^/]+)/(.+)$')
+  local meta = redis.call('HGET', tag .. '/' .. org .. '/grants', grant_id)
+  local left = end_grant(tag, org, grant_id, keys[2])
+  local out = cmsgpack.pack({ now, 'lapse', grant_id, org, string.sub(meta, 1, 3), -left, 0, 0, 0, {} })
+  append(keys[1], epoch, 'lapse', out, '')
+end
+
+local function expire(keys, args)
+  local epoch = redis.call('GET', keys[3])
+  if not epoch then return { CLOSED, 0 } end
+  local now = clock_ms()
+  local due = redis.call('ZRANGEBYSCORE', keys[2], '-inf', now, 'LIMIT', 0, args[2])
+  for _, member in ipairs(due) do
+    if string.sub(member, 1, 6) == 'grant/' then
+      expire_grant(keys, args[1], epoch, member, now)
+    else
+      expire_hold(keys, args[1], epoch, member, args[3], now)
+    end
+  end
+  return { DONE, #due }
+end

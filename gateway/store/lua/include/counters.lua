@@ -1,0 +1,43 @@
+-- Counters and balances. The arithmetic is that of gateway.core.counters and steps.draw, in the
+-- same order of floating-point operations.
+-- (The global `math` cannot be reached while a library loads.)
+local function floor(x) return x - x % 1 end
+local function min(a, b) return a < b and a or b end
+local function max(a, b) return a > b and a or b end
+
+-- (current, previous) of a SLIDING value as of now.
+local function rolled(value, period, now)
+  if not value then return 0, 0 end
+  local bucket, current, previous = struct.unpack('<ddd', value)
+  local here = floor(now / period)
+  if bucket < here - 1 then return 0, 0 end
+  if bucket == here - 1 then return 0, current end
+  return current, previous
+end
+
+-- What each source gives towards amount, in order, down to its floor; and what is left unpaid.
+-- spec holds four numbers a source: floor, expiry, perishable, 0.
+local function draw(spec, funds, amount)
+  local draws = {}
+  for i = 1, #funds do
+    local part = min(max(0, funds[i] - spec[3 * i - 2]), amount)
+    draws[i] = part
+    amount = amount - part
+  end
+  return draws, amount
+end
+
+-- Lower each balance by its draw; a balance that a draw creates gets its expiry.
+local function pay(spec, funds, draws, keys, first, values, first_value)
+  for i = 1, #draws do
+    local part = draws[i]
+    if part > 0 then
+      local key, expires = keys[first + i], spec[3 * i - 1]
+      if values[first_value + i] or expires == 0 then
+        redis.call('DECRBY', key, part)
+      else
+        redis.call('SET', key, funds[i] - part, 'PXAT', expires)
+      end
+    end
+  end
+end

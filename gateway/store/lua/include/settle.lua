@@ -1,0 +1,107 @@
+-- How holds and grants end; the meaning is gateway.core.settle.
+
+local function bump_grants(tag, org)
+  redis.call('INCR', tag .. '/' .. org .. '/v.grants')
+end
+
+-- Keep the first draws up to cost, give back the rest. A perishable balance that is gone takes
+-- nothing back.
+local function split(tag, hold, cost)
+  local kept, back = {}, {}
+  local prefix = tag .. '/' .. hold[H_ORG] .. '/'
+  for i = 1, #hold[H_DRAWS] do
+    local taken = hold[H_DRAWS][i]
+    local stays = min(taken[2], cost)
+    cost = cost - stays
+    if stays > 0 then kept[#kept + 1] = { taken[1], stays, false } end
+    if taken[2] > stays then
+      local key = prefix .. taken[1]
+      local value = redis.call('GET', key)
+      local gone = taken[3] and not value
+      back[#back + 1] = { taken[1], taken[2] - stays, gone }
+      if not gone then
+        redis.call('INCRBY', key, taken[2] - stays)
+        if string.sub(taken[1], 1, 2) == 'g/' and tonumber(value or 0) == 0 then
+          bump_grants(tag, hold[H_ORG])
+        end
+      end
+    end
+  end
+  return kept, back
+end
+
+local function uncount_sliding(key, value, entry, change)
+  local bucket, current, previous = struct.unpack('<ddd', value)
+  if bucket == entry[4] then
+    current = max(0, current + change)
+  elseif bucket == entry[4] + 1 then
+    previous = max(0, previous + change)
+  end
+  redis.call('SET', key, struct.pack('<ddd', bucket, current, previous), 'KEEPTTL')
+end
+
+-- Take the hold out of every counter that still stands, and count what it cost.
+local function uncount(tag, hold, step, cost, tokens, was_held)
+  local prefix = tag .. '/' .. hold[H_ORG] .. '/'
+  for i = 1, #hold[H_COUNTED] do
+    local entry = hold[H_COUNTED][i]
+    local key = prefix .. entry[1]
+    local value = redis.call('GET', key)
+    local given = was_held and entry[3] or 0
+    if value then
+      if entry[2] == WINDOW then
+        local used, held = struct.unpack('<dd', value)
+        redis.call('SET', key, struct.pack('<dd', used + cost, held - given), 'KEEPTTL')
+      elseif entry[2] == GAUGE then
+        if tonumber(value) - given > 0 then
+          redis.call('DECRBY', key, given)
+        else
+          redis.call('DEL', key)
+        end
+      else
+        local change = -given
+        if step == STEP_CAPTURE then
+          change = tokens >= 0 and tokens - given or 0
+        end
+        uncount_sliding(key, value, entry, change)
+      end
+    end
+  end
+end
+
+-- End a hold; excess and shortfall are what a capture above the hold drew beyond it.
+-- Returns the packed gateway.core.orders.Ended.
+local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfall, now)
+  local was_held = hold[H_STATUS] == HELD
+  local held = was_held and hold[H_AMOUNT] or 0
+  local kept, back = {}, {}
+  if was_held then kept, back = split(tag, hold, cost) end
+  if shortfall > 0 and hold[H_BOOK] == hold[H_ORG] then
+    redis.call('INCRBY', tag .. '/' .. hold[H_ORG] .. '/shortfall', shortfall)
+  end
+  uncount(tag, hold, step, cost, tokens, was_held)
+  hold[H_LATE] = step == STEP_CAPTURE and now >= hold[H_EXPIRES]
+  hold[H_STATUS] = step
+  hold[H_SHORTFALL], hold[H_ENDED] = shortfall, now
+  hold[H_CAPTURED], hold[H_RELEASED] = cost - shortfall, max(0, held - cost)
+  local draws = {}
+  for i = 1, #kept do draws[#draws + 1] = kept[i] end
+  for i = 1, #excess do draws[#draws + 1] = excess[i] end
+  hold[H_DRAWS] = draws
+  return cmsgpack.pack({
+    now, hold_id, step, hold[H_ORG], hold[H_BOOK], hold[H_CURRENCY], hold[H_PRODUCT], held,
+    hold[H_CAPTURED], hold[H_RELEASED], shortfall, hold[H_LATE], kept, back, excess,
+  })
+end
+
+-- Remove a grant; what was left of it, or nil when there is none.
+local function end_grant(tag, org, grant_id, due)
+  local prefix = tag .. '/' .. org .. '/'
+  local left = redis.call('GET', prefix .. 'g/' .. grant_id)
+  if not left then return nil end
+  redis.call('DEL', prefix .. 'g/' .. grant_id)
+  redis.call('HDEL', prefix .. 'grants', grant_id)
+  redis.call('ZREM', due, 'grant/' .. org .. '/' .. grant_id)
+  bump_grants(tag, org)
+  return tonumber(left)
+end

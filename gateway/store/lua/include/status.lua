@@ -1,0 +1,12 @@
+-- How a function ended; the same numbers as gateway.core.orders.Status.
+local DONE, STALE, CLOSED, REPLAY, REUSED, ROOM, ENDED, MISSING, RANGE = 0, 1, 2, 3, 4, 5, 6, 7, 8
+
+-- The life of a hold; the same numbers as gateway.core.holds.HoldStatus and Step.
+local HELD, CAPTURED, RELEASED, EXPIRED = 0, 1, 2, 3
+local STEP_CAPTURE, STEP_RELEASE, STEP_EXPIRE = 1, 2, 3
+
+-- Shapes of counters; the same numbers as gateway.core.counters.
+local WINDOW, SLIDING, GAUGE = 0, 1, 2
+
+local MAX_MICROS = 9007199254740991
+local WINDOW_GRACE_MS = 7200000

@@ -1,0 +1,116 @@
+"""The memory store: core's reference machine behind the port. For tests and to read."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.core import ids, machine, settle
+from gateway.core.holds import Hold
+from gateway.core.orders import (
+    AdjustOrder,
+    Finish,
+    GrantOrder,
+    Plan,
+    Reply,
+    Version,
+    VoidOrder,
+)
+from gateway.core.signals import SIGNAL_TTL_MS, counted_signal, read_signal
+from gateway.core.state import Cells, Shard
+from gateway.store import keys
+from gateway.store.port import Snapshot, StreamRecord
+from gateway.wire import records
+
+
+class MemoryStore:
+    """A store that forgets everything when the process ends. `clock` gives Unix ms."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self.shards: dict[int, Shard] = defaultdict(Shard)
+        self._shared = Cells()
+
+    def _of(self, org: str) -> Shard:
+        return self.shards[keys.shard_of(org)]
+
+    async def authorize(self, plan: Plan) -> Reply:
+        return copy.deepcopy(machine.authorize(self._of(plan.org), plan, self._clock()))
+
+    async def finish(self, order: Finish) -> Reply:
+        return copy.deepcopy(settle.finish(self._of(order.org), order, self._clock()))
+
+    async def grant(self, order: GrantOrder) -> Reply:
+        return machine.grant(self._of(order.org), order, self._clock())
+
+    async def void(self, order: VoidOrder) -> Reply:
+        return machine.void(self._of(order.org), order, self._clock())
+
+    async def adjust(self, order: AdjustOrder) -> Reply:
+        return machine.adjust(self._of(order.org), order, self._clock())
+
+    async def expire(self, shards: range, limit: int) -> int:
+        return sum(settle.sweep(self.shards[s], self._clock(), limit) for s in shards)
+
+    async def hold(self, hold_id: str) -> tuple[Hold, bytes] | None:
+        shard = ids.shard_in(hold_id)
+        if shard is None:
+            return None
+        return copy.deepcopy(self.shards[shard].hold(hold_id, self._clock()))
+
+    async def grants(self, org: str) -> tuple[int, list[tuple[bytes, int]]]:
+        shard, now_ms = self._of(org), self._clock()
+        found = [
+            (meta, shard.cells.get(org, f"g/{grant_id}", now_ms) or 0)
+            for grant_id, (_, meta) in shard.grants.get(org, {}).items()
+        ]
+        return shard.versions.get(("grants", org), 0), found
+
+    async def fence(self, version: Version, shards: tuple[int, ...]) -> int:
+        key = (version.kind, version.id)
+        for shard in shards:
+            versions = self.shards[shard].versions
+            versions[key] = max(versions.get(key, 0), version.expected)
+        return max(self.shards[shard].versions[key] for shard in shards)
+
+    async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
+        now_ms = self._clock()
+        before = self._shared.get(kind, digest, now_ms)
+        after = counted_signal(before, amount_micros, now_ms)
+        self._shared.replace(kind, digest, after, now_ms + SIGNAL_TTL_MS)
+        return read_signal(before, now_ms)
+
+    async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
+        shard, now_ms = self._of(org), self._clock()
+        balances = tuple(shard.cells.get(org, name, now_ms) or 0 for name in names)
+        return Snapshot(keys.shard_of(org), 1, len(shard.records) - 1, now_ms, balances)
+
+    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
+        shard, now_ms = self._of(org), self._clock()
+        return [shard.cells.get(org, name, now_ms) or (0, 0) for name in names]
+
+    async def targets(self, org: str, index: str) -> list[str]:
+        return sorted(self._of(org).cells.get(org, index, self._clock()) or ())
+
+    async def records(self, after: Mapping[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
+        found = []
+        for shard in sorted(self.shards):
+            first = after[shard][1] + 1 if shard in after else 0
+            lines = self.shards[shard].records[first : first + limit]
+            for seq, line in enumerate(lines, first):
+                out = records.encode(line.out)
+                found.append(StreamRecord(shard, 1, seq, line.kind, out, line.body))
+        return found
+
+    async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
+        """Records stay: the sequence is their position."""
+
+    async def open_shards(self, shards: Sequence[int]) -> int:
+        return 0
+
+    async def ping(self) -> int:
+        return self._clock()
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,116 @@
+"""What the rest of the gateway asks of a store, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.core.holds import Hold
+from gateway.core.orders import (
+    AdjustOrder,
+    Finish,
+    GrantOrder,
+    Plan,
+    Reply,
+    Version,
+    VoidOrder,
+)
+
+
+class Snapshot(Struct, frozen=True):
+    """Balances together with the last record of the shard that may have moved them."""
+
+    shard: int
+    epoch: int
+    seq: int
+    now_ms: int
+    balances: tuple[int, ...]
+
+
+class StreamRecord(Struct, frozen=True):
+    """One line of a shard's stream. `out` and `body` are encoded as wire.records says."""
+
+    shard: int
+    epoch: int
+    seq: int
+    kind: str
+    out: bytes
+    body: bytes
+
+
+class Store(Protocol):
+    """The hot state. Every method raises `Unavailable` when the store does not answer in time."""
+
+    async def authorize(self, plan: Plan) -> Reply:
+        """Decide a plan; see core.machine.authorize."""
+        ...
+
+    async def finish(self, order: Finish) -> Reply:
+        """End a hold; see core.settle.finish."""
+        ...
+
+    async def grant(self, order: GrantOrder) -> Reply:
+        """Give credit; see core.machine.grant."""
+        ...
+
+    async def void(self, order: VoidOrder) -> Reply:
+        """End a grant; see core.machine.void."""
+        ...
+
+    async def adjust(self, order: AdjustOrder) -> Reply:
+        """Move funds; see core.machine.adjust."""
+        ...
+
+    async def expire(self, shards: range, limit: int) -> int:
+        """End what is due in these shards, at most `limit` in each; how many ended."""
+        ...
+
+    async def hold(self, hold_id: str) -> tuple[Hold, bytes] | None:
+        """A hold and what was asked for it, or None when the store does not know it (any more)."""
+        ...
+
+    async def grants(self, org: str) -> tuple[int, list[tuple[bytes, int]]]:
+        """The version of an org's grants, and each one's metadata and remaining micros."""
+        ...
+
+    async def fence(self, version: Version, shards: tuple[int, ...]) -> int:
+        """Raise a version to at least `expected` in these shards; the highest one found."""
+        ...
+
+    async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
+        """Count an attempt of an entity that many orgs share; the six numbers before it."""
+        ...
+
+    async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
+        """Balances and gauges of an org at one point of its shard's records."""
+        ...
+
+    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
+        """(used, held) of window counters; zeros where there is none."""
+        ...
+
+    async def targets(self, org: str, index: str) -> list[str]:
+        """The targets in use of a cap that each one of a level has its own of."""
+        ...
+
+    async def records(self, after: Mapping[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
+        """The next records of each shard behind (epoch, seq), at most `limit` a shard."""
+        ...
+
+    async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
+        """Forget records up to and with (epoch, seq) of each shard."""
+        ...
+
+    async def open_shards(self, shards: Sequence[int]) -> int:
+        """Open those of these shards that have no epoch yet; how many were opened."""
+        ...
+
+    async def ping(self) -> int:
+        """The store's clock in Unix ms."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...

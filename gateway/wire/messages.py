@@ -1,0 +1,269 @@
+"""What callers send: one struct a request body, checked while it is decoded."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from gateway.core.entities import (
+    GrantKind,
+    Level,
+    LimitUnit,
+    Mode,
+    OrgType,
+    Period,
+    Status,
+    WindowKind,
+)
+
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="An id you choose.")]
+MadeId = Annotated[str, Meta(pattern=r"^[a-z]{3,5}_[0-9A-Za-z]{1,64}$")]
+Micros = Annotated[int, Meta(ge=0, description="Micro-units of a currency.")]
+PositiveMicros = Annotated[int, Meta(gt=0, description="Micro-units of a currency.")]
+Count = Annotated[int, Meta(ge=0)]
+Bps = Annotated[int, Meta(ge=0, le=10_000)]
+Time = Annotated[datetime, Meta(tz=True)]
+HoldTtl = Annotated[int, Meta(ge=1, le=86_400)]
+Text = Annotated[str, Meta(max_length=1024)]
+Short = Annotated[str, Meta(max_length=256)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+Quantity = dict[str, Count]
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A request body. `null` for an optional member means absent."""
+
+
+class Subject(Message):
+    """Who spends: the caller's customer."""
+
+    org: Id
+    project: Id | None = None
+    user: Id | None = None
+    key: Id | None = None
+
+
+class Partial(Message):
+    """One unit that may be granted in part, down to `at_least`."""
+
+    unit: Unit
+    at_least: Count
+
+
+class Challenge(Message):
+    """Whether the step-up check that an earlier decision asked for was passed."""
+
+    decision: MadeId
+    passed: bool
+
+
+class Context(Message):
+    """Where the request came from."""
+
+    ip: Short | None = None
+    country: Annotated[str, Meta(pattern=r"^[A-Za-z]{2}$")] | None = None
+    asn: Annotated[int, Meta(ge=0, le=4_294_967_295)] | None = None
+    device: Short | None = None
+    email_domain: Short | None = None
+    user_agent: Text | None = None
+
+
+class AuthorizeBody(Message):
+    """May this subject spend this much on this product now?"""
+
+    subject: Subject
+    product: Id
+    quantity: Quantity | None = None
+    amount_micros: Micros | None = None
+    capture: bool | None = None
+    hold_ttl_s: HoldTtl | None = None
+    partial: Partial | None = None
+    run: Id | None = None
+    challenge: Challenge | None = None
+    context: Context | None = None
+    dry_run: bool | None = None
+
+
+class BatchItem(AuthorizeBody):
+    """One authorize of a batch, with its own idempotency key."""
+
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+
+
+class BatchBody(Message):
+    """Up to 500 authorizes, each standing alone."""
+
+    requests: Annotated[
+        list[Any],
+        Meta(
+            max_length=500,
+            extra_json_schema={"items": {"$ref": "#/components/schemas/BatchItem"}},
+        ),
+    ]
+
+
+class CaptureBody(Message):
+    """Actual use: exactly one of quantity and amount."""
+
+    quantity: Quantity | None = None
+    amount_micros: Micros | None = None
+
+
+class ExtendBody(Message):
+    """What to add to a hold; with `hold_ttl_s` it then expires that long from now."""
+
+    quantity: Quantity | None = None
+    amount_micros: Micros | None = None
+    hold_ttl_s: HoldTtl | None = None
+
+
+class EmptyBody(Message):
+    """Nothing to say."""
+
+
+class OrgBody(Message):
+    """An org's account."""
+
+    name: Short | None = None
+    type: OrgType | None = None
+    plan: Id | None = None
+    currency: Currency | None = None
+    credit_line_micros: Micros | None = None
+    timezone: Annotated[str, Meta(max_length=64)] | None = None
+    status: Status | None = None
+
+
+class MemberBody(Message):
+    """A project or user."""
+
+    name: Short | None = None
+    status: Status | None = None
+
+
+class KeyBody(Message):
+    """A key, and whose it is."""
+
+    name: Short | None = None
+    project: Id | None = None
+    user: Id | None = None
+    status: Literal["active", "disabled"] | None = None
+    expires_at: Time | None = None
+
+
+class GrantBody(Message):
+    """Credit for an org."""
+
+    amount_micros: PositiveMicros
+    kind: GrantKind
+    priority: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] | None = None
+    effective_at: Time | None = None
+    expires_at: Time | None = None
+    products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
+
+
+class AdjustmentBody(Message):
+    """Exactly one of a signed amount and an amount to be available."""
+
+    kind: Literal["refund", "credit_note", "correction"]
+    note: Text
+    amount_micros: int | None = None
+    set_available_micros: Micros | None = None
+
+
+class CapBody(Message):
+    """Money allowed in a window."""
+
+    level: Level
+    window: WindowKind
+    limit_micros: Micros
+    target: Id | None = None
+    mode: Mode | None = None
+    products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
+    alert_at: Annotated[list[Annotated[int, Meta(ge=1, le=1000)]], Meta(max_length=20)] | None = (
+        None
+    )
+
+
+class RateLimitBody(Message):
+    """Requests or tokens allowed in `window_s`, or holds open at once."""
+
+    level: Level
+    unit: LimitUnit
+    limit: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    target: Id | None = None
+    window_s: Annotated[int, Meta(ge=1, le=31 * 86_400)] | None = None
+
+
+class PlanCap(CapBody, kw_only=True):
+    """A cap of a plan."""
+
+    id: Id
+
+
+class PlanRateLimit(RateLimitBody, kw_only=True):
+    """A rate limit of a plan."""
+
+    id: Id
+
+
+class IncludedBody(Message):
+    """Quota that a plan includes in each period."""
+
+    id: Id
+    amount_micros: Micros
+    period: Period
+    products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
+    rollover: bool | None = None
+
+
+class PlanBody(Message):
+    """What an org can subscribe to."""
+
+    rate_card: Id
+    included: Annotated[list[IncludedBody], Meta(max_length=20)] | None = None
+    caps: Annotated[list[PlanCap], Meta(max_length=50)] | None = None
+    rate_limits: Annotated[list[PlanRateLimit], Meta(max_length=50)] | None = None
+
+
+Prices = dict[Unit, Micros]
+
+
+class CardVersionBody(Message):
+    """An immutable version of a rate card: micro-units per million units."""
+
+    effective_at: Time
+    currency: Currency
+    products: dict[Id, Prices]
+
+
+class ContractProduct(Message):
+    """What a contract says of one product."""
+
+    discount_bps: Bps | None = None
+    prices: Prices | None = None
+    allowed: bool | None = None
+
+
+class ContractBody(Message):
+    """A price version agreed for a time."""
+
+    rate_card: Id
+    version: Id
+    starts_at: Time
+    ends_at: Time | None = None
+    discount_bps: Bps | None = None
+    products: dict[Id, ContractProduct] | None = None
+
+
+Scope = Literal["authorize", "read", "admin", "risk", "finance"]
+
+
+class CredentialBody(Message):
+    """A credential for a service that calls."""
+
+    name: Short
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=5)]
+    org: Id | None = None

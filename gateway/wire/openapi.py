@@ -1,0 +1,139 @@
+"""The OpenAPI document, made from the message types, and a page that shows it."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.wire import messages
+from gateway.wire.problems import Problem
+
+REF = "#/components/schemas/{name}"
+ID_PATTERN = "^[A-Za-z0-9_.:-]{1,128}$"
+MADE_ID = re.compile(r"/v1/(holds|credentials)/")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the document needs to know of a route."""
+
+    method: str
+    path: str
+    summary: str
+    scopes: tuple[str, ...]
+    body: type | None
+    answer: Any
+    query: dict[str, str]
+    statuses: tuple[int, ...]
+
+
+def document(version: str, operations: list[Operation]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    types = [o.body for o in operations if o.body] + [o.answer for o in operations if o.answer]
+    types += [Problem, messages.BatchItem]
+    _, schemas = msgspec.json.schema_components(types, ref_template=REF)
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "spendgate",
+            "version": version,
+            "description": "Real-time spend control. A denial is an answer (200), not an error.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"bearer": []}],
+    }
+
+
+def _reference(kind: Any) -> dict[str, str]:
+    return {"$ref": REF.format(name=kind.__name__)}
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    parameters = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "pattern": ID_PATTERN},
+        }
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in operation.query.items()
+    ]
+    if operation.method == "POST" and not operation.path.endswith("/batch"):
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        )
+    found: dict[str, Any] = {
+        "summary": operation.summary,
+        "description": f"Scope: {' or '.join(operation.scopes)}.",
+        "operationId": _name(operation),
+        "parameters": parameters,
+        "responses": _responses(operation),
+    }
+    if operation.body is not None:
+        content = {"application/json": {"schema": _reference(operation.body)}}
+        found["requestBody"] = {"required": True, "content": content}
+    return found
+
+
+def _name(operation: Operation) -> str:
+    words = re.findall(r"\w+", operation.path.replace("v1", ""))
+    return "_".join([operation.method.lower(), *words])
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": _reference(Problem)}}
+    statuses = {401, 403, 404, 422, 503, *operation.statuses}
+    if operation.body is not None:
+        statuses |= {400, 408, 413, 415}
+    responses: dict[str, Any] = {
+        str(status): {"description": "a fault", "content": problem} for status in sorted(statuses)
+    }
+    if operation.answer is None:
+        responses["204"] = {"description": "done"}
+    else:
+        content = {"application/json": {"schema": _reference(operation.answer)}}
+        responses["200"] = {"description": "the answer", "content": content}
+    return responses
+
+
+def page(found: dict[str, Any]) -> str:
+    """The document as one plain page: no script, nothing loaded from elsewhere."""
+    rows = []
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            rows.append(
+                f"<tr><td><b>{method.upper()}</b></td><td><code>{html.escape(path)}</code></td>"
+                f"<td>{html.escape(operation['summary'])}</td>"
+                f"<td>{html.escape(operation['description'])}</td></tr>"
+            )
+    schemas = []
+    for name, schema in sorted(found["components"]["schemas"].items()):
+        text = msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()
+        schemas.append(f"<h3 id='{name}'>{name}</h3><pre>{html.escape(text)}</pre>")
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>spendgate API</title>"
+        "<style>body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+        "td{padding:.2rem .8rem .2rem 0;vertical-align:top}pre{background:#f4f4f4;padding:1rem;"
+        "overflow:auto}</style><h1>spendgate API</h1>"
+        "<p>The machine-readable document is <a href='/openapi.json'>openapi.json</a>.</p>"
+        f"<table>{''.join(rows)}</table><h2>Messages</h2>{''.join(schemas)}</html>"
+    )

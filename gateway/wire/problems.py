@@ -1,0 +1,78 @@
+"""Faults as application/problem+json (RFC 9457), each with a stable type."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, UnsetType, json
+
+from gateway.errors import CallerError, SpendgateError
+from gateway.wire.answers import Answer
+
+TYPE_PREFIX = "urn:spendgate:problem:"
+
+TITLES = {
+    "malformed_json": "the body is not json",
+    "invalid_request": "the request is not valid",
+    "unauthorized": "no or bad credentials",
+    "forbidden": "the credential may not do this",
+    "not_found": "there is no such thing here",
+    "method_not_allowed": "this path does not take this method",
+    "body_too_large": "the body is too large",
+    "body_timeout": "the body took too long to arrive",
+    "unsupported_media_type": "only application/json is understood",
+    "idempotency_key_reused": "the idempotency key came with another body",
+    "hold_already_ended": "the hold has already ended",
+    "version_exists": "this version exists and never changes",
+    "amount_out_of_range": "an amount lies outside the range",
+    "unknown_unit": "the product is not priced in this unit",
+    "currency_mismatch": "the currencies differ",
+    "currency_fixed": "the currency is fixed once money has moved",
+    "store_unavailable": "the store does not answer",
+    "catalog_unavailable": "the catalog does not answer",
+    "ledger_unavailable": "the ledger does not answer",
+    "ledger_behind": "the ledger is behind",
+    "too_many_changes": "others are changing the same thing",
+    "plan_missing": "the plan is missing",
+    "bug": "an internal error",
+}
+
+
+class ErrorItem(Answer):
+    """One thing that was wrong, by JSON pointer."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Answer):
+    """A fault."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ErrorItem] | UnsetType = UNSET
+
+
+def problem(error: SpendgateError) -> Problem:
+    """The problem a fault becomes. A bug tells nothing of the inside."""
+    detail = "please report this; nothing more is told" if error.code == "bug" else error.detail
+    errors: list[ErrorItem] | UnsetType = UNSET
+    if isinstance(error, CallerError) and (error.pointer or error.status == 422):
+        errors = [ErrorItem(pointer=error.pointer, detail=detail)]
+    return Problem(
+        type=TYPE_PREFIX + error.code,
+        title=TITLES.get(error.code, error.code.replace("_", " ")),
+        status=error.status,
+        detail=detail,
+        errors=errors,
+    )
+
+
+def encode(value: Problem) -> bytes:
+    """The problem as bytes; text that is no Unicode is shown escaped."""
+    try:
+        return json.encode(value)
+    except UnicodeEncodeError:
+        value.detail = value.detail.encode("ascii", "backslashreplace").decode()
+        value.errors = UNSET
+        return json.encode(value)
