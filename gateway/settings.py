@@ -22,10 +22,16 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8080, "port to listen on; 0 takes a free one")
     workers: int = _setting(1, "worker processes that share the port")
-    data_dir: str = _setting("var/spendgate", "where the embedded store and SQLite keep their files")
-    store_url: str = _setting("", "redis://, rediss:// or unix:// of a store; empty: embedded Valkey")
+    data_dir: str = _setting(
+        "var/spendgate", "where the embedded store and SQLite keep their files"
+    )
+    store_url: str = _setting(
+        "", "redis://, rediss:// or unix:// of a store; empty: embedded Valkey"
+    )
     ledger_url: str = _setting("", "sqlite:/// or postgresql:// of the ledger; empty: in data_dir")
-    catalog_url: str = _setting("", "sqlite:/// or postgresql:// of the catalog; empty: in data_dir")
+    catalog_url: str = _setting(
+        "", "sqlite:/// or postgresql:// of the catalog; empty: in data_dir"
+    )
     admin_key: str = _setting("", "the first credential, with all scopes; empty: none")
     store_deadline_ms: int = _setting(1000, "how long a decision waits for the store")
     authorize_kept_s: int = _setting(600, "how long outcomes of authorize and hold calls are kept")
@@ -34,7 +40,7 @@ class Settings:
     late_capture_s: int = _setting(3600, "how long an expired hold can be captured late")
     profile_cache: int = _setting(5000, "orgs whose profile a worker keeps in memory")
     sweep_ms: int = _setting(200, "pause between sweeps for expired holds and grants")
-    writer_ms: int = _setting(40, "pause of the ledger's writer when nothing waits")
+    writer_ms: int = _setting(100, "pause between batches of the ledger's writer")
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
     idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")
     max_connections: int = _setting(20_000, "connections a worker keeps; more are turned away")
@@ -43,6 +49,11 @@ class Settings:
     def directory(self) -> Path:
         """The data directory."""
         return Path(self.data_dir)
+
+    @property
+    def metrics(self) -> Path:
+        """Where processes leave their counts for each other."""
+        return self.directory / "metrics"
 
     def sql_url(self, room: str) -> str:
         """The database of the catalog or the ledger."""
@@ -67,7 +78,9 @@ def from_environment(environment: Mapping[str, str] = os.environ, **given: Any) 
                 values[setting.name] = int(text)
             except ValueError:
                 name = environment_name(setting.name)
-                raise OperatorError("bad_setting", f"{name} must be a number, not {text!r}") from None
+                raise OperatorError(
+                    "bad_setting", f"{name} must be a number, not {text!r}"
+                ) from None
         elif text is not None:
             values[setting.name] = text
     return Settings(**values)

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,19 +19,18 @@ from gateway.errors import SpendgateError
 from gateway.flows.clock import StoreClock
 from gateway.flows.gateway import Gateway
 from gateway.flows.profiles import FREE_PLAN, Profiles
+from gateway.http.app import App
+from gateway.http.server import Serving, listening_socket, raise_file_limit, serve
 from gateway.ledger.reader import Ledger
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Writer
-from gateway.observe.hooks import Hooks
+from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
 from gateway.sql.engine import migrate, open_engine
 from gateway.store import keys
 from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
 from gateway.store.redis import RedisStore
-
-if TYPE_CHECKING:
-    from gateway.http.server import Serving
 
 SHIPPED_PLANS = (
     PricePlan(
@@ -46,6 +45,7 @@ SHIPPED_PLANS = (
     PricePlan("payg", "default"),
 )
 CREDENTIALS_EVERY_S = 0.5
+METRICS_EVERY_S = 1.0
 SWEEP_LIMIT = 200
 ORGS_AT_A_TIME = 1000
 
@@ -67,17 +67,18 @@ class Worker:
 
     gateway: Gateway
     engines: tuple[AsyncEngine, ...]
-    refreshing: asyncio.Task[None]
+    chores: tuple[asyncio.Task[None], ...]
 
     async def close(self) -> None:
         """Let go of everything."""
-        self.refreshing.cancel()
+        for chore in self.chores:
+            chore.cancel()
         await self.gateway.store.close()
         for engine in self.engines:
             await engine.dispose()
 
 
-async def build_worker(settings: Settings, hooks: Hooks, store_url: str) -> Worker:
+async def build_worker(settings: Settings, hooks: CountingHooks, store_url: str) -> Worker:
     """A worker that can answer: parts built, credentials read."""
     catalog_engine = open_engine(settings.sql_url("catalog"))
     ledger_engine = open_engine(settings.sql_url("ledger"))
@@ -97,8 +98,8 @@ async def build_worker(settings: Settings, hooks: Hooks, store_url: str) -> Work
         hooks,
         bytes.fromhex(secret),
     )
-    refreshing = asyncio.create_task(_refresh(credentials))
-    return Worker(gateway, (catalog_engine, ledger_engine), refreshing)
+    chores = (asyncio.create_task(_refresh(credentials)), asyncio.create_task(_count(hooks)))
+    return Worker(gateway, (catalog_engine, ledger_engine), chores)
 
 
 async def _refresh(credentials: Credentials) -> None:
@@ -106,19 +107,29 @@ async def _refresh(credentials: Credentials) -> None:
         await asyncio.sleep(CREDENTIALS_EVERY_S)
         try:
             await credentials.refresh()
-        except Exception:  # noqa: BLE001, S112  an old view serves until the catalog answers again
+        except Exception:  # noqa: S112  an old view serves until the catalog answers again
             continue
 
 
-async def serve_worker(settings: Settings, hooks: Hooks, store_url: str) -> tuple[Worker, Serving]:
-    """A worker that serves."""
-    from gateway.http.app import build_app  # noqa: PLC0415  metrics read their folder on import
-    from gateway.http.server import listening_socket, raise_file_limit, serve  # noqa: PLC0415
+async def _count(hooks: CountingHooks) -> None:
+    while True:
+        # Not on the loop: replacing a file may wait for the disk.
+        await asyncio.to_thread(hooks.write)
+        await asyncio.sleep(METRICS_EVERY_S)
 
+
+def counting_hooks(settings: Settings, name: str) -> CountingHooks:
+    """Hooks of the process of that name."""
+    return CountingHooks(Path(settings.metrics) / f"{name}.json")
+
+
+async def serve_worker(settings: Settings, name: str) -> tuple[Worker, Serving]:
+    """A worker that serves. `name` tells its counts from those of other workers."""
     raise_file_limit()
-    worker = await build_worker(settings, hooks, store_url)
+    hooks = counting_hooks(settings, name)
+    worker = await build_worker(settings, hooks, settings.store_url)
     sock = listening_socket(settings.host, settings.port)
-    serving = await serve(build_app(worker.gateway), sock, settings)
+    serving = await serve(App(worker.gateway), sock, settings)
     return worker, serving
 
 
@@ -134,7 +145,9 @@ class Backstage:
     def start(self, settings: Settings, on_event: Callable[[str], None]) -> None:
         """Start writing and sweeping."""
         sweeping = _sweep(self.store, settings.sweep_ms / 1000, on_event)
-        self.tasks = (asyncio.create_task(self.writer.run()), asyncio.create_task(sweeping))
+        watching = _watch(self.writer, counting_hooks(settings, "backstage"))
+        running = (self.writer.run(), sweeping, watching)
+        self.tasks = tuple(asyncio.create_task(task) for task in running)
 
     async def stop(self) -> None:
         """Stop, with every record that is in the store written."""
@@ -147,9 +160,7 @@ class Backstage:
             await engine.dispose()
 
 
-async def prepare(
-    settings: Settings, store_url: str, on_event: Callable[[str], None]
-) -> Backstage:
+async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], None]) -> Backstage:
     """Bring store, catalog and ledger to where workers can start. Raises OperatorError."""
     catalog_engine = open_engine(settings.sql_url("catalog"))
     ledger_engine = open_engine(settings.sql_url("ledger"))
@@ -211,3 +222,11 @@ async def _sweep(store: RedisStore, pause_s: float, on_event: Callable[[str], No
         except SpendgateError as error:
             on_event(f"the sweep waits: {error}")
             await asyncio.sleep(0.5)
+
+
+async def _watch(writer: Writer, hooks: CountingHooks) -> None:
+    while True:
+        hooks.set_ledger(writer.written, writer.stopped_by is not None)
+        # Not on the loop: replacing a file may wait for the disk.
+        await asyncio.to_thread(hooks.write)
+        await asyncio.sleep(METRICS_EVERY_S)

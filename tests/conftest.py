@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from gateway.store.embedded import EmbeddedStore
+from tests.gateways import Caller, Gateway, running
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,29 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield store.url
     loop.run_until_complete(store.stop())
     loop.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A real gateway with two workers and prices, for this session. Each test has its own orgs."""
+    with running(tmp_path_factory.mktemp("gateway"), workers=2) as found:
+
+        async def price() -> None:
+            async with Caller(found.address) as caller:
+                await caller.prices()
+
+        asyncio.run(price())
+        yield found
+
+
+@pytest_asyncio.fixture
+async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
+    """An admin who calls the session's gateway."""
+    async with Caller(gateway.address) as found:
+        yield found
+
+
+@pytest.fixture
+def org(request: pytest.FixtureRequest) -> str:
+    """An org id of this test's own."""
+    return f"org-{abs(hash(request.node.nodeid)) % 10**12}"

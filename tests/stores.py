@@ -90,10 +90,11 @@ def dump_memory(shard_id: int, shard: Shard, now_ms: int) -> dict[str, Any]:
     """The same picture of the reference machine's shard."""
     found: dict[str, Any] = {}
     for (org, name), value in shard.cells.alive(now_ms).items():
+        key = keys.org_prefix(shard_id, org) + name
+        found[key] = value
         if name.startswith("k/"):
             digest, result, body = value
-            value = (digest, msgpack.encode(result), body)
-        found[keys.org_prefix(shard_id, org) + name] = value
+            found[key] = (digest, msgpack.encode(result), body)
     for hold_id in shard.holds:
         known = shard.hold(hold_id, now_ms)
         if known:

@@ -133,7 +133,9 @@ class Catalog:
     async def card(self, card: str) -> RateCard:
         """A rate card with all its versions; one without any when it was never created."""
         async with self._read() as c:
-            changes = await c.scalar(select(t.rate_cards.c.changes).where(t.rate_cards.c.id == card))
+            changes = await c.scalar(
+                select(t.rate_cards.c.changes).where(t.rate_cards.c.id == card)
+            )
             of = select(t.card_versions.c.spec).where(t.card_versions.c.card == card)
             specs = (await c.scalars(of.order_by(t.card_versions.c.version))).all()
         return RateCard(card, changes or 0, tuple(_load(CardVersion, spec) for spec in specs))
@@ -150,7 +152,9 @@ class Catalog:
         )
         async with self._read() as c:
             caps, rates = _split_limits((await c.execute(of)).all())
-        return next(iter((*caps, *rates)), None)
+        if caps:
+            return caps[0]
+        return rates[0] if rates else None
 
     async def targeted_caps(self, org: str) -> tuple[Cap, ...]:
         """Every cap of an org that names a target, at most 1000."""
@@ -252,7 +256,9 @@ class Catalog:
                 await c.execute(insert(t.rate_cards).values(id=card, changes=to_changes))
             else:
                 where = (t.rate_cards.c.id == card, t.rate_cards.c.changes == from_changes)
-                done = await c.execute(update(t.rate_cards).where(*where).values(changes=to_changes))
+                done = await c.execute(
+                    update(t.rate_cards).where(*where).values(changes=to_changes)
+                )
                 if done.rowcount != 1:
                     raise VersionConflict
             if version is not None:

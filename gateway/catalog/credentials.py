@@ -127,8 +127,6 @@ class Credentials:
     async def remove(self, credential_id: str) -> bool:
         """Revoke a credential; whether there was one."""
         async with self._engine.begin() as c:
-            done = await c.execute(
-                delete(t.credentials).where(t.credentials.c.id == credential_id)
-            )
+            done = await c.execute(delete(t.credentials).where(t.credentials.c.id == credential_id))
         await self.refresh()
         return bool(done.rowcount)

@@ -7,10 +7,11 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,11 +19,7 @@ from gateway.errors import OperatorError
 from gateway.http.server import listening_socket
 from gateway.settings import Settings, environment_name, from_environment
 from gateway.store.embedded import EmbeddedStore, die_with_parent
-
-if TYPE_CHECKING:
-    import socket
-
-    from gateway.wiring import Backstage
+from gateway.wiring import Backstage, prepare
 
 WORKER_START_S = 60
 WORKER_STOP_S = 30
@@ -99,12 +96,8 @@ class Deployment:
         """Start everything; returns when every worker is ready. Raises OperatorError."""
         directory = self._settings.directory
         directory.mkdir(parents=True, exist_ok=True)
-        metrics = directory.resolve() / "metrics"
-        shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir()
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-        from gateway.wiring import prepare  # noqa: PLC0415  metrics read their folder on import
-
+        shutil.rmtree(self._settings.metrics, ignore_errors=True)
+        self._settings.metrics.mkdir()
         url = self._settings.store_url
         if not url:
             self._embedded = EmbeddedStore(directory / "valkey", warn)
@@ -190,4 +183,3 @@ class Deployment:
             await self._backstage.stop()
         if self._embedded is not None:
             await self._embedded.stop()
-

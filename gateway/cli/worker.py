@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -11,8 +12,11 @@ import sys
 import uvloop
 
 from gateway.settings import Settings, from_environment
+from gateway.wiring import serve_worker
 
 PARENT_CHECK_S = 1.0
+GC_THRESHOLDS = (50_000, 20, 100)
+"""A request makes a hundred short-lived values and no cycles: collect seldom."""
 
 
 def worker() -> None:
@@ -22,16 +26,17 @@ def worker() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    from gateway.observe.metrics import PrometheusHooks  # noqa: PLC0415  reads its folder on import
-    from gateway.wiring import serve_worker  # noqa: PLC0415  as above
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    parts, serving = await serve_worker(settings, PrometheusHooks(), settings.store_url)
+    parts, serving = await serve_worker(settings, f"worker-{os.getpid()}")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    # What lives until the end need not be looked at by each collection.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     watching = asyncio.create_task(_stop_without_parent(stop))
     await stop.wait()
     watching.cancel()
@@ -42,6 +47,6 @@ async def _run(settings: Settings) -> None:
 async def _stop_without_parent(stop: asyncio.Event) -> None:
     # Where the system cannot tell a child of its parent's death, looking does.
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110  nothing tells: it has to be looked at
         await asyncio.sleep(PARENT_CHECK_S)
     stop.set()

@@ -106,9 +106,7 @@ def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
     name = f"{_series('r', rate)}/{rate.unit}{rate.window_s}/{target}"
     shape = GAUGE if rate.unit == "concurrent" else SLIDING
     width_ms = 0 if rate.unit == "concurrent" else rate.window_s * 1000
-    return Applied(
-        rate.id, rate.unit, rate.level, "hard", rate.limit, name, shape, width_ms, 0, 0
-    )
+    return Applied(rate.id, rate.unit, rate.level, "hard", rate.limit, name, shape, width_ms, 0, 0)
 
 
 def _series(letter: str, limit: Cap | RateLimit) -> str:

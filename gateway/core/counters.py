@@ -15,7 +15,7 @@ NO_LIMIT = -1
 """A counter that counts and never refuses."""
 
 
-class Counter(Struct, frozen=True):
+class Counter(Struct, frozen=True, gc=False):
     """One counter a request must fit in, and what it adds to it.
 
     `period_ms` is the moment a WINDOW's key may go (0: never) and the width of a SLIDING one.
@@ -32,7 +32,7 @@ class Counter(Struct, frozen=True):
     index: str = ""
 
 
-class Source(Struct, frozen=True, array_like=True):
+class Source(Struct, frozen=True, array_like=True, gc=False):
     """A balance a request may draw from, down to its floor.
 
     `expires_ms`: when a balance that a draw creates may go (0: never). A `perishable` balance
@@ -68,9 +68,7 @@ def room(limit: int, used_now: float) -> int:
     return max(0, int(limit - used_now))
 
 
-def rolled(
-    value: tuple[int, int, int] | None, period_ms: int, now_ms: int
-) -> tuple[int, int, int]:
+def rolled(value: tuple[int, int, int] | None, period_ms: int, now_ms: int) -> tuple[int, int, int]:
     """(bucket, current, previous) of a SLIDING counter as of now."""
     bucket = now_ms // period_ms
     if value is None or value[0] < bucket - 1:

@@ -14,14 +14,14 @@ from gateway.core.windows import FOREVER_MS
 SHAPES = {"cap": WINDOW, "requests": SLIDING, "tokens": SLIDING, "concurrent": GAUGE}
 
 
-class Draw(Struct, frozen=True):
+class Draw(Struct, frozen=True, gc=False):
     """An amount of one source, as callers see it."""
 
     source: str
     amount_micros: int
 
 
-class LimitState(Struct, frozen=True):
+class LimitState(Struct, frozen=True, gc=False):
     """A limit after the decision. `resets_ms` is 0 where it does not reset at a moment."""
 
     id: str
@@ -136,9 +136,7 @@ def _limit_refusal(limit: LimitTerms) -> Refusal:
     return Refusal(int(Reason.rate_limited), limit.id, detail)
 
 
-def _retry_after_s(
-    asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...]
-) -> int | None:
+def _retry_after_s(asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...]) -> int | None:
     if reasons[0].reason.status_hint != 429:
         return None
     longest = 1
@@ -146,9 +144,7 @@ def _retry_after_s(
         first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
         used_now = _used(limit, outcome, i)
         if limit.kind in ("requests", "tokens") and refuses(limit.limit, limit.amount, used_now):
-            wait = wait_ms(
-                limit.limit, limit.amount, first, second, limit.span_ms, outcome.now_ms
-            )
+            wait = wait_ms(limit.limit, limit.amount, first, second, limit.span_ms, outcome.now_ms)
             longest = max(longest, -(-wait // 1000))
     return longest
 

@@ -85,9 +85,7 @@ def included_sources(included: Included, profile: Profile, now_ms: int) -> list[
     _, next_ends_ms = bounds(included.period, profile.org.timezone, ends_ms)
     floor = -included.amount_micros
     found = [
-        Source(
-            included_name(included, starts_ms), floor, next_ends_ms + INCLUDED_GRACE_MS, True
-        )
+        Source(included_name(included, starts_ms), floor, next_ends_ms + INCLUDED_GRACE_MS, True)
     ]
     if included.rollover and profile.org.created_ms < starts_ms and not profile.is_free:
         before_ms, _ = bounds(included.period, profile.org.timezone, starts_ms - 1)

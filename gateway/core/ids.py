@@ -8,13 +8,20 @@ CHANCE_BITS = 5 * CHANCE_DIGITS
 DECISION, HOLD, GRANT = "dec_", "hold_", "grant_"
 
 
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+"""Two digits at a time: every number of ten bits."""
+
+
 def _digits(number: int, count: int) -> str:
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(5 * count - 5, -1, -5))
+    pairs = [_PAIRS[(number >> shift) & 1023] for shift in range(5 * count - 10, -1, -10)]
+    return "".join(pairs)
 
 
 def make(now_ms: int, shard: int, chance: int) -> str:
     """The body of an id: sorts by time, carries its shard, and `chance` of 70 bits."""
-    return _digits(now_ms, TIME_DIGITS) + _digits(shard, SHARD_DIGITS) + _digits(chance, CHANCE_DIGITS)
+    return (
+        _digits(now_ms, TIME_DIGITS) + _digits(shard, SHARD_DIGITS) + _digits(chance, CHANCE_DIGITS)
+    )
 
 
 def shard_in(made_id: str) -> int | None:

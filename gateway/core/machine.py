@@ -103,7 +103,9 @@ def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:
     for i, counter in enumerate(plan.counters):
         first, second = outcome.readings[2 * i : 2 * i + 2]
         if counter.shape == WINDOW:
-            value = (first + counter.amount, second) if settles else (first, second + counter.amount)
+            value = (
+                (first + counter.amount, second) if settles else (first, second + counter.amount)
+            )
             _write_window(shard, plan.org, counter, value, least_ms, now_ms)
         elif counter.shape == GAUGE:
             if counter.amount:
@@ -196,7 +198,16 @@ def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:
         shard.due[f"grant/{order.org}/{given.id}"] = given.expires_ms
     settle.bump_grants(shard, order.org)
     moved = Moved(
-        now_ms, given.kind, given.id, order.org, order.currency, given.amount_micros, settled, 0, left, []
+        now_ms,
+        given.kind,
+        given.id,
+        order.org,
+        order.currency,
+        given.amount_micros,
+        settled,
+        0,
+        left,
+        [],
     )
     return _moved(shard, "grant", order, moved)
 
@@ -209,9 +220,7 @@ def void(shard: Shard, order: VoidOrder, now_ms: int) -> Reply:
     left = settle.end_grant(shard, order.org, order.grant_id, now_ms)
     if left is None:
         return Reply(Status.MISSING, now_ms)
-    moved = Moved(
-        now_ms, "void", order.grant_id, order.org, order.currency, -left, 0, 0, 0, []
-    )
+    moved = Moved(now_ms, "void", order.grant_id, order.org, order.currency, -left, 0, 0, 0, [])
     return _moved(shard, "void", order, moved)
 
 

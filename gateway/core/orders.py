@@ -34,7 +34,7 @@ class Status(IntEnum):
     """A balance would leave ± (2^53 - 1)."""
 
 
-class Version(Struct, frozen=True):
+class Version(Struct, frozen=True, gc=False):
     """A version the plan was made from. `kind`: org, grants, plan or card."""
 
     kind: str
@@ -42,7 +42,7 @@ class Version(Struct, frozen=True):
     expected: int
 
 
-class Idempotency(Struct, frozen=True):
+class Idempotency(Struct, frozen=True, gc=False):
     """The scoped name of a key, the digest of the body it came with, and how long it is kept."""
 
     name: str

@@ -73,7 +73,8 @@ def of_outcome(asked: Asked, outcome: Outcome) -> list[Posting]:
     booking = _Booking(asked.book, asked.currency)
     goes_to = booking.account("revenue" if asked.mode == Mode.CAPTURE else "held")
     for source, part in zip(asked.sources, outcome.draws, strict=False):
-        booking.move(booking.source(source.name), goes_to, part)
+        if part:
+            booking.move(booking.source(source.name), goes_to, part)
     return booking.postings
 
 

@@ -40,7 +40,7 @@ class Reason(IntEnum):
         return self.status_hint in (429, 503) or self is Reason.cap_exceeded
 
 
-_STATUS = {reason: 403 for reason in Reason} | {
+_STATUS = dict.fromkeys(Reason, 403) | {
     Reason.rate_limited: 429,
     Reason.concurrency_limited: 429,
     Reason.cap_exceeded: 402,
@@ -50,7 +50,7 @@ _STATUS = {reason: 403 for reason in Reason} | {
 }
 
 
-class Refusal(Struct, frozen=True, array_like=True):
+class Refusal(Struct, frozen=True, array_like=True, gc=False):
     """One reason, the cap, limit, rule or list it comes from ("" for none), and a sentence."""
 
     code: int

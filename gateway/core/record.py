@@ -13,7 +13,7 @@ from gateway.core.pricing import Price
 from gateway.core.reasons import Refusal
 
 
-class LimitTerms(Struct, frozen=True, array_like=True):
+class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     """A cap or rate limit that applied, and what the request adds to it.
 
     `span_ms` is a cap's window end and a rate limit's width; `bears` is false where the limit is

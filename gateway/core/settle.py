@@ -6,7 +6,15 @@ import copy
 
 from gateway.core.counters import GAUGE, WINDOW
 from gateway.core.funding import SHORTFALL, grant_name
-from gateway.core.holds import LATE_CAPTURE_MS, TRANSITIONS, Hold, HoldStatus, Step, Taken, status_at
+from gateway.core.holds import (
+    LATE_CAPTURE_MS,
+    TRANSITIONS,
+    Hold,
+    HoldStatus,
+    Step,
+    Taken,
+    status_at,
+)
 from gateway.core.orders import Ended, Finish, Moved, Part, Reply, Status
 from gateway.core.state import Record, Shard
 from gateway.core.steps import draw, keep, pay, precheck, stale
@@ -25,9 +33,7 @@ def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
         return Reply(Status.ENDED, now_ms, hold=copy.deepcopy(hold), body=asked)
     held = hold.amount if hold.state is HoldStatus.held else 0
     if order.cost > held:
-        behind = stale(
-            shard, order.versions, order.valid_from_ms, order.valid_until_ms, now_ms
-        )
+        behind = stale(shard, order.versions, order.valid_from_ms, order.valid_until_ms, now_ms)
         if not order.has_sources or behind:
             return behind or Reply(Status.STALE, now_ms)
     ended = _end(shard, hold, order, now_ms)
@@ -112,9 +118,7 @@ def bump_grants(shard: Shard, org: str) -> None:
     shard.versions[key] = shard.versions.get(key, 0) + 1
 
 
-def _draw_excess(
-    shard: Shard, order: Finish, over: int, now_ms: int
-) -> tuple[list[Part], int]:
+def _draw_excess(shard: Shard, order: Finish, over: int, now_ms: int) -> tuple[list[Part], int]:
     funds = [shard.cells.get(order.org, s.name, now_ms) or 0 for s in order.sources]
     draws, rest = draw(order.sources, funds, over)
     pay(shard, order.org, order.sources, funds, draws, now_ms)

@@ -9,9 +9,7 @@ from gateway.core.orders import Idempotency, Moved, Outcome, Reply, Status, Vers
 from gateway.core.state import Shard
 
 
-def precheck(
-    shard: Shard, org: str, idempotency: Idempotency | None, now_ms: int
-) -> Reply | None:
+def precheck(shard: Shard, org: str, idempotency: Idempotency | None, now_ms: int) -> Reply | None:
     """CLOSED, REPLAY or REUSED; None when the call is new."""
     if not shard.is_open:
         return Reply(Status.CLOSED, now_ms)

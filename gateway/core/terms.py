@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.core.caps import Applied, applied, window_ends
 from gateway.core.counters import Source
-from gateway.core.entities import Lineage, LineageTerms, Member, Profile
+from gateway.core.entities import Lineage, LineageTerms, Member, MemberKind, Profile
 from gateway.core.funding import waterfall
 from gateway.core.orders import Version
 from gateway.core.pricing import Price, is_allowed, price_of, tariff
@@ -112,18 +112,17 @@ def unpriced(product: str) -> Refusal:
     return _refusal(Reason.product_unpriced, product, f"no price is known for {product}")
 
 
-def _refusals(
-    profile: Profile, terms: LineageTerms, now_ms: int
-) -> tuple[list[Refusal], int]:
+def _refusals(profile: Profile, terms: LineageTerms, now_ms: int) -> tuple[list[Refusal], int]:
     """Refusals of org and members, and until when they stay what they are."""
     found, until_ms = [], 2**53 - 1
     members = {m.kind: m for m in terms.members}
     if profile.org.status == "suspended":
         found.append(_refusal(Reason.org_suspended, profile.org.id, "the org is suspended"))
-    for kind, reason in (
+    suspensions: tuple[tuple[MemberKind, Reason], ...] = (
         ("project", Reason.project_suspended),
         ("user", Reason.user_suspended),
-    ):
+    )
+    for kind, reason in suspensions:
         member = members.get(kind)
         if member is not None and member.status == "suspended":
             found.append(_refusal(reason, member.id, f"the {kind} is suspended"))

@@ -117,9 +117,7 @@ async def _check_unmoved(gateway: Gateway, org: Org) -> None:
         )
 
 
-async def _change_existing(
-    gateway: Gateway, org: str, caller: Caller, change: Change
-) -> None:
+async def _change_existing(gateway: Gateway, org: str, caller: Caller, change: Change) -> None:
     caller.check_org(org)
 
     async def prepare(terms: OrgTerms | None) -> Commit | None:
@@ -131,7 +129,12 @@ async def _change_existing(
 
 
 async def put_member(
-    gateway: Gateway, org: str, kind: MemberKind, name: str, body: MemberBody | KeyBody, caller: Caller
+    gateway: Gateway,
+    org: str,
+    kind: MemberKind,
+    name: str,
+    body: MemberBody | KeyBody,
+    caller: Caller,
 ) -> Member:
     """Register a project, user or key, or replace what is known of it."""
     member = Member(kind, name, body.status or "active", body.name or "")
@@ -222,9 +225,7 @@ async def _put_limit(
     await _change_existing(gateway, org, caller, change)
 
 
-async def delete_limit(
-    gateway: Gateway, org: str, kind: str, name: str, caller: Caller
-) -> None:
+async def delete_limit(gateway: Gateway, org: str, kind: str, name: str, caller: Caller) -> None:
     """Remove an org's own cap (`kind` "cap") or rate limit ("rate_limit")."""
 
     async def change(terms: OrgTerms) -> Commit | None:
@@ -241,9 +242,7 @@ async def delete_limit(
     await _change_existing(gateway, org, caller, change)
 
 
-async def put_contract(
-    gateway: Gateway, org: str, body: ContractBody, caller: Caller
-) -> Contract:
+async def put_contract(gateway: Gateway, org: str, body: ContractBody, caller: Caller) -> Contract:
     """Sign a contract: a pinned price version, discounts, own prices."""
     starts_ms, ends_ms = milliseconds(body.starts_at) or 0, milliseconds(body.ends_at)
     if ends_ms is not None and ends_ms <= starts_ms:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from gateway.core import ids, plan
+from gateway.core.counters import Counter
 from gateway.core.decision import (
     Decision,
     affordable_micros,
     conclude,
     token_room,
 )
-from gateway.core.counters import Counter
 from gateway.core.entities import Lineage
 from gateway.core.money import check_range
 from gateway.core.orders import Idempotency, Mode, Outcome, Reply, Status
@@ -51,15 +51,15 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
         idempotency = caller.idempotency(body.subject.org, body, kept_s)
     id_body = gateway.new_id_body(body.subject.org)
     try:
-        decision, replay, shared = await _decide(gateway, request, body.partial, id_body, idempotency)
+        decision, replay, shared = await _decide(
+            gateway, request, body.partial, id_body, idempotency
+        )
     except Unavailable as error:
         quote = answers.QuoteAnswer(
             amount_micros=request.amount or 0, currency="", rate_card=None, lines=[]
         )
         gateway.hooks.on_unavailable(error.code)
-        return Authorized(
-            answers.unavailable_answer(ids.DECISION + id_body, quote, error.detail)
-        )
+        return Authorized(answers.unavailable_answer(ids.DECISION + id_body, quote, error.detail))
     if not replay:
         gateway.hooks.on_decision(decision)
     return Authorized(answers.authorize_answer(decision), replay, shared)

@@ -85,7 +85,9 @@ async def _caps(gateway: Gateway, profile: Profile, now_ms: int) -> list[dict[st
     ]
     shown: list[dict[str, Any]] = []
     for cap_key in dict.fromkeys((c.from_plan, c.id) for c, _, _ in listed):
-        own = [r for (c, _, _), r in zip(listed, rows, strict=True) if (c.from_plan, c.id) == cap_key]
+        own = [
+            r for (c, _, _), r in zip(listed, rows, strict=True) if (c.from_plan, c.id) == cap_key
+        ]
         own.sort(key=lambda r: (-(r["used_micros"] + r["held_micros"]), r["target"] or ""))
         shown += own[:MOST_TARGETS]
     return shown
@@ -112,5 +114,3 @@ async def get_org(gateway: Gateway, org: str, caller: Caller) -> Org:
     if terms is None:
         raise CallerError("not_found", f"there is no org {org}", status=404)
     return terms.org
-
-

@@ -25,7 +25,7 @@ ATTEMPTS = 3
 
 
 async def trial_balance(gateway: Gateway) -> dict[str, Any]:
-    """Debits and credits by currency and kind of account; they are equal, or the books are wrong."""
+    """Debits and credits by currency and kind of account; equal, or the books are wrong."""
     currencies: dict[str, dict[str, Any]] = {}
     for total in await gateway.ledger.trial_balance():
         of = currencies.setdefault(
@@ -132,9 +132,7 @@ async def _wait_for_writer(gateway: Gateway, snapshot: Snapshot) -> None:
         if (await gateway.ledger.cursors()).get(snapshot.shard, (0, -1)) >= wanted:
             return
         if asyncio.get_running_loop().time() - started > CATCH_UP_S:
-            raise Unavailable(
-                "ledger_behind", f"the ledger is more than {CATCH_UP_S:.0f} s behind"
-            )
+            raise Unavailable("ledger_behind", f"the ledger is more than {CATCH_UP_S:.0f} s behind")
         await asyncio.sleep(0.02)
 
 
@@ -165,4 +163,3 @@ async def usage(
         if "day" in row:
             row["day"] = rfc3339(row["day"] * 86_400_000)[:10]
     return {"rows": rows}
-

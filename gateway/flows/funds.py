@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.core import ids
+from gateway.core.caps import HELD
+from gateway.core.counters import Source
 from gateway.core.entities import Grant, Profile
 from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, waterfall
-from gateway.core.caps import HELD
 from gateway.core.money import check_range
 from gateway.core.orders import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
-from gateway.core.counters import Source
 from gateway.core.record import AdminNote
 from gateway.core.terms import versions_of
 from gateway.errors import CallerError, Unavailable
@@ -37,8 +37,7 @@ async def known_org(gateway: Gateway, org: str, caller: Caller) -> Profile:
     caller.check_org(org)
     if await gateway.catalog.org(org) is None:
         raise CallerError("not_found", f"there is no org {org}", status=404)
-    profile = await gateway.profiles.load(org)
-    return profile
+    return await gateway.profiles.load(org)
 
 
 async def grant(gateway: Gateway, org: str, body: GrantBody, caller: Caller) -> Moves:
@@ -94,9 +93,7 @@ def _moved(reply: Reply) -> Moved:
     return reply.moved
 
 
-async def void(
-    gateway: Gateway, org: str, grant_id: str, body: EmptyBody, caller: Caller
-) -> Moves:
+async def void(gateway: Gateway, org: str, grant_id: str, body: EmptyBody, caller: Caller) -> Moves:
     """End a grant: its unspent rest is gone, and what is on hold of it ends with it."""
     profile = await known_org(gateway, org, caller)
     order = VoidOrder(

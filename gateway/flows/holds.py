@@ -56,9 +56,7 @@ async def get(gateway: Gateway, hold_id: str, caller: Caller) -> answers.HoldAns
     return answers.hold_answer(hold_id, hold, asked, gateway.clock.now_ms())
 
 
-async def capture(
-    gateway: Gateway, hold_id: str, body: CaptureBody, caller: Caller
-) -> Finished:
+async def capture(gateway: Gateway, hold_id: str, body: CaptureBody, caller: Caller) -> Finished:
     """Settle a hold at what was really used: nothing, less, or more than was held."""
     exactly_one(body.quantity, body.amount_micros, "quantity and amount_micros")
     started = asyncio.get_running_loop().time()
@@ -66,9 +64,7 @@ async def capture(
         hold, asked = await find(gateway, hold_id, caller)
         cost = _cost(asked, body)
         needs_funds = hold.state is not HoldStatus.held or cost > hold.amount
-        idempotency = caller.idempotency(
-            hold.org, body, gateway.settings.authorize_kept_s
-        )
+        idempotency = caller.idempotency(hold.org, body, gateway.settings.authorize_kept_s)
         order = Finish(
             hold.org,
             hold_id,
@@ -157,9 +153,7 @@ def check_standing(hold_id: str, reply: Reply) -> None:
 def _already_ended(hold_id: str, hold: Hold, now_ms: int) -> CallerError:
     status = status_at(hold.state, hold.expires_ms, now_ms)
     at = answers.rfc3339(hold.ended_ms or hold.expires_ms)
-    return CallerError(
-        "hold_already_ended", f"{hold_id} was {status.name} at {at}", status=409
-    )
+    return CallerError("hold_already_ended", f"{hold_id} was {status.name} at {at}", status=409)
 
 
 async def extend(gateway: Gateway, hold_id: str, body: ExtendBody, caller: Caller) -> Finished:

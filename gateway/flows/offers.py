@@ -27,7 +27,9 @@ async def put_card_version(
     for product, prices in body.products.items():
         for unit, price in prices.items():
             check_range(price, f"the price of {product}", f"/products/{product}/{unit}")
-    wanted = CardVersion(version, milliseconds(body.effective_at) or 0, body.currency, body.products)
+    wanted = CardVersion(
+        version, milliseconds(body.effective_at) or 0, body.currency, body.products
+    )
 
     def prepare(before: RateCard) -> Commit | None:
         for known in before.versions:
@@ -63,9 +65,7 @@ async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) 
     for name in ("included", "caps", "rate_limits"):
         named = [part.id for part in getattr(body, name) or ()]
         if len(named) != len(set(named)):
-            raise CallerError(
-                "invalid_request", f"two of {name} share an id", pointer=f"/{name}"
-            )
+            raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
     wanted = PricePlan(
         plan,
         body.rate_card,

@@ -119,7 +119,9 @@ class Profiles:
         profile = await self._assemble(terms, org, grants_version, tuple(grants))
         entry = _Entry(profile)
         _remember(self._entries, org, entry, self._capacity)
-        await self._settle_fences(profile, dict(zip((v.kind for v in expected), found, strict=False)))
+        await self._settle_fences(
+            profile, dict(zip((v.kind for v in expected), found, strict=False))
+        )
         return entry
 
     async def _assemble(

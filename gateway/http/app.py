@@ -1,8 +1,9 @@
-"""The aiohttp application: routes bound to a gateway, documents, and what no route takes."""
+"""Which request goes to which endpoint. Plain paths are one look-up: no framework on that way."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
@@ -10,10 +11,12 @@ from aiohttp import web
 from gateway import __version__
 from gateway.errors import CallerError
 from gateway.flows.gateway import Gateway
-from gateway.http.endpoint import JSON, MAX_BATCH_BODY, Endpoint, refusal
+from gateway.http.endpoint import JSON, Endpoint, refusal
 from gateway.http.routes import ROUTES
 from gateway.http.service import Probes
 from gateway.wire import openapi
+
+Respond = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.Response]]
 
 
 def build_document() -> dict[str, object]:
@@ -27,44 +30,60 @@ def build_document() -> dict[str, object]:
     return openapi.document(__version__, operations)
 
 
-def build_app(gateway: Gateway) -> web.Application:
-    """An application that serves one gateway."""
-    app = web.Application(client_max_size=2 * MAX_BATCH_BODY)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, Endpoint(route, gateway).__call__)
-    probes = Probes(gateway)
-    app.router.add_get("/healthz", probes.healthz)
-    app.router.add_get("/readyz", probes.readyz)
-    app.router.add_get("/metrics", probes.metrics)
-    _add_documents(app)
-    app.router.add_route("*", "/{tail:.*}", _nothing_here)
-    return app
+class App:
+    """The handler of every request of a worker."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        probes = Probes(gateway)
+        self._plain: dict[str, dict[str, Respond]] = {
+            "/healthz": {"GET": probes.healthz},
+            "/readyz": {"GET": probes.readyz},
+            "/metrics": {"GET": probes.metrics},
+            **_documents(),
+        }
+        shaped: dict[str, dict[str, Respond]] = {}
+        for route in ROUTES:
+            into = shaped if "{" in route.path else self._plain
+            into.setdefault(route.path, {})[route.method] = Endpoint(route, gateway)
+        self._shaped = [(_pattern(path), methods) for path, methods in shaped.items()]
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """Answer a request."""
+        names: dict[str, str] = {}
+        methods = self._plain.get(request.path)
+        if methods is None:
+            methods, names = self._find(request.path)
+        respond = methods.get(request.method)
+        if respond is not None:
+            return await respond(request, names)
+        if methods:
+            allowed = ", ".join(sorted(methods))
+            detail = f"{request.path} takes {allowed}"
+            error = CallerError("method_not_allowed", detail, status=405)
+            return refusal(error, {"Allow": allowed})
+        return refusal(CallerError("not_found", f"there is nothing at {request.path}", status=404))
+
+    def _find(self, path: str) -> tuple[dict[str, Respond], dict[str, str]]:
+        for pattern, methods in self._shaped:
+            found = pattern.fullmatch(path)
+            if found is not None:
+                return methods, found.groupdict()
+        return {}, {}
 
 
-def _add_documents(app: web.Application) -> None:
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
+
+
+def _documents() -> dict[str, dict[str, Respond]]:
     document = build_document()
     encoded = msgspec.json.encode(document)
     page = openapi.page(document).encode()
 
-    async def openapi_json(_: web.Request) -> web.Response:
+    async def openapi_json(_: web.BaseRequest, __: dict[str, str]) -> web.Response:
         return web.Response(body=encoded, headers=JSON)
 
-    async def docs(_: web.Request) -> web.Response:
+    async def docs(_: web.BaseRequest, __: dict[str, str]) -> web.Response:
         return web.Response(body=page, content_type="text/html", charset="utf-8")
 
-    app.router.add_get("/openapi.json", openapi_json)
-    app.router.add_get("/docs", docs)
-
-
-_PATTERNS = [
-    (re.compile(re.sub(r"{\w+}", "[^/]+", route.path)), route.method) for route in ROUTES
-] + [(re.compile(path), "GET") for path in ("/healthz", "/readyz", "/metrics", "/docs")]
-
-
-async def _nothing_here(request: web.Request) -> web.Response:
-    allowed = sorted({method for path, method in _PATTERNS if path.fullmatch(request.path)})
-    if allowed:
-        detail = f"{request.path} takes {', '.join(allowed)}"
-        error = CallerError("method_not_allowed", detail, status=405)
-        return refusal(error, {"Allow": ", ".join(allowed)})
-    return refusal(CallerError("not_found", f"there is nothing at {request.path}", status=404))
+    return {"/openapi.json": {"GET": openapi_json}, "/docs": {"GET": docs}}

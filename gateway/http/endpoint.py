@@ -79,11 +79,11 @@ class Endpoint:
         self._gateway = gateway
         self._scopes = frozenset(route.scopes)
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def __call__(self, request: web.BaseRequest, names: dict[str, str]) -> web.Response:
         """Answer a request; whatever happens, the caller hears JSON."""
         started = time.perf_counter()
         try:
-            call = await self._call(request)
+            call = await self._call(request, names)
             answered = await self._route.handler(self._gateway, call)
             body = b"" if answered.body is None else _encode(answered.body)
             headers = REPLAYED if answered.is_replay else JSON
@@ -101,9 +101,8 @@ class Endpoint:
         self._gateway.hooks.on_request(self._route.path, response.status, seconds)
         return response
 
-    async def _call(self, request: web.Request) -> Call:
+    async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
         credential = self._authenticate(request)
-        names = dict(request.match_info) if request.match_info else {}
         for name, value in names.items():
             if not _id.fullmatch(value):
                 raise CallerError("invalid_request", f"{value!r} is not a valid id for {name}")
@@ -118,7 +117,7 @@ class Endpoint:
                 raise CallerError("invalid_request", f"unknown query parameter {name!r}")
         return Call(names, query, body, Caller(credential, request.path, key))
 
-    def _authenticate(self, request: web.Request) -> Credential:
+    def _authenticate(self, request: web.BaseRequest) -> Credential:
         header = request.headers.get("Authorization", "")
         kind, _, secret = header.partition(" ")
         found = None
@@ -134,7 +133,7 @@ class Endpoint:
         return found
 
 
-def _idempotency_key(request: web.Request) -> str:
+def _idempotency_key(request: web.BaseRequest) -> str:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return ""
@@ -142,19 +141,15 @@ def _idempotency_key(request: web.Request) -> str:
     if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
     if not 1 <= len(key) <= MAX_KEY:
-        raise CallerError(
-            "invalid_request", f"an idempotency key has 1 to {MAX_KEY} characters"
-        )
+        raise CallerError("invalid_request", f"an idempotency key has 1 to {MAX_KEY} characters")
     return key
 
 
-async def read_body(request: web.Request, limit: int, gateway: Gateway) -> bytes:
+async def read_body(request: web.BaseRequest, limit: int, gateway: Gateway) -> bytes:
     """The body, at most `limit` bytes of JSON, within the time a body may take."""
     kind = request.headers.get("Content-Type", "")
     if kind.partition(";")[0].strip().lower() != "application/json":
-        raise CallerError(
-            "unsupported_media_type", "send application/json", status=415
-        )
+        raise CallerError("unsupported_media_type", "send application/json", status=415)
     if request.headers.get("Content-Encoding"):
         raise CallerError(
             "unsupported_media_type", "send the body without a content encoding", status=415

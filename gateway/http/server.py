@@ -10,6 +10,7 @@ from typing import cast
 
 from aiohttp import web
 
+from gateway.http.app import App
 from gateway.settings import Settings
 
 BACKLOG = 1024
@@ -43,7 +44,7 @@ class _TurnedAway(asyncio.Protocol):
 class Serving:
     """A server that is up."""
 
-    runner: web.AppRunner
+    runner: web.ServerRunner
     listener: asyncio.Server
 
     async def stop(self) -> None:
@@ -52,15 +53,16 @@ class Serving:
         await self.runner.cleanup()
 
 
-async def serve(app: web.Application, sock: socket.socket, settings: Settings) -> Serving:
+async def serve(app: App, sock: socket.socket, settings: Settings) -> Serving:
     """Start serving on a bound socket. A connection that brings no whole request is closed."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=settings.idle_timeout_s,
-        handle_signals=False,
-        auto_decompress=False,
-        lingering_time=2.0,
+    runner = web.ServerRunner(
+        web.Server(
+            app,
+            access_log=None,
+            keepalive_timeout=settings.idle_timeout_s,
+            auto_decompress=False,
+            lingering_time=2.0,
+        )
     )
     await runner.setup()
     server = runner.server

@@ -34,11 +34,11 @@ class Probes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    async def healthz(self, _: web.Request) -> web.Response:
+    async def healthz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """The process is up."""
         return web.Response(body=b'{"ok":true}', headers=JSON)
 
-    async def readyz(self, _: web.Request) -> web.Response:
+    async def readyz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """Store, ledger and catalog answer; 503 names the first that does not."""
         try:
             await self._gateway.store.ping()
@@ -48,8 +48,7 @@ class Probes:
             return refusal(error)
         return web.Response(body=b'{"ok":true}', headers=JSON)
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    async def metrics(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """Prometheus' text format."""
-        return web.Response(
-            body=metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"}
-        )
+        body = metrics.exposition(self._gateway.settings.metrics)
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})

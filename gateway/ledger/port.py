@@ -6,9 +6,22 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.ledger.rows import Rows
+from gateway.wire.records import StreamRecord
 
 Position = tuple[int, int]
 """(epoch, seq) of a shard's record."""
+
+
+class Streams(Protocol):
+    """Where the writer's records come from: the part of a store it needs."""
+
+    async def records(self, after: Mapping[int, Position], limit: int) -> list[StreamRecord]:
+        """The next records of each shard behind its position, at most `limit` a shard."""
+        ...
+
+    async def trim(self, upto: Mapping[int, Position]) -> None:
+        """Forget records up to and with each shard's position."""
+        ...
 
 
 class SecondWriter(Exception):

@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, or_, select, true
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.core import ids
 from gateway.core.holds import Hold, Taken
 from gateway.core.orders import Ended, Outcome
 from gateway.core.record import Asked
@@ -84,7 +85,9 @@ class Ledger:
         query = select(a.kind, a.currency, *halves).group_by(a.kind, a.currency)
         rows = await self._all(query.order_by(a.currency, a.kind))
         return [
-            KindTotal(kind, currency, int(d_high) * LOW_BITS + int(d), int(c_high) * LOW_BITS + int(c))
+            KindTotal(
+                kind, currency, int(d_high) * LOW_BITS + int(d), int(c_high) * LOW_BITS + int(c)
+            )
             for kind, currency, d_high, d, c_high, c in rows
         ]
 
@@ -92,9 +95,7 @@ class Ledger:
         """Every account of a book as of a record of its shard: one statement, one moment."""
         a, p = t.accounts.c, t.postings.c
         epoch, seq = upto
-        later = and_(
-            p.shard == shard, or_(p.epoch > epoch, and_(p.epoch == epoch, p.seq > seq))
-        )
+        later = and_(p.shard == shard, or_(p.epoch > epoch, and_(p.epoch == epoch, p.seq > seq)))
 
         def since(column: Any) -> Any:
             moved = select(func.coalesce(func.sum(p.amount_micros), 0))
@@ -121,7 +122,9 @@ class Ledger:
 
         held_accounts, revenue = credited("held"), credited("revenue")
         query = (
-            select(held.c.book, held.c.held, held_accounts.c.total, charged.c.charged, revenue.c.total)
+            select(
+                held.c.book, held.c.held, held_accounts.c.total, charged.c.charged, revenue.c.total
+            )
             .outerjoin(held_accounts, held_accounts.c.book == held.c.book)
             .outerjoin(charged, charged.c.book == held.c.book)
             .outerjoin(revenue, revenue.c.book == held.c.book)
@@ -145,7 +148,11 @@ class Ledger:
     async def hold(self, hold_id: str) -> tuple[Hold, Asked] | None:
         """A hold as its records tell it, or None."""
         r = t.records.c
-        query = select(t.records).where(r.hold == hold_id)
+        of_hold = or_(
+            r.id.in_((hold_id, ids.decision_of(hold_id))),
+            and_(r.hold == hold_id, r.kind == "extend"),
+        )
+        query = select(t.records).where(of_hold)
         lines = await self._all(query.order_by(r.shard, r.epoch, r.seq))
         hold: Hold | None = None
         first: Asked | None = None
@@ -211,4 +218,3 @@ def _after_end(hold: Hold, out: Ended) -> None:
     hold.status, hold.late, hold.ended_ms = out.status, out.late, out.now_ms
     hold.captured, hold.released, hold.shortfall = out.captured, out.released, out.shortfall
     hold.draws = [Taken(part.name, part.amount, False) for part in [*out.kept, *out.excess]]
-

@@ -5,18 +5,16 @@ from __future__ import annotations
 from msgspec import json
 
 from gateway.core import postings
+from gateway.core.decision import conclude
 from gateway.core.orders import Ended, Mode, Moved, Outcome
 from gateway.core.postings import Posting
 from gateway.core.reasons import Reason
-from gateway.core.decision import conclude
 from gateway.core.record import Asked, EndNote
 from gateway.errors import Bug
-from gateway.store.port import StreamRecord
 from gateway.wire import records
+from gateway.wire.records import StreamRecord
 
-RecordRow = tuple[
-    int, int, int, str, str, str, str, str, str, int, bool, str, int, bytes, bytes
-]
+RecordRow = tuple[int, int, int, str, str, str, str, str, str, int, bool, str, int, bytes, bytes]
 ChargeRow = tuple[int, int, int, str, str, str, str, int, int, int, str]
 
 

@@ -6,9 +6,21 @@ balances moved. `accounts` carry running totals; `cursors` how far the writer ca
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData()
+_EXTENDS = text("kind = 'extend'")
 
 
 def _position() -> list[Column[int]]:
@@ -36,8 +48,8 @@ records = Table(
     Column("out", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("records_by_id", "id"),
-    Index("records_by_hold", "hold"),
-    Index("records_by_org", "org", "at_ms"),
+    # A hold's decision and its end are found by id; only what extended it needs an index more.
+    Index("extends_by_hold", "hold", sqlite_where=_EXTENDS, postgresql_where=_EXTENDS),
     sqlite_with_rowid=False,
 )
 charges = Table(

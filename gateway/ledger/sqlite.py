@@ -104,4 +104,5 @@ class SqliteLedger:
             )
             where = [t.accounts.c[column] == value for column, value in values.items()]
             found = await c.scalar(select(t.accounts.c.id).where(*where))
-            self._accounts[name] = int(found)
+            assert found is not None
+            self._accounts[name] = found

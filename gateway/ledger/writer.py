@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.errors import Bug, Unavailable
-from gateway.ledger.port import LedgerWriter, Position, SecondWriter
+from gateway.ledger.port import LedgerWriter, Position, SecondWriter, Streams
 from gateway.ledger.rows import Rows
-from gateway.store.port import Store, StreamRecord
+from gateway.wire.records import StreamRecord
 
 BATCH = 4000
 """Records read from each stream at a time; a batch is one transaction."""
@@ -37,7 +37,7 @@ class Writer:
 
     def __init__(
         self,
-        store: Store,
+        store: Streams,
         ledger: LedgerWriter,
         pause_s: float,
         on_event: Callable[[str], None],
@@ -54,7 +54,8 @@ class Writer:
         """Write until cancelled. A gap stops it for good; what does not answer is tried again."""
         while True:
             try:
-                if not await self.step():
+                # A pause fills batches: fewer commits, and so fewer fsyncs, for the same records.
+                if await self.step() < BATCH // 2:
                     await asyncio.sleep(self._pause_s)
             except Gap as gap:
                 self.stopped_by = str(gap)

@@ -1,106 +1,170 @@
-"""Prometheus metrics. Workers share them through files, so any worker answers for all.
+"""Prometheus metrics of all processes of a deployment.
 
-prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is imported: import this module only
-after the variable is set.
+Each process counts in plain integers, which costs next to nothing, and writes its counts to a
+file of its own every second; whoever is asked sums the files. A file outlives its process, so
+totals never fall while the deployment runs.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from gateway.core.decision import Decision
 from gateway.core.orders import Ended
 from gateway.core.reasons import Reason
 
-LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-
-DECISIONS = Counter(
-    "spendgate_decisions", "decisions made, by outcome and weightiest reason", ["outcome", "reason"]
-)
-ALLOWED_MICROS = Counter("spendgate_allowed_micros", "money allowed, in micro-units", ["currency"])
-ENDS = Counter("spendgate_hold_ends", "holds ended by a call, by how", ["status"])
-CAPTURED_MICROS = Counter("spendgate_captured_micros", "money captured by calls", ["currency"])
-STALE = Counter("spendgate_stale_plans", "plans made anew because a version or the time changed")
-UNAVAILABLE = Counter("spendgate_unavailable", "decisions that could not be made", ["code"])
-REQUESTS = Histogram(
-    "spendgate_request_seconds", "time to answer a request", ["route", "status"],
-    buckets=LATENCY_BUCKETS_S,
-)
-LEDGER_RECORDS = Gauge(
-    "spendgate_ledger_records", "records written since the writer started",
-    multiprocess_mode="mostrecent",
-)
-LEDGER_STOPPED = Gauge(
-    "spendgate_ledger_stopped", "1 when the ledger's writer has stopped at a gap",
-    multiprocess_mode="mostrecent",
-)
-METRICS = (
-    DECISIONS,
-    ALLOWED_MICROS,
-    ENDS,
-    CAPTURED_MICROS,
-    STALE,
-    UNAVAILABLE,
-    REQUESTS,
-    LEDGER_RECORDS,
-    LEDGER_STOPPED,
-)
+BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 HOLD_STATUS = ("held", "captured", "released", "expired")
 
+COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "spendgate_decisions": (("outcome", "reason"), "decisions made, by weightiest reason"),
+    "spendgate_allowed_micros": (("currency",), "money allowed, in micro-units"),
+    "spendgate_hold_ends": (("status",), "holds ended by a call"),
+    "spendgate_captured_micros": (("currency",), "money captured by calls, in micro-units"),
+    "spendgate_stale_plans": ((), "plans made anew because a version or the time changed"),
+    "spendgate_unavailable": (("code",), "decisions that could not be made"),
+    "spendgate_ledger_records": ((), "records the ledger's writer has written"),
+}
+GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "spendgate_ledger_stopped": ((), "1 when the ledger's writer has stopped at a gap"),
+}
+LATENCY = "spendgate_request_seconds"
+LATENCY_LABELS = ("route", "status")
+LATENCY_MEANING = "time to answer a request"
 
-class PrometheusHooks:
-    """Hooks that count. Children are looked up once: labels are few."""
 
-    def __init__(self) -> None:
-        self._outcomes: dict[tuple[bool, int], Counter] = {}
-        self._latency: dict[tuple[str, int], Histogram] = {}
+class Tally(msgspec.Struct):
+    """One process's counts. Keys are a metric's name and its label values, joined by newlines."""
+
+    counters: dict[str, float] = {}
+    gauges: dict[str, float] = {}
+    latency: dict[str, list[float]] = {}
+    """Per key: one count a bucket, one for +Inf, and the sum of seconds."""
+
+
+class CountingHooks:
+    """Hooks that count, and write what they counted to `path` when told."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._decisions: dict[tuple[bool, int], int] = defaultdict(int)
+        self._counters: dict[str, float] = defaultdict(float)
+        self._gauges: dict[str, float] = {}
+        self._latency: dict[tuple[str, int], list[float]] = {}
 
     def on_decision(self, decision: Decision) -> None:
         """Count it by outcome and reason."""
         code = decision.reasons[0].code if decision.reasons else 0
-        key = (decision.allowed, code)
-        child = self._outcomes.get(key)
-        if child is None:
-            outcome = "allow" if decision.allowed else "deny"
-            child = DECISIONS.labels(outcome, Reason(code).name if code else "none")
-            self._outcomes[key] = child
-        child.inc()
+        self._decisions[decision.allowed, code] += 1
         if decision.allowed:
-            ALLOWED_MICROS.labels(decision.asked.currency).inc(decision.asked.amount)
+            currency = decision.asked.currency
+            self._counters[f"spendgate_allowed_micros\n{currency}"] += decision.asked.amount
 
     def on_end(self, ended: Ended) -> None:
         """Count it by status."""
-        ENDS.labels(HOLD_STATUS[ended.status]).inc()
-        CAPTURED_MICROS.labels(ended.currency).inc(ended.captured)
+        self._counters[f"spendgate_hold_ends\n{HOLD_STATUS[ended.status]}"] += 1
+        self._counters[f"spendgate_captured_micros\n{ended.currency}"] += ended.captured
 
     def on_stale(self) -> None:
         """Count it."""
-        STALE.inc()
+        self._counters["spendgate_stale_plans"] += 1
 
     def on_unavailable(self, code: str) -> None:
         """Count it by code."""
-        UNAVAILABLE.labels(code).inc()
+        self._counters[f"spendgate_unavailable\n{code}"] += 1
 
     def on_request(self, route: str, status: int, seconds: float) -> None:
-        """Observe its latency."""
-        child = self._latency.get((route, status))
-        if child is None:
-            child = self._latency[(route, status)] = REQUESTS.labels(route, str(status))
-        child.observe(seconds)
+        """Count its latency."""
+        found = self._latency.get((route, status))
+        if found is None:
+            found = self._latency[route, status] = [0.0] * (len(BUCKETS_S) + 2)
+        found[bisect_left(BUCKETS_S, seconds)] += 1
+        found[-1] += seconds
+
+    def set_ledger(self, written: int, is_stopped: bool) -> None:
+        """How far the ledger's writer came."""
+        self._counters["spendgate_ledger_records"] = written
+        self._gauges["spendgate_ledger_stopped"] = 1.0 if is_stopped else 0.0
+
+    def write(self) -> None:
+        """Write the counts for whoever answers /metrics."""
+        counters = dict(self._counters)
+        for (allowed, code), count in self._decisions.items():
+            outcome, reason = "allow" if allowed else "deny", Reason(code).name if code else "none"
+            counters[f"spendgate_decisions\n{outcome}\n{reason}"] = count
+        latency = {f"{route}\n{status}": n for (route, status), n in self._latency.items()}
+        fresh = self._path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(Tally(counters, self._gauges, latency)))
+        fresh.replace(self._path)
 
 
-def exposition() -> bytes:
-    """All workers' metrics in Prometheus' text format."""
+class _Sum:
+    """A collector over the files of a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, summed."""
+        total = Tally({}, {}, {})
+        for path in self._directory.glob("*.json"):
+            tally = msgspec.json.decode(path.read_bytes(), type=Tally)
+            for into, of in ((total.counters, tally.counters), (total.gauges, tally.gauges)):
+                for key, value in of.items():
+                    into[key] = into.get(key, 0) + value
+            for key, numbers in tally.latency.items():
+                before = total.latency.get(key, [0.0] * len(numbers))
+                total.latency[key] = [a + b for a, b in zip(before, numbers, strict=True)]
+        yield from _families(total)
+
+
+def _families(total: Tally) -> Iterator[Metric]:
+    for name, (labels, meaning) in COUNTERS.items():
+        counter = CounterMetricFamily(name, meaning, labels=labels)
+        for key, value in total.counters.items():
+            metric, *values = key.split("\n")
+            if metric == name:
+                counter.add_metric(values, value)
+        yield counter
+    for name, (labels, meaning) in GAUGES.items():
+        gauge = GaugeMetricFamily(name, meaning, labels=labels)
+        if name in total.gauges:
+            gauge.add_metric([], total.gauges[name])
+        yield gauge
+    histogram = HistogramMetricFamily(LATENCY, LATENCY_MEANING, labels=LATENCY_LABELS)
+    for key, numbers in total.latency.items():
+        running, buckets = 0.0, []
+        for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], numbers[:-1], strict=True):
+            running += count
+            buckets.append((bound, running))
+        histogram.add_metric(key.split("\n"), buckets, numbers[-1])
+    yield histogram
+
+
+def exposition(directory: Path) -> bytes:
+    """The deployment's metrics in Prometheus' text format."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # has no annotations
+    registry.register(_Sum(directory))
     return generate_latest(registry)
 
 
 def table() -> str:
     """The metrics as a Markdown table."""
     rows = ["| metric | labels | meaning |", "|---|---|---|"]
-    for metric in METRICS:
-        labels = ", ".join(metric._labelnames)
-        rows.append(f"| `{metric._name}` | {labels} | {metric._documentation} |")
+    every = {**COUNTERS, **GAUGES, LATENCY: (LATENCY_LABELS, LATENCY_MEANING)}
+    for name, (labels, meaning) in every.items():
+        shown = f"{name}_total" if name in COUNTERS else name
+        rows.append(f"| `{shown}` | {', '.join(labels)} | {meaning} |")
     return "\n".join(rows)

@@ -27,7 +27,8 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
     scheme, found, rest = url.partition("://")
     if not found or scheme not in ASYNC_DRIVERS:
         raise OperatorError(
-            "bad_sql_url", f"a database url must start with sqlite:/// or postgresql://, not {url!r}"
+            "bad_sql_url",
+            f"a database url must start with sqlite:/// or postgresql://, not {url!r}",
         )
     engine = create_async_engine(f"{ASYNC_DRIVERS[scheme]}://{rest}", pool_size=connections)
     if scheme == "sqlite":

@@ -20,8 +20,9 @@ from gateway.core.orders import (
 from gateway.core.signals import SIGNAL_TTL_MS, counted_signal, read_signal
 from gateway.core.state import Cells, Shard
 from gateway.store import keys
-from gateway.store.port import Snapshot, StreamRecord
+from gateway.store.port import Snapshot
 from gateway.wire import records
+from gateway.wire.records import StreamRecord
 
 
 class MemoryStore:

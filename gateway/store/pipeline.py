@@ -43,7 +43,9 @@ def parse_url(url: str) -> Address:
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
     if parts.scheme == "unix":
         database = parse_qs(parts.query).get("db", ["0"])[0]
-        return Address(path=parts.path, username=username, password=password, database=int(database))
+        return Address(
+            path=parts.path, username=username, password=password, database=int(database)
+        )
     return Address(
         host=parts.hostname or "127.0.0.1",
         port=parts.port or 6379,
@@ -74,7 +76,7 @@ class _Protocol(asyncio.Protocol):
     def call(self, args: tuple[Argument, ...]) -> asyncio.Future[Any]:
         """Queue one command; its reply, or an error, resolves the future."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.append(hiredis.pack_command(args))
+        self._queue.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # stub too narrow
         self._waiting.append(future)
         self._sent_at.append(self._loop.time())
         if len(self._queue) >= FLUSH_AT:

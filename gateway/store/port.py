@@ -17,6 +17,7 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
+from gateway.wire.records import StreamRecord
 
 
 class Snapshot(Struct, frozen=True):
@@ -27,17 +28,6 @@ class Snapshot(Struct, frozen=True):
     seq: int
     now_ms: int
     balances: tuple[int, ...]
-
-
-class StreamRecord(Struct, frozen=True):
-    """One line of a shard's stream. `out` and `body` are encoded as wire.records says."""
-
-    shard: int
-    epoch: int
-    seq: int
-    kind: str
-    out: bytes
-    body: bytes
 
 
 class Store(Protocol):

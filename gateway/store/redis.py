@@ -31,7 +31,8 @@ from gateway.errors import Bug, OperatorError, Unavailable
 from gateway.store import keys
 from gateway.store.library import Library
 from gateway.store.pipeline import Argument, Pipeline
-from gateway.store.port import Snapshot, StreamRecord
+from gateway.store.port import Snapshot
+from gateway.wire.records import StreamRecord
 
 OLDEST_VERSION = (7, 2)
 """As INFO's redis_version tells it, which Valkey 8 gives as 7.2 too."""
@@ -232,10 +233,9 @@ class RedisStore:
         return _with_moved(await self._function("adjust", of, (_pack(spec), digest, order.body)))
 
     async def expire(self, shards: range, limit: int) -> int:
-        name, ended = self._names["expire"], 0
+        name, ended, limits = self._names["expire"], 0, (limit, self._late_capture_ms)
         commands: list[tuple[Argument, ...]] = [
-            ("FCALL", name, 3, keys.stream(s), keys.due(s), keys.epoch(s))
-            + (keys.tag(s), limit, self._late_capture_ms)
+            ("FCALL", name, 3, keys.stream(s), keys.due(s), keys.epoch(s), keys.tag(s), *limits)
             for s in shards
         ]
         for _, count in await self._many(commands):
@@ -277,7 +277,8 @@ class RedisStore:
         commands: list[tuple[Argument, ...]] = [
             ("FCALL", name, 1, keys.version(shard, version), version.expected) for shard in shards
         ]
-        return max(await self._many(commands))
+        numbers: list[int] = await self._many(commands)
+        return max(numbers)
 
     async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
         key = keys.shared_entity(kind, digest)
@@ -311,9 +312,7 @@ class RedisStore:
             names.append(keys.stream(shard))
             epoch, seq = after.get(shard, (0, 0))
             positions.append(f"{epoch}-{seq}")
-        streams = await self._pipeline.call(
-            "XREAD", "COUNT", limit, "STREAMS", *names, *positions
-        )
+        streams = await self._pipeline.call("XREAD", "COUNT", limit, "STREAMS", *names, *positions)
         found = []
         for name, lines in streams or ():
             shard = int(name[2 : name.index(b"}")])
@@ -384,7 +383,7 @@ def _position(line_id: bytes) -> tuple[int, int]:
 def _reply(raw: Any) -> tuple[Reply, bytes | None]:
     """The common part of a reply, and its packed outcome when there is one."""
     status, now_ms = raw[0], raw[1]
-    if status == Status.DONE or status == Status.ROOM:
+    if status in (Status.DONE, Status.ROOM):
         return Reply(Status(status), now_ms), raw[2]
     if status == Status.REPLAY:
         return Reply(Status.REPLAY, now_ms, body=raw[3]), raw[2]

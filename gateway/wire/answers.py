@@ -8,8 +8,8 @@ from functools import lru_cache
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.core.decision import Decision, LimitState
-from gateway.core.holds import Hold, status_at
 from gateway.core.funding import source_label
+from gateway.core.holds import Hold, status_at
 from gateway.core.orders import Ended, Mode, Moved
 from gateway.core.reasons import Reason
 from gateway.core.record import Asked
@@ -240,7 +240,9 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
     )
 
 
-def unavailable_answer(decision_id: str, product_quote: QuoteAnswer, detail: str) -> AuthorizeAnswer:
+def unavailable_answer(
+    decision_id: str, product_quote: QuoteAnswer, detail: str
+) -> AuthorizeAnswer:
     """The closed answer when the store cannot be asked: nothing is promised, nothing moved."""
     reason = Reason.store_unavailable
     return AuthorizeAnswer(

@@ -29,7 +29,9 @@ def decode(body: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise _explain(error, body) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise CallerError("malformed_json", f"the body is not valid json: {error}", status=400) from None
+        raise CallerError(
+            "malformed_json", f"the body is not valid json: {error}", status=400
+        ) from None
 
 
 def convert(value: Any, kind: type[T]) -> T:
@@ -90,8 +92,10 @@ def _offender(value: Any) -> str:
     """The member of a map whose value is not what a map of counts holds."""
     if isinstance(value, dict):
         for name, member in value.items():
-            if isinstance(member, bool) or not isinstance(member, int | dict) or (
-                isinstance(member, int) and member < 0
+            if (
+                isinstance(member, bool)
+                or not isinstance(member, int | dict)
+                or (isinstance(member, int) and member < 0)
             ):
                 return str(name)
         return next(iter(value), "")

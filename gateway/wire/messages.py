@@ -37,7 +37,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omi
     """A request body. `null` for an optional member means absent."""
 
 
-class Subject(Message):
+class Subject(Message, frozen=True):
     """Who spends: the caller's customer."""
 
     org: Id
@@ -46,21 +46,21 @@ class Subject(Message):
     key: Id | None = None
 
 
-class Partial(Message):
+class Partial(Message, frozen=True):
     """One unit that may be granted in part, down to `at_least`."""
 
     unit: Unit
     at_least: Count
 
 
-class Challenge(Message):
+class Challenge(Message, frozen=True):
     """Whether the step-up check that an earlier decision asked for was passed."""
 
     decision: MadeId
     passed: bool
 
 
-class Context(Message):
+class Context(Message, frozen=True):
     """Where the request came from."""
 
     ip: Short | None = None
@@ -71,7 +71,7 @@ class Context(Message):
     user_agent: Text | None = None
 
 
-class AuthorizeBody(Message):
+class AuthorizeBody(Message, frozen=True):
     """May this subject spend this much on this product now?"""
 
     subject: Subject
@@ -87,13 +87,13 @@ class AuthorizeBody(Message):
     dry_run: bool | None = None
 
 
-class BatchItem(AuthorizeBody):
+class BatchItem(AuthorizeBody, frozen=True):
     """One authorize of a batch, with its own idempotency key."""
 
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
 
 
-class BatchBody(Message):
+class BatchBody(Message, frozen=True):
     """Up to 500 authorizes, each standing alone."""
 
     requests: Annotated[
@@ -105,14 +105,14 @@ class BatchBody(Message):
     ]
 
 
-class CaptureBody(Message):
+class CaptureBody(Message, frozen=True):
     """Actual use: exactly one of quantity and amount."""
 
     quantity: Quantity | None = None
     amount_micros: Micros | None = None
 
 
-class ExtendBody(Message):
+class ExtendBody(Message, frozen=True):
     """What to add to a hold; with `hold_ttl_s` it then expires that long from now."""
 
     quantity: Quantity | None = None
@@ -120,11 +120,11 @@ class ExtendBody(Message):
     hold_ttl_s: HoldTtl | None = None
 
 
-class EmptyBody(Message):
+class EmptyBody(Message, frozen=True):
     """Nothing to say."""
 
 
-class OrgBody(Message):
+class OrgBody(Message, frozen=True):
     """An org's account."""
 
     name: Short | None = None
@@ -136,14 +136,14 @@ class OrgBody(Message):
     status: Status | None = None
 
 
-class MemberBody(Message):
+class MemberBody(Message, frozen=True):
     """A project or user."""
 
     name: Short | None = None
     status: Status | None = None
 
 
-class KeyBody(Message):
+class KeyBody(Message, frozen=True):
     """A key, and whose it is."""
 
     name: Short | None = None
@@ -153,7 +153,7 @@ class KeyBody(Message):
     expires_at: Time | None = None
 
 
-class GrantBody(Message):
+class GrantBody(Message, frozen=True):
     """Credit for an org."""
 
     amount_micros: PositiveMicros
@@ -164,7 +164,7 @@ class GrantBody(Message):
     products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
 
 
-class AdjustmentBody(Message):
+class AdjustmentBody(Message, frozen=True):
     """Exactly one of a signed amount and an amount to be available."""
 
     kind: Literal["refund", "credit_note", "correction"]
@@ -173,7 +173,7 @@ class AdjustmentBody(Message):
     set_available_micros: Micros | None = None
 
 
-class CapBody(Message):
+class CapBody(Message, frozen=True):
     """Money allowed in a window."""
 
     level: Level
@@ -187,7 +187,7 @@ class CapBody(Message):
     )
 
 
-class RateLimitBody(Message):
+class RateLimitBody(Message, frozen=True):
     """Requests or tokens allowed in `window_s`, or holds open at once."""
 
     level: Level
@@ -197,19 +197,19 @@ class RateLimitBody(Message):
     window_s: Annotated[int, Meta(ge=1, le=31 * 86_400)] | None = None
 
 
-class PlanCap(CapBody, kw_only=True):
+class PlanCap(CapBody, frozen=True, kw_only=True):
     """A cap of a plan."""
 
     id: Id
 
 
-class PlanRateLimit(RateLimitBody, kw_only=True):
+class PlanRateLimit(RateLimitBody, frozen=True, kw_only=True):
     """A rate limit of a plan."""
 
     id: Id
 
 
-class IncludedBody(Message):
+class IncludedBody(Message, frozen=True):
     """Quota that a plan includes in each period."""
 
     id: Id
@@ -219,7 +219,7 @@ class IncludedBody(Message):
     rollover: bool | None = None
 
 
-class PlanBody(Message):
+class PlanBody(Message, frozen=True):
     """What an org can subscribe to."""
 
     rate_card: Id
@@ -231,7 +231,7 @@ class PlanBody(Message):
 Prices = dict[Unit, Micros]
 
 
-class CardVersionBody(Message):
+class CardVersionBody(Message, frozen=True):
     """An immutable version of a rate card: micro-units per million units."""
 
     effective_at: Time
@@ -239,7 +239,7 @@ class CardVersionBody(Message):
     products: dict[Id, Prices]
 
 
-class ContractProduct(Message):
+class ContractProduct(Message, frozen=True):
     """What a contract says of one product."""
 
     discount_bps: Bps | None = None
@@ -247,7 +247,7 @@ class ContractProduct(Message):
     allowed: bool | None = None
 
 
-class ContractBody(Message):
+class ContractBody(Message, frozen=True):
     """A price version agreed for a time."""
 
     rate_card: Id
@@ -261,7 +261,7 @@ class ContractBody(Message):
 Scope = Literal["authorize", "read", "admin", "risk", "finance"]
 
 
-class CredentialBody(Message):
+class CredentialBody(Message, frozen=True):
     """A credential for a service that calls."""
 
     name: Short

@@ -6,27 +6,45 @@ fields; `body` is what was asked, packed here. Both only ever grow at the end.
 
 from __future__ import annotations
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from gateway.core.entities import Grant
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 
+Out = Outcome | Ended | Moved
+Note = Asked | EndNote | AdminNote
+
+
+class StreamRecord(Struct, frozen=True):
+    """One line of a shard's stream. `out` and `body` are packed."""
+
+    shard: int
+    epoch: int
+    seq: int
+    kind: str
+    out: bytes
+    body: bytes
+
+
 _encoder = msgpack.Encoder()
-_decoders = {
-    "authorize": (msgpack.Decoder(Outcome), msgpack.Decoder(Asked)),
-    "extend": (msgpack.Decoder(Outcome), msgpack.Decoder(Asked)),
-    "finish": (msgpack.Decoder(Ended), msgpack.Decoder(EndNote)),
-    "grant": (msgpack.Decoder(Moved), msgpack.Decoder(AdminNote)),
-    "void": (msgpack.Decoder(Moved), msgpack.Decoder(AdminNote)),
-    "adjust": (msgpack.Decoder(Moved), msgpack.Decoder(AdminNote)),
-    "lapse": (msgpack.Decoder(Moved), msgpack.Decoder(AdminNote)),
+
+
+def _pair(out: type[Out], note: type[Note]) -> tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]:
+    return msgpack.Decoder(out), msgpack.Decoder(note)
+
+
+_decoders: dict[str, tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]] = {
+    "authorize": _pair(Outcome, Asked),
+    "extend": _pair(Outcome, Asked),
+    "finish": _pair(Ended, EndNote),
+    "grant": _pair(Moved, AdminNote),
+    "void": _pair(Moved, AdminNote),
+    "adjust": _pair(Moved, AdminNote),
+    "lapse": _pair(Moved, AdminNote),
 }
 _asked = msgpack.Decoder(Asked)
 _grant = msgpack.Decoder(Grant)
-
-Out = Outcome | Ended | Moved
-Note = Asked | EndNote | AdminNote
 
 
 def encode(value: Out | Note | Grant) -> bytes:
@@ -37,8 +55,7 @@ def encode(value: Out | Note | Grant) -> bytes:
 def decode(kind: str, out: bytes, body: bytes) -> tuple[Out, Note | None]:
     """Unpack a record's result and, where there is one, what was asked."""
     outs, bodies = _decoders[kind]
-    result: Out = outs.decode(out)
-    return result, bodies.decode(body) if body else None
+    return outs.decode(out), bodies.decode(body) if body else None
 
 
 def decode_asked(body: bytes) -> Asked:

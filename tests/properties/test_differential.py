@@ -6,7 +6,6 @@ import os
 import random
 
 import pytest
-from msgspec import msgpack
 
 from gateway.core import ids
 from gateway.core.counters import GAUGE, NO_LIMIT, SLIDING, WINDOW, Counter, Source
@@ -42,27 +41,35 @@ class Life:
         self.serial = 0
         self.holds: list[tuple[str, str]] = []
         self.grants: list[tuple[str, str]] = []
-        self.versions = {org: 0 for org in ORGS}
+        self.versions = dict.fromkeys(ORGS, 0)
 
     def org(self) -> str:
         return self.chance.choice(ORGS)
 
     def amount(self) -> int:
-        return self.chance.choice([0, 1, 7, 50, 75, 100, 333, 1000, 10**6, self.chance.randrange(5000)])
+        return self.chance.choice(
+            [0, 1, 7, 50, 75, 100, 333, 1000, 10**6, self.chance.randrange(5000)]
+        )
 
     def tick(self) -> int:
-        self.now_ms += self.chance.choice([0, 0, 1, 5, 100, 999, 1000, 4000, 30_000, 61_000, 400_000])
+        self.now_ms += self.chance.choice(
+            [0, 0, 1, 5, 100, 999, 1000, 4000, 30_000, 61_000, 400_000]
+        )
         return self.now_ms
 
     def idempotency(self, kind: str) -> Idempotency | None:
         if self.chance.random() < 0.6:
             return None
         name = f"k/{kind}{self.chance.randrange(8)}"
-        return Idempotency(name, bytes([self.chance.randrange(2)]) * 16, self.chance.choice([1000, 600_000]))
+        return Idempotency(
+            name, bytes([self.chance.randrange(2)]) * 16, self.chance.choice([1000, 600_000])
+        )
 
     def sources(self, org: str) -> tuple[Source, ...]:
         period = START_MS // 86_400_000
-        found = [Source(f"i/m/{period}", -self.chance.choice([0, 500, 5000]), START_MS + 10**9, True)]
+        found = [
+            Source(f"i/m/{period}", -self.chance.choice([0, 500, 5000]), START_MS + 10**9, True)
+        ]
         found += [Source(f"g/{g}", 0, 0, True) for o, g in self.grants[-4:] if o == org]
         found += [Source("adjustments"), Source("credit_line", -self.chance.choice([0, 200, BIG]))]
         return tuple(found)
@@ -72,7 +79,14 @@ class Life:
         day = self.now_ms // 86_400_000
         hour = self.now_ms // 3_600_000
         found = [
-            Counter(f"co/day/0/day{day}/", WINDOW, amount, limit, (day + 1) * 86_400_000 + 7_200_000, True),
+            Counter(
+                f"co/day/0/day{day}/",
+                WINDOW,
+                amount,
+                limit,
+                (day + 1) * 86_400_000 + 7_200_000,
+                True,
+            ),
             Counter("co/life/0/lifetime0/", WINDOW, amount, NO_LIMIT, 0, True),
             Counter(
                 f"co/user/0/hour{hour}/u{self.chance.randrange(3)}",
@@ -84,8 +98,22 @@ class Life:
                 f"t/co/user/0/hour{hour}",
             ),
             Counter("ro/r/0/requests60/", SLIDING, 1, self.chance.choice([2, 5, 100]), 60_000),
-            Counter("ro/t/0/tokens7/", SLIDING, self.amount(), self.chance.choice([2000, BIG]), 7000, True),
-            Counter("ro/c/0/concurrent60/", GAUGE, 0 if settles else 1, NO_LIMIT if settles else 5, 0, True),
+            Counter(
+                "ro/t/0/tokens7/",
+                SLIDING,
+                self.amount(),
+                self.chance.choice([2000, BIG]),
+                7000,
+                True,
+            ),
+            Counter(
+                "ro/c/0/concurrent60/",
+                GAUGE,
+                0 if settles else 1,
+                NO_LIMIT if settles else 5,
+                0,
+                True,
+            ),
             Counter("held", GAUGE, 0 if settles else amount, NO_LIMIT, 0, True),
         ]
         return tuple(c for c in found if c.name == "held" or self.chance.random() < 0.8)
@@ -144,7 +172,9 @@ class Life:
         self.serial += 1
         expires_ms = self.chance.choice([None, self.now_ms + 5000, self.now_ms + 200_000])
         kind = self.chance.choice(["paid", "promotional"])
-        given = Grant(f"grant_{self.serial}", kind, 1 + self.amount(), 10, self.now_ms, None, expires_ms)
+        given = Grant(
+            f"grant_{self.serial}", kind, 1 + self.amount(), 10, self.now_ms, None, expires_ms
+        )
         self.grants.append((org, given.id))
         return GrantOrder(org, "USD", given, b"meta", b"why", self.idempotency("grant"))
 
@@ -170,7 +200,9 @@ class Life:
         )
 
     def order(self) -> object:
-        kinds = ["plan"] * 10 + ["finish"] * 8 + ["grant"] * 2 + ["adjust", "void", "sweep", "fence"]
+        kinds = (
+            ["plan"] * 10 + ["finish"] * 8 + ["grant"] * 2 + ["adjust", "void", "sweep", "fence"]
+        )
         kind = self.chance.choice(kinds)
         if (kind == "finish" and not self.holds) or (kind == "void" and not self.grants):
             kind = "plan"

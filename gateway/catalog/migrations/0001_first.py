@@ -1,5 +1,7 @@
 """The first schema of the catalog."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,19 +9,19 @@ revision = "catalog_0001"
 down_revision = None
 
 
-def _key(name: str) -> sa.Column:
+def _key(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Text, primary_key=True)
 
 
-def _text(name: str) -> sa.Column:
+def _text(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Text, nullable=False)
 
 
-def _number(name: str) -> sa.Column:
+def _number(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger, nullable=False)
 
 
-def _spec() -> sa.Column:
+def _spec() -> sa.Column[Any]:
     return sa.Column("spec", sa.LargeBinary, nullable=False)
 
 

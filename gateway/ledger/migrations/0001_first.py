@@ -1,5 +1,7 @@
 """The first schema of the ledger."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,7 +9,7 @@ revision = "ledger_0001"
 down_revision = None
 
 
-def _position() -> list[sa.Column]:
+def _position() -> list[sa.Column[Any]]:
     return [
         sa.Column("shard", sa.Integer, primary_key=True),
         sa.Column("epoch", sa.Integer, primary_key=True),
@@ -15,15 +17,15 @@ def _position() -> list[sa.Column]:
     ]
 
 
-def _text(name: str) -> sa.Column:
+def _text(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Text, nullable=False)
 
 
-def _number(name: str) -> sa.Column:
+def _number(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger, nullable=False)
 
 
-def _blob(name: str) -> sa.Column:
+def _blob(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.LargeBinary, nullable=False)
 
 
@@ -41,8 +43,10 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("records_by_id", "records", ["id"])
-    op.create_index("records_by_hold", "records", ["hold"])
-    op.create_index("records_by_org", "records", ["org", "at_ms"])
+    extends = sa.text("kind = 'extend'")
+    op.create_index(
+        "extends_by_hold", "records", ["hold"], sqlite_where=extends, postgresql_where=extends
+    )
     op.create_table(
         "charges",
         *_position(),

@@ -1,0 +1,47 @@
+# Everything installs itself: only Python >= 3.11 and make are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.ready
+
+.PHONY: run serve test lint format bench loadtest lock clean
+
+run: $(SETUP) ## the demo: a real hour of LLM requests through the gateway (ONCE=1 ends with it)
+	$(BIN)/spendgate demo $(if $(ONCE),--once)
+
+serve: $(SETUP) ## an empty gateway
+	$(BIN)/spendgate serve
+
+test: lint ## lint, types, house rules and all tests
+	$(BIN)/pytest
+
+lint: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(SETUP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(SETUP) ## speed and memory, beside an empty handler in the same run
+	$(BIN)/python -m loadtests.bench
+
+loadtest: $(SETUP) ## a minute of three kinds of callers, with CSV and HTML report
+	$(BIN)/python -m loadtests.run
+
+lock: ## pin what pyproject.toml allows
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q pip-tools
+	$(BIN)/pip-compile -q --upgrade --extra server --extra dev --generate-hashes --strip-extras \
+		--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		-o requirements.lock pyproject.toml
+
+$(SETUP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $(SETUP)
+
+clean:
+	rm -rf .venv var build *.egg-info
