@@ -7,8 +7,20 @@ from typing import Literal
 
 from msgspec import Struct
 
-from gateway.core.counters import GAUGE, NO_LIMIT, SLIDING, WINDOW, Counter
+from gateway.core.counters import (
+    GAUGE,
+    MONEY,
+    NO_LIMIT,
+    ONE,
+    SET_ASIDE,
+    SLIDING,
+    SLOT,
+    TOKENS,
+    WINDOW,
+    Counter,
+)
 from gateway.core.entities import Cap, Level, Lineage, LineageTerms, Mode, Profile, RateLimit
+from gateway.core.record import LimitTerms
 from gateway.core.windows import DAY_MS, FOREVER_MS, HOUR_MS, bounds
 
 WINDOW_GRACE_MS = 2 * HOUR_MS
@@ -20,6 +32,7 @@ HELD = "held"
 """The gauge of all money an org has on hold."""
 
 LimitKind = Literal["cap", "requests", "tokens", "concurrent"]
+MEASURES = {"cap": MONEY, "requests": ONE, "tokens": TOKENS, "concurrent": SLOT}
 
 
 class Applied(Struct, frozen=True):
@@ -41,11 +54,16 @@ class Applied(Struct, frozen=True):
     ends_ms: int
     index: str = ""
 
-    def counter(self, amount: int, bears: bool = True) -> Counter:
-        """The counter of a request that adds `amount`; with `bears` false it never refuses."""
-        limit = self.limit if bears and self.mode == "hard" else NO_LIMIT
-        in_hold = self.kind != "requests"
-        return Counter(self.name, self.shape, amount, limit, self.period_ms, in_hold, self.index)
+    def counter(self) -> Counter:
+        """The counter behind it; of a soft or shadow cap it never refuses."""
+        limit = self.limit if self.mode == "hard" else NO_LIMIT
+        in_hold, measure = self.kind != "requests", MEASURES[self.kind]
+        return Counter(self.name, self.shape, measure, limit, self.period_ms, in_hold, self.index)
+
+    def terms(self) -> LimitTerms:
+        """What the record says of it."""
+        span_ms = self.period_ms if self.shape == SLIDING else self.ends_ms
+        return LimitTerms(self.id, self.kind, self.level, self.mode, self.limit, span_ms)
 
 
 def applied(
@@ -114,9 +132,8 @@ def _series(letter: str, limit: Cap | RateLimit) -> str:
     return f"{letter}{'p' if limit.from_plan else 'o'}/{limit.id}/{limit.generation}"
 
 
-def held_counter(amount_micros: int) -> Counter:
-    """The gauge that shows the org how much is on hold."""
-    return Counter(HELD, GAUGE, amount_micros, in_hold=True)
+HELD_COUNTER = Counter(HELD, GAUGE, SET_ASIDE, in_hold=True)
+"""The gauge that shows an org how much is on hold."""
 
 
 def window_ends(found: tuple[Applied, ...]) -> Iterator[tuple[int, int]]:

@@ -15,8 +15,20 @@ NO_LIMIT = -1
 """A counter that counts and never refuses."""
 
 
+MONEY, ONE, TOKENS, SLOT, SET_ASIDE = range(5)
+"""What a counter measures of a request: an index into its shares."""
+
+
+def shares_of(amount: int, tokens: int, *, settles: bool) -> tuple[int, int, int, int, int]:
+    """What a request adds to a counter, by what the counter measures.
+
+    One that settles at once takes no slot and sets nothing aside.
+    """
+    return amount, 1, tokens, 0 if settles else 1, 0 if settles else amount
+
+
 class Counter(Struct, frozen=True, gc=False):
-    """One counter a request must fit in, and what it adds to it.
+    """One counter a request must fit in, and which share of the request it measures.
 
     `period_ms` is the moment a WINDOW's key may go (0: never) and the width of a SLIDING one.
     `in_hold` counters are given back when the hold ends. `index` names the set that lists the
@@ -25,7 +37,7 @@ class Counter(Struct, frozen=True, gc=False):
 
     name: str
     shape: int
-    amount: int
+    measure: int
     limit: int = NO_LIMIT
     period_ms: int = 0
     in_hold: bool = False
@@ -56,11 +68,14 @@ def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> fl
     return first + second
 
 
-def refuses(limit: int, amount: int, used_now: float) -> bool:
-    """Whether a counter refuses `amount` more. A limit of 0 refuses all, even nothing."""
-    if limit == NO_LIMIT:
+def refuses(limit: int, measure: int, share: int, used_now: float) -> bool:
+    """Whether a counter refuses `share` more. A limit of 0 refuses all, even nothing.
+
+    A slot that is not taken cannot be refused.
+    """
+    if limit == NO_LIMIT or (measure == SLOT and share == 0):
         return False
-    return limit == 0 or used_now + amount > limit
+    return limit == 0 or used_now + share > limit
 
 
 def room(limit: int, used_now: float) -> int:

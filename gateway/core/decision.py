@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.core.counters import GAUGE, SLIDING, WINDOW, refuses, room, used, wait_ms
+from gateway.core.caps import MEASURES
+from gateway.core.counters import GAUGE, SET_ASIDE, SLIDING, WINDOW, refuses, room, used, wait_ms
 from gateway.core.funding import source_label
-from gateway.core.orders import Mode, Outcome
+from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, LimitTerms
 from gateway.core.windows import FOREVER_MS
@@ -60,7 +61,7 @@ def conclude(asked: Asked, outcome: Outcome) -> Decision:
         affordable = affordable_micros(asked, outcome)
     retry = _retry_after_s(asked, outcome, reasons) if reasons else None
     taken = asked.amount if outcome.allowed else 0
-    holds = taken if asked.mode == Mode.HOLD else 0
+    set_aside = asked.shares[SET_ASIDE] if outcome.allowed else 0
     return Decision(
         asked,
         outcome.allowed,
@@ -70,11 +71,11 @@ def conclude(asked: Asked, outcome: Outcome) -> Decision:
         outcome.hold_expires_ms,
         tuple(
             Draw(source_label(s.name), d)
-            for s, d in zip(asked.sources, outcome.draws, strict=False)
+            for s, d in zip(asked.terms.sources, outcome.draws, strict=False)
             if d
         ),
         funds_available(asked, outcome) - taken,
-        outcome.readings[-2] + holds if outcome.readings else 0,
+        outcome.readings[-2] + set_aside if outcome.readings else 0,
         tuple(_limit_states(asked, outcome)),
         retry,
         affordable,
@@ -84,15 +85,15 @@ def conclude(asked: Asked, outcome: Outcome) -> Decision:
 
 def funds_available(asked: Asked, outcome: Outcome) -> int:
     """What the sources could give before this request."""
-    pairs = zip(asked.sources, outcome.funds, strict=True)
+    pairs = zip(asked.terms.sources, outcome.funds, strict=True)
     return sum(max(0, value - source.floor) for source, value in pairs)
 
 
 def affordable_micros(asked: Asked, outcome: Outcome) -> int:
     """The largest amount that funds and hard caps would bear."""
     least = funds_available(asked, outcome)
-    for i, limit in enumerate(asked.limits):
-        if limit.kind == "cap" and limit.bears:
+    for i, limit in enumerate(asked.terms.limits):
+        if limit.kind == "cap" and limit.mode == "hard":
             least = min(least, room(limit.limit, _used(limit, outcome, i)))
     return least
 
@@ -101,10 +102,15 @@ def token_room(asked: Asked, outcome: Outcome) -> int | None:
     """The tokens that rate limits would bear; None without such a limit."""
     rooms = [
         room(limit.limit, _used(limit, outcome, i))
-        for i, limit in enumerate(asked.limits)
+        for i, limit in enumerate(asked.terms.limits)
         if limit.kind == "tokens"
     ]
     return min(rooms, default=None)
+
+
+def _is_over(asked: Asked, limit: LimitTerms, used_now: float) -> bool:
+    measure = MEASURES[limit.kind]
+    return limit.mode == "hard" and refuses(limit.limit, measure, asked.shares[measure], used_now)
 
 
 def _used(limit: LimitTerms, outcome: Outcome, i: int) -> float:
@@ -113,9 +119,9 @@ def _used(limit: LimitTerms, outcome: Outcome, i: int) -> float:
 
 
 def _reasons(asked: Asked, outcome: Outcome) -> tuple[Refusal, ...]:
-    found = list(asked.refusals)
-    for i, limit in enumerate(asked.limits):
-        if limit.bears and refuses(limit.limit, limit.amount, _used(limit, outcome, i)):
+    found = [*asked.terms.refusals, *asked.refusals]
+    for i, limit in enumerate(asked.terms.limits):
+        if _is_over(asked, limit, _used(limit, outcome, i)):
             found.append(_limit_refusal(limit))
     available = funds_available(asked, outcome)
     if available < asked.amount:
@@ -140,21 +146,24 @@ def _retry_after_s(asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...])
     if reasons[0].reason.status_hint != 429:
         return None
     longest = 1
-    for i, limit in enumerate(asked.limits):
-        first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
-        used_now = _used(limit, outcome, i)
-        if limit.kind in ("requests", "tokens") and refuses(limit.limit, limit.amount, used_now):
-            wait = wait_ms(limit.limit, limit.amount, first, second, limit.span_ms, outcome.now_ms)
+    for i, limit in enumerate(asked.terms.limits):
+        is_rate = limit.kind in ("requests", "tokens")
+        if is_rate and _is_over(asked, limit, _used(limit, outcome, i)):
+            first, second = outcome.readings[2 * i : 2 * i + 2]
+            share = asked.shares[MEASURES[limit.kind]]
+            wait = wait_ms(limit.limit, share, first, second, limit.span_ms, outcome.now_ms)
             longest = max(longest, -(-wait // 1000))
     return longest
 
 
 def _limit_states(asked: Asked, outcome: Outcome) -> list[LimitState]:
     found = []
-    for i, limit in enumerate(asked.limits):
+    for i, limit in enumerate(asked.terms.limits):
         if limit.mode == "shadow":
             continue
-        used_now = _used(limit, outcome, i) + (limit.amount if outcome.allowed else 0)
+        used_now = _used(limit, outcome, i)
+        if outcome.allowed:
+            used_now += asked.shares[MEASURES[limit.kind]]
         resets_ms = 0
         if limit.kind == "cap" and limit.span_ms != FOREVER_MS:
             resets_ms = limit.span_ms

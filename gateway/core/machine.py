@@ -33,8 +33,10 @@ from gateway.core.steps import draw, keep, pay, precheck, stale
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
     """Decide a plan and, unless it refuses, move the money; count and record it either way."""
-    early = precheck(shard, plan.org, plan.idempotency, now_ms) or stale(
-        shard, plan.versions, plan.valid_from_ms, plan.valid_until_ms, now_ms
+    needs = plan.needs
+    until_ms = min(needs.valid_until_ms, plan.not_after_ms)
+    early = precheck(shard, needs.org, plan.idempotency, now_ms) or stale(
+        shard, needs.versions, needs.valid_from_ms, until_ms, now_ms
     )
     if early:
         return early
@@ -57,25 +59,26 @@ def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
         if plan.mode is Mode.HOLD:
             _hold(shard, plan, outcome, held, expires_ms)
     shard.records.append(Record("extend" if plan.extends else "authorize", outcome, plan.body))
-    keep(shard, plan.org, plan.idempotency, outcome, plan.body, now_ms)
+    keep(shard, plan.needs.org, plan.idempotency, outcome, plan.body, now_ms)
     return Reply(Status.DONE, now_ms, outcome=outcome)
 
 
 def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
     allowed = not plan.refused
     readings: list[int] = []
-    for counter in plan.counters:
-        first, second = read_counter(shard, plan.org, counter, now_ms)
+    for counter in plan.needs.counters:
+        first, second = read_counter(shard, plan.needs.org, counter, now_ms)
         readings += [first, second]
         used_now = used(counter.shape, first, second, counter.period_ms, now_ms)
-        if refuses(counter.limit, counter.amount, used_now):
+        share = plan.shares[counter.measure]
+        if refuses(counter.limit, counter.measure, share, used_now):
             allowed = False
-    funds = [shard.cells.get(plan.org, s.name, now_ms) or 0 for s in plan.sources]
-    draws, rest = draw(plan.sources, funds, plan.amount)
+    funds = [shard.cells.get(plan.needs.org, s.name, now_ms) or 0 for s in plan.needs.sources]
+    draws, rest = draw(plan.needs.sources, funds, plan.amount)
     allowed = allowed and rest == 0
     signals: list[int] = []
-    for entity in plan.signals:
-        signals += read_signal(shard.cells.get(plan.org, signal_name(entity), now_ms), now_ms)
+    for entity in plan.needs.signals:
+        signals += read_signal(shard.cells.get(plan.needs.org, signal_name(entity), now_ms), now_ms)
     return Outcome(allowed, now_ms, readings, funds, draws if allowed else [], signals)
 
 
@@ -90,32 +93,31 @@ def read_counter(shard: Shard, org: str, counter: Counter, now_ms: int) -> tuple
 
 
 def _count_signals(shard: Shard, plan: Plan, now_ms: int) -> None:
-    for entity in plan.signals:
+    for entity in plan.needs.signals:
         name = signal_name(entity)
-        value = counted_signal(shard.cells.get(plan.org, name, now_ms), plan.amount, now_ms)
-        shard.cells.replace(plan.org, name, value, now_ms + SIGNAL_TTL_MS)
+        value = counted_signal(shard.cells.get(plan.needs.org, name, now_ms), plan.amount, now_ms)
+        shard.cells.replace(plan.needs.org, name, value, now_ms + SIGNAL_TTL_MS)
 
 
 def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:
     now_ms, cells = outcome.now_ms, shard.cells
     settles = plan.mode is Mode.CAPTURE
     least_ms = expires_ms + WINDOW_GRACE_MS if expires_ms else 0
-    for i, counter in enumerate(plan.counters):
+    for i, counter in enumerate(plan.needs.counters):
         first, second = outcome.readings[2 * i : 2 * i + 2]
+        share = plan.shares[counter.measure]
         if counter.shape == WINDOW:
-            value = (
-                (first + counter.amount, second) if settles else (first, second + counter.amount)
-            )
-            _write_window(shard, plan.org, counter, value, least_ms, now_ms)
+            value = (first + share, second) if settles else (first, second + share)
+            _write_window(shard, plan.needs.org, counter, value, least_ms, now_ms)
         elif counter.shape == GAUGE:
-            if counter.amount:
-                cells.put(plan.org, counter.name, first + counter.amount, now_ms)
+            if share:
+                cells.put(plan.needs.org, counter.name, first + share, now_ms)
         else:
             bucket = now_ms // counter.period_ms
-            sliding = (bucket, first + counter.amount, second)
+            sliding = (bucket, first + share, second)
             ends_ms = (bucket + 2) * counter.period_ms
-            cells.replace(plan.org, counter.name, sliding, ends_ms)
-    pay(shard, plan.org, plan.sources, outcome.funds, outcome.draws, now_ms)
+            cells.replace(plan.needs.org, counter.name, sliding, ends_ms)
+    pay(shard, plan.needs.org, plan.needs.sources, outcome.funds, outcome.draws, now_ms)
 
 
 def _write_window(
@@ -146,17 +148,26 @@ def _hold(
 ) -> None:
     now_ms = outcome.now_ms
     hold = standing or Hold(
-        int(HoldStatus.held), plan.org, plan.book, plan.currency, plan.product, 0, now_ms, 0, [], []
+        int(HoldStatus.held),
+        plan.needs.org,
+        plan.needs.book,
+        plan.needs.currency,
+        plan.needs.product,
+        0,
+        now_ms,
+        0,
+        [],
+        [],
     )
     body = shard.holds[plan.hold_id][1] if standing else plan.body
     hold.amount += plan.amount
     hold.expires_ms = expires_ms
-    for source, part in zip(plan.sources, outcome.draws, strict=True):
+    for source, part in zip(plan.needs.sources, outcome.draws, strict=True):
         if part:
             _add_taken(hold, Taken(source.name, part, source.perishable))
-    for counter in plan.counters:
+    for counter in plan.needs.counters:
         if counter.in_hold:
-            _add_counted(hold, counter, now_ms)
+            _add_counted(hold, counter, plan.shares[counter.measure], now_ms)
     shard.holds[plan.hold_id] = (hold, body, 0)
     shard.due[plan.hold_id] = hold.expires_ms
     outcome.hold_amount, outcome.hold_expires_ms = hold.amount, hold.expires_ms
@@ -170,15 +181,15 @@ def _add_taken(hold: Hold, taken: Taken) -> None:
     hold.draws.append(taken)
 
 
-def _add_counted(hold: Hold, counter: Counter, now_ms: int) -> None:
+def _add_counted(hold: Hold, counter: Counter, share: int, now_ms: int) -> None:
     bucket = now_ms // counter.period_ms if counter.shape == SLIDING else 0
     period_ms = counter.period_ms if counter.shape == SLIDING else 0
     for entry in hold.counted:
         if entry.name == counter.name:
-            entry.amount += counter.amount
+            entry.amount += share
             entry.bucket = bucket
             return
-    hold.counted.append(Counted(counter.name, counter.shape, counter.amount, bucket, period_ms))
+    hold.counted.append(Counted(counter.name, counter.shape, share, bucket, period_ms))
 
 
 def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:

@@ -58,30 +58,44 @@ class Mode(IntEnum):
     DRY = 2
 
 
-class Plan(Struct, frozen=True):
-    """What must hold for a request to be allowed, and what it then changes.
+class Needs(Struct):
+    """The part of a plan that all requests of a lineage and product share.
 
-    `refused` plans carry refusals already found: they are checked, counted and recorded, and
-    move nothing. A `probe` that is refused changes nothing and reports the room. `extends` adds
-    to a hold that stands. `body` is what was asked, opaque to the store, for the record.
     `signals` are the entities whose attempts are counted. Times are Unix ms of the store's clock:
-    outside [valid_from, valid_until) the store answers STALE.
+    outside [valid_from, valid_until) the store answers STALE. `prepared` is what a store derived
+    from the rest, kept here so that it is derived once.
     """
 
     org: str
-    hold_id: str
-    amount: int
+    book: str
+    currency: str
+    product: str
     counters: tuple[Counter, ...]
     sources: tuple[Source, ...]
     versions: tuple[Version, ...]
     signals: tuple[str, ...]
     valid_from_ms: int
     valid_until_ms: int
+    prepared: object = None
+
+
+class Plan(Struct, frozen=True):
+    """What must hold for a request to be allowed, and what it then changes.
+
+    `shares` is what it adds to each counter, by what the counter measures. `refused` plans carry
+    refusals already found: they are checked, counted and recorded, and move nothing. A `probe`
+    that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
+    After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `body` is
+    what was asked, opaque to the store, for the record.
+    """
+
+    needs: Needs
+    hold_id: str
+    amount: int
+    shares: tuple[int, int, int, int, int]
+    not_after_ms: int
     hold_ttl_ms: int
     body: bytes
-    book: str = ""
-    currency: str = "USD"
-    product: str = ""
     mode: Mode = Mode.HOLD
     refused: bool = False
     probe: bool = False

@@ -70,9 +70,9 @@ class _Booking:
 
 def of_outcome(asked: Asked, outcome: Outcome) -> list[Posting]:
     """An allowed request: its draws go on hold, or are revenue at once. A refused one: nothing."""
-    booking = _Booking(asked.book, asked.currency)
+    booking = _Booking(asked.terms.book, asked.terms.currency)
     goes_to = booking.account("revenue" if asked.mode == Mode.CAPTURE else "held")
-    for source, part in zip(asked.sources, outcome.draws, strict=False):
+    for source, part in zip(asked.terms.sources, outcome.draws, strict=False):
         if part:
             booking.move(booking.source(source.name), goes_to, part)
     return booking.postings

@@ -1,7 +1,7 @@
 """What was asked, with the terms it was asked under: one half of every record.
 
 With the store's outcome it explains a decision completely: the answer is a pure function of the
-two. It holds no raw personal data.
+two. It holds no raw personal data. Fields are only ever added at the end.
 """
 
 from __future__ import annotations
@@ -14,11 +14,7 @@ from gateway.core.reasons import Refusal
 
 
 class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
-    """A cap or rate limit that applied, and what the request adds to it.
-
-    `span_ms` is a cap's window end and a rate limit's width; `bears` is false where the limit is
-    shown but cannot refuse (soft, shadow, or a slot that a settled request does not take).
-    """
+    """A cap or rate limit that applied. `span_ms` is a cap's window end, a rate limit's width."""
 
     id: str
     kind: str
@@ -26,35 +22,49 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     mode: str
     limit: int
     span_ms: int
-    amount: int
-    bears: bool
 
 
-class Asked(Struct, array_like=True):
-    """One authorize or extend as it was planned. Fields are only ever added at the end."""
+class AskedTerms(Struct, frozen=True, array_like=True):
+    """What a record says of the terms: shared by all requests of a lineage and product."""
 
-    id: str
-    hold_id: str
     org: str
     project: str
     user: str
     key: str
-    run: str
     product: str
-    quantity: dict[str, int] | None
-    amount: int
-    price: Price | None
+    book: str
     currency: str
-    mode: int
-    extends: bool
+    price: Price | None
     refusals: tuple[Refusal, ...]
     limits: tuple[LimitTerms, ...]
     sources: tuple[Source, ...]
-    book: str
     versions: tuple[int, ...]
+
+
+class Asked(Struct, array_like=True):
+    """One authorize or extend as it was planned.
+
+    `refusals` are those of this request alone; `shares` what it adds to counters, by measure.
+    """
+
+    id: str
+    hold_id: str
+    run: str
+    quantity: dict[str, int] | None
+    amount: int
+    shares: tuple[int, int, int, int, int]
+    mode: int
+    extends: bool
+    refusals: tuple[Refusal, ...]
     context: dict[str, str | int]
-    is_partial: bool = False
-    caller: str = ""
+    is_partial: bool
+    caller: str
+    terms: AskedTerms
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the plan was refused before the store was asked."""
+        return bool(self.refusals or self.terms.refusals)
 
 
 class EndNote(Struct, array_like=True):

@@ -6,14 +6,15 @@ Terms are compiled once and used until a version changes or a window ends.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.core.caps import Applied, applied, window_ends
-from gateway.core.counters import Source
+from gateway.core.caps import HELD_COUNTER, applied, window_ends
 from gateway.core.entities import Lineage, LineageTerms, Member, MemberKind, Profile
 from gateway.core.funding import waterfall
-from gateway.core.orders import Version
+from gateway.core.orders import Needs, Version
 from gateway.core.pricing import Price, is_allowed, price_of, tariff
 from gateway.core.reasons import Reason, Refusal
+from gateway.core.record import AskedTerms
 from gateway.errors import CallerError
 
 COLLECTIVE = "~"
@@ -21,20 +22,15 @@ COLLECTIVE = "~"
 
 
 class Terms(Struct, frozen=True):
-    """What a plan for this lineage and product is made from, valid in [from, until)."""
+    """What a plan for this lineage and product is made from: for the store, and for the record."""
 
-    lineage: Lineage
-    book: str
-    currency: str
-    price: Price | None
-    refusals: tuple[Refusal, ...]
-    needs_price: bool
-    applied: tuple[Applied, ...]
-    sources: tuple[Source, ...]
-    versions: tuple[Version, ...]
-    signals: tuple[str, ...]
-    valid_from_ms: int
-    valid_until_ms: int
+    needs: Needs
+    asked: AskedTerms
+
+    @property
+    def price(self) -> Price | None:
+        """The price in force, if any."""
+        return self.asked.price
 
 
 def versions_of(profile: Profile) -> tuple[Version, ...]:
@@ -68,7 +64,6 @@ def compile_terms(
         )
     sources, from_ms, until_ms = waterfall(profile, product, now_ms)
     found = applied(profile, lineage_terms, product, now_ms)
-    lineage = lineage_terms.lineage
     refusals, key_until_ms = _refusals(profile, lineage_terms, now_ms)
     if not is_allowed(rate, product):
         refusals.append(
@@ -77,20 +72,59 @@ def compile_terms(
     until_ms = min(until_ms, rate.until_ms, key_until_ms)
     for starts_ms, ends_ms in window_ends(found):
         from_ms, until_ms = max(from_ms, starts_ms), min(until_ms, ends_ms)
+    lineage = lineage_terms.lineage
+    book, versions = book_of(profile), versions_of(profile)
     currency = price.currency if price and profile.is_free else profile.org.currency
-    return Terms(
-        lineage,
-        book_of(profile),
+    needs = Needs(
+        lineage.org,
+        book,
         currency,
-        price,
-        tuple(refusals),
-        price is None,
-        found,
+        product,
+        (*(a.counter() for a in found), HELD_COUNTER),
         sources,
-        versions_of(profile),
+        versions,
         _entities(lineage),
         from_ms,
         until_ms,
+    )
+    asked = AskedTerms(
+        lineage.org,
+        lineage.project,
+        lineage.user,
+        lineage.key,
+        product,
+        book,
+        currency,
+        price,
+        tuple(refusals),
+        tuple(a.terms() for a in found),
+        sources,
+        tuple(v.expected for v in versions),
+    )
+    return Terms(needs, asked)
+
+
+def terms_of_hold(
+    terms: Terms,
+    profile: Profile,
+    lineage_terms: LineageTerms,
+    price: Price | None,
+    created_ms: int,
+) -> Terms:
+    """Today's funds and refusals, with a hold's own price and cap windows, to extend it.
+
+    An extend is no request of its own and takes no slot: those limits do not apply again.
+    """
+    found = [
+        a
+        for a in applied(profile, lineage_terms, terms.needs.product, created_ms)
+        if a.kind in ("cap", "tokens")
+    ]
+    counters = (*(a.counter() for a in found), HELD_COUNTER)
+    limits = tuple(a.terms() for a in found)
+    return Terms(
+        replace(terms.needs, counters=counters, prepared=None),
+        replace(terms.asked, limits=limits, price=price),
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from gateway.core import ids, plan
-from gateway.core.counters import Counter
 from gateway.core.decision import (
     Decision,
     affordable_micros,
@@ -89,6 +88,7 @@ def _request(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> plan.Requ
         1000 * (body.hold_ttl_s or DEFAULT_HOLD_TTL_S),
         masked(body.context, gateway.secret),
         caller.credential.id,
+        settles=bool(body.capture),
     )
 
 
@@ -137,13 +137,13 @@ async def _decide(
             request = asked_for
         elif reply.status is Status.ROOM and partial is not None:
             probes -= 1
-            smaller = _smaller(terms, asked[0], reply.outcome, partial)
+            smaller = _smaller(terms, asked, reply.outcome, partial)
             if smaller is None:
                 request, probes = asked_for, 0
             else:
                 request = structs.replace(request, quantity=smaller)
         else:
-            decision = concluded(asked[0], reply)
+            decision = concluded(asked, reply)
             seen = await shared if shared is not None else ()
             return decision, reply.status is Status.REPLAY, seen
 
@@ -160,18 +160,17 @@ async def _ask(
     gateway: Gateway,
     terms: Terms,
     request: plan.Request,
-    asked: tuple[Asked, tuple[Counter, ...]],
+    asked: Asked,
     probe: bool,
     idempotency: Idempotency | None,
 ) -> Reply:
     order = plan.assemble(
         terms,
+        asked,
         request,
-        asked[0],
-        asked[1],
-        records.encode(asked[0]),
+        records.encode(asked),
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
-        probe=probe and not asked[0].refusals,
+        probe=probe,
         idempotency=idempotency,
     )
     return await gateway.store.authorize(order)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from gateway.core import ids, plan
-from gateway.core.caps import applied
 from gateway.core.entities import Lineage
 from gateway.core.holds import Hold, HoldStatus, Step, status_at
 from gateway.core.money import check_range
 from gateway.core.orders import Ended, Finish, Idempotency, Mode, Reply, Status
 from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked, EndNote
-from gateway.core.terms import Terms
+from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.authorize import concluded, when_stale
 from gateway.flows.gateway import Caller, Gateway, exactly_one, reused
@@ -85,28 +84,29 @@ async def capture(gateway: Gateway, hold_id: str, body: CaptureBody, caller: Cal
 def _cost(asked: Asked, body: CaptureBody) -> int:
     if body.quantity is None:
         return check_range(body.amount_micros or 0, "the amount", "/amount_micros")
-    if asked.price is None:
+    if asked.terms.price is None:
         raise CallerError(
             "invalid_request",
-            f"no price is known for {asked.product}: capture an amount_micros",
+            f"no price is known for {asked.terms.product}: capture an amount_micros",
             pointer="/quantity",
         )
-    return cost_micros(asked.price, body.quantity)
+    return cost_micros(asked.terms.price, body.quantity)
 
 
 def _lineage(asked: Asked) -> Lineage:
-    return Lineage(asked.org, asked.project, asked.user, asked.key, asked.run)
+    terms = asked.terms
+    return Lineage(terms.org, terms.project, terms.user, terms.key, asked.run)
 
 
 async def _with_funds(gateway: Gateway, order: Finish, asked: Asked) -> Finish:
     now_ms = gateway.clock.now_ms()
-    terms = await gateway.profiles.terms(_lineage(asked), asked.product, now_ms)
+    terms = await gateway.profiles.terms(_lineage(asked), asked.terms.product, now_ms)
     return structs.replace(
         order,
-        sources=terms.sources,
-        versions=terms.versions,
-        valid_from_ms=terms.valid_from_ms,
-        valid_until_ms=terms.valid_until_ms,
+        sources=terms.needs.sources,
+        versions=terms.needs.versions,
+        valid_from_ms=terms.needs.valid_from_ms,
+        valid_until_ms=terms.needs.valid_until_ms,
         has_sources=True,
     )
 
@@ -192,7 +192,7 @@ async def _extend_once(
     terms = await _terms_of_hold(gateway, hold, asked)
     request = plan.Request(
         _lineage(asked),
-        asked.product,
+        asked.terms.product,
         body.quantity,
         body.amount_micros,
         Mode.HOLD,
@@ -203,12 +203,11 @@ async def _extend_once(
     )
     amount = plan.quote(terms, request)
     check_range(hold.amount + amount, "the hold", "/quantity")
-    addition, counters = plan.make(terms, request, decision_id, hold_id, amount)
+    addition = plan.make(terms, request, decision_id, hold_id, amount)
     order = plan.assemble(
         terms,
-        request,
         addition,
-        counters,
+        request,
         records.encode(addition),
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
         idempotency=idempotency,
@@ -217,11 +216,7 @@ async def _extend_once(
 
 
 async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:
-    """Today's funds and refusals, with the hold's own price and cap windows."""
-    lineage, now_ms = _lineage(asked), gateway.clock.now_ms()
-    terms = await gateway.profiles.terms(lineage, asked.product, now_ms)
+    lineage = _lineage(asked)
+    terms = await gateway.profiles.terms(lineage, asked.terms.product, gateway.clock.now_ms())
     profile, lineage_terms = await gateway.profiles.lineage(lineage)
-    windows = applied(profile, lineage_terms, asked.product, hold.created_ms)
-    return structs.replace(
-        terms, applied=windows, price=asked.price, needs_price=asked.price is None
-    )
+    return terms_of_hold(terms, profile, lineage_terms, asked.terms.price, hold.created_ms)

@@ -58,7 +58,7 @@ class Profiles:
         """Terms for a lineage and product at a moment of the store's clock."""
         entry = self._entries.get(lineage.org) or await self._entry(lineage.org)
         found = entry.terms.get((lineage, product))
-        if found is not None and found.valid_from_ms <= now_ms < found.valid_until_ms:
+        if found is not None and _holds_at(found, now_ms):
             return found
         lineage_terms = await self._lineage(entry, lineage)
         found = compile_terms(entry.profile, lineage_terms, product, now_ms)
@@ -198,6 +198,10 @@ class Profiles:
         # Whoever fenced this version died before the commit: commit a change of nothing.
         self._behind_since.pop(org, None)
         await catch_up(self._catalog, profile, version, fenced)
+
+
+def _holds_at(terms: Terms, now_ms: int) -> bool:
+    return terms.needs.valid_from_ms <= now_ms < terms.needs.valid_until_ms
 
 
 def _remember(cache: OrderedDict[K, V], key: K, value: V, capacity: int) -> None:

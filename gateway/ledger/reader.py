@@ -203,12 +203,13 @@ class Ledger:
 
 
 def _after_outcome(hold: Hold | None, out: Outcome, asked: Asked) -> Hold:
+    terms = asked.terms
     if hold is None:
         hold = Hold(
-            0, asked.org, asked.book, asked.currency, asked.product, 0, out.now_ms, 0, [], []
+            0, terms.org, terms.book, terms.currency, terms.product, 0, out.now_ms, 0, [], []
         )
     hold.amount, hold.expires_ms = out.hold_amount, out.hold_expires_ms
-    for source, part in zip(asked.sources, out.draws, strict=False):
+    for source, part in zip(terms.sources, out.draws, strict=False):
         if part:
             hold.draws.append(Taken(source.name, part, source.perishable))
     return hold

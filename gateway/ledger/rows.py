@@ -65,12 +65,13 @@ class Rows:
             reason = Reason(reasons[0].code).name if reasons else ""
         holds = out.allowed and asked.mode == Mode.HOLD
         hold_id = asked.hold_id if holds else ""
-        of = (asked.id, hold_id, asked.org, asked.book, asked.product)
+        of = (asked.id, hold_id, asked.terms.org, asked.terms.book, asked.terms.product)
         self._line(record, of, out.now_ms, out.allowed, reason, asked.amount if holds else 0)
         self._post(record, postings.of_outcome(asked, out))
         if out.allowed and asked.mode == Mode.CAPTURE:
             amounts = (out.now_ms, asked.amount, 0)
-            whose = (asked.org, asked.book, asked.product, asked.currency)
+            terms = asked.terms
+            whose = (terms.org, terms.book, terms.product, terms.currency)
             self._charge(record, whose, amounts, asked.quantity)
 
     def _add_ended(self, record: StreamRecord, out: Ended, note: EndNote | None) -> None:

@@ -69,7 +69,7 @@ class CountingHooks:
         code = decision.reasons[0].code if decision.reasons else 0
         self._decisions[decision.allowed, code] += 1
         if decision.allowed:
-            currency = decision.asked.currency
+            currency = decision.asked.terms.currency
             self._counters[f"spendgate_allowed_micros\n{currency}"] += decision.asked.amount
 
     def on_end(self, ended: Ended) -> None:

@@ -37,7 +37,7 @@ class MemoryStore:
         return self.shards[keys.shard_of(org)]
 
     async def authorize(self, plan: Plan) -> Reply:
-        return copy.deepcopy(machine.authorize(self._of(plan.org), plan, self._clock()))
+        return copy.deepcopy(machine.authorize(self._of(plan.needs.org), plan, self._clock()))
 
     async def finish(self, order: Finish) -> Reply:
         return copy.deepcopy(settle.finish(self._of(order.org), order, self._clock()))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hiredis
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from gateway.core import ids
 from gateway.core.counters import Source
@@ -20,6 +20,7 @@ from gateway.core.orders import (
     GrantOrder,
     Idempotency,
     Moved,
+    Needs,
     Outcome,
     Plan,
     Reply,
@@ -61,8 +62,46 @@ def _kept(shard: int, org: str, idempotency: Idempotency | None) -> tuple[str, b
 def _sources(sources: tuple[Source, ...]) -> list[int]:
     spec: list[int] = []
     for s in sources:
-        spec += (s.floor, s.expires_ms, 1 if s.perishable else 0)
+        spec += (s.floor, s.expires_ms, s.perishable)
     return spec
+
+
+class _Prepared(Struct, frozen=True):
+    """What the authorize function gets for every plan with the same needs."""
+
+    shard: int
+    nothing: str
+    keys: tuple[str, ...]
+    spec: bytes
+
+
+def _prepare(needs: Needs) -> _Prepared:
+    shard = keys.shard_of(needs.org)
+    prefix = keys.org_prefix(shard, needs.org)
+    of = [keys.epoch(shard)]
+    of += [keys.version(shard, v) for v in needs.versions]
+    of += [f"{prefix}s/{entity}" for entity in needs.signals]
+    of += [prefix + c.name for c in needs.counters]
+    of += [prefix + s.name for s in needs.sources]
+    of += [keys.stream(shard), keys.due(shard)]
+    of += [prefix + c.index for c in needs.counters if c.index]
+    counters: list[int] = []
+    for c in needs.counters:
+        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index))
+    spec = (
+        needs.valid_from_ms,
+        needs.valid_until_ms,
+        needs.book,
+        needs.currency,
+        needs.product,
+        needs.org,
+        [v.expected for v in needs.versions],
+        len(needs.signals),
+        counters,
+        _sources(needs.sources),
+        len(prefix) + 1,
+    )
+    return _Prepared(shard, keys.nothing(shard), tuple(of), _pack(spec))
 
 
 class RedisStore:
@@ -103,53 +142,31 @@ class RedisStore:
                 raise _fault(error) from error
 
     async def authorize(self, plan: Plan) -> Reply:
-        shard = keys.shard_of(plan.org)
-        prefix = keys.org_prefix(shard, plan.org)
-        idem_key, digest, ttl_ms = _kept(shard, plan.org, plan.idempotency)
-        of = [
-            keys.stream(shard),
-            keys.due(shard),
-            keys.epoch(shard),
-            idem_key,
-            keys.hold(shard, plan.hold_id),
-        ]
-        of += [keys.version(shard, v) for v in plan.versions]
-        of += [f"{prefix}s/{entity}" for entity in plan.signals]
-        of += [prefix + c.name for c in plan.counters]
-        of += [prefix + s.name for s in plan.sources]
-        of += [prefix + c.index for c in plan.counters if c.index]
-        counters: list[int] = []
-        for c in plan.counters:
-            counters += (
-                c.shape,
-                c.amount,
-                c.limit,
-                c.period_ms,
-                1 if c.in_hold else 0,
-                1 if c.index else 0,
-            )
+        needs = plan.needs
+        prepared = needs.prepared
+        if not isinstance(prepared, _Prepared):
+            prepared = needs.prepared = _prepare(needs)
+        shard, idempotency = prepared.shard, plan.idempotency
+        idem_key, digest, ttl_ms = prepared.nothing, b"", 0
+        if idempotency is not None:
+            idem_key, digest, ttl_ms = _kept(shard, needs.org, idempotency)
         spec = (
-            int(plan.mode),
-            1 if plan.refused else 0,
-            1 if plan.probe else 0,
-            1 if plan.extends else 0,
+            plan.mode,
+            plan.refused,
+            plan.probe,
+            plan.extends,
             plan.amount,
-            plan.valid_from_ms,
-            plan.valid_until_ms,
+            plan.not_after_ms,
             plan.hold_ttl_ms,
             ttl_ms,
-            plan.book,
-            plan.currency,
-            plan.product,
-            plan.org,
             plan.hold_id,
-            [v.expected for v in plan.versions],
-            len(plan.signals),
-            counters,
-            _sources(plan.sources),
-            len(prefix) + 1,
+            plan.shares,
         )
-        raw = await self._function("authorize", of, (_pack(spec), digest, plan.body))
+        raw = await self._function(
+            "authorize",
+            [idem_key, keys.hold(shard, plan.hold_id), *prepared.keys],
+            (_pack(spec), digest, plan.body, prepared.spec),
+        )
         reply, out = _reply(raw)
         if out is not None:
             reply.outcome = _outcome(out)

@@ -180,7 +180,7 @@ def _or_none(ms: int) -> str | None:
 
 
 def _quote(asked: Asked) -> QuoteAnswer:
-    price, lines = asked.price, []
+    price, lines = asked.terms.price, []
     if price is not None and asked.quantity is not None:
         lines = [
             QuoteLine(unit=u, quantity=n, price_micros_per_million=price.units[u])
@@ -188,7 +188,7 @@ def _quote(asked: Asked) -> QuoteAnswer:
         ]
     return QuoteAnswer(
         amount_micros=asked.amount,
-        currency=asked.currency,
+        currency=asked.terms.currency,
         rate_card=f"{price.card}@{price.version}" if price is not None else None,
         lines=lines,
         discount_bps=price.discount_bps if price is not None else 0,
@@ -279,7 +279,8 @@ def end_answer(ended: Ended) -> EndAnswer:
 
 def hold_answer(hold_id: str, hold: Hold, asked: Asked, now_ms: int) -> HoldAnswer:
     """A hold as a reader sees it now."""
-    subject = {"org": asked.org, "project": asked.project, "user": asked.user, "key": asked.key}
+    terms = asked.terms
+    subject = {"org": terms.org, "project": terms.project, "user": terms.user, "key": terms.key}
     status = status_at(hold.state, hold.expires_ms, now_ms)
     return HoldAnswer(
         id=hold_id,

@@ -8,7 +8,20 @@ import random
 import pytest
 
 from gateway.core import ids
-from gateway.core.counters import GAUGE, NO_LIMIT, SLIDING, WINDOW, Counter, Source
+from gateway.core.counters import (
+    GAUGE,
+    MONEY,
+    NO_LIMIT,
+    ONE,
+    SET_ASIDE,
+    SLIDING,
+    SLOT,
+    TOKENS,
+    WINDOW,
+    Counter,
+    Source,
+    shares_of,
+)
 from gateway.core.entities import Grant
 from gateway.core.holds import Step
 from gateway.core.orders import (
@@ -17,6 +30,7 @@ from gateway.core.orders import (
     GrantOrder,
     Idempotency,
     Mode,
+    Needs,
     Plan,
     Version,
     VoidOrder,
@@ -74,47 +88,28 @@ class Life:
         found += [Source("adjustments"), Source("credit_line", -self.chance.choice([0, 200, BIG]))]
         return tuple(found)
 
-    def counters(self, amount: int, settles: bool) -> tuple[Counter, ...]:
+    def counters(self) -> tuple[Counter, ...]:
         limit = self.chance.choice([0, 100, 1000, 20_000, 10**9, NO_LIMIT])
-        day = self.now_ms // 86_400_000
-        hour = self.now_ms // 3_600_000
+        day, hour = self.now_ms // 86_400_000, self.now_ms // 3_600_000
+        day_ends_ms, hour_ends_ms = (day + 1) * 86_400_000, (hour + 1) * 3_600_000
+        user = f"co/user/0/hour{hour}"
+        few, tokens = self.chance.choice([2, 5, 100]), self.chance.choice([2000, BIG])
         found = [
+            Counter(f"co/day/0/day{day}/", WINDOW, MONEY, limit, day_ends_ms + 7_200_000, True),
+            Counter("co/life/0/lifetime0/", WINDOW, MONEY, NO_LIMIT, 0, True),
             Counter(
-                f"co/day/0/day{day}/",
+                f"{user}/u{self.chance.randrange(3)}",
                 WINDOW,
-                amount,
-                limit,
-                (day + 1) * 86_400_000 + 7_200_000,
-                True,
-            ),
-            Counter("co/life/0/lifetime0/", WINDOW, amount, NO_LIMIT, 0, True),
-            Counter(
-                f"co/user/0/hour{hour}/u{self.chance.randrange(3)}",
-                WINDOW,
-                amount,
+                MONEY,
                 self.chance.choice([500, NO_LIMIT]),
-                (hour + 1) * 3_600_000 + 7_200_000,
+                hour_ends_ms + 7_200_000,
                 True,
-                f"t/co/user/0/hour{hour}",
+                f"t/{user}",
             ),
-            Counter("ro/r/0/requests60/", SLIDING, 1, self.chance.choice([2, 5, 100]), 60_000),
-            Counter(
-                "ro/t/0/tokens7/",
-                SLIDING,
-                self.amount(),
-                self.chance.choice([2000, BIG]),
-                7000,
-                True,
-            ),
-            Counter(
-                "ro/c/0/concurrent60/",
-                GAUGE,
-                0 if settles else 1,
-                NO_LIMIT if settles else 5,
-                0,
-                True,
-            ),
-            Counter("held", GAUGE, 0 if settles else amount, NO_LIMIT, 0, True),
+            Counter("ro/r/0/requests60/", SLIDING, ONE, few, 60_000),
+            Counter("ro/t/0/tokens7/", SLIDING, TOKENS, tokens, 7000, True),
+            Counter("ro/c/0/concurrent60/", GAUGE, SLOT, self.chance.choice([5, 50]), 0, True),
+            Counter("held", GAUGE, SET_ASIDE, NO_LIMIT, 0, True),
         ]
         return tuple(c for c in found if c.name == "held" or self.chance.random() < 0.8)
 
@@ -130,20 +125,27 @@ class Life:
         elif mode is Mode.HOLD:
             self.holds.append((org, hold_id))
         ttl_ms = self.chance.choice([1000, 30_000, 300_000, 10_000_000])
-        return Plan(
+        needs = Needs(
             org=org,
-            hold_id=hold_id,
-            amount=amount,
-            counters=self.counters(amount, mode is Mode.CAPTURE),
+            book=self.chance.choice([org, org, "~free"]),
+            currency="USD",
+            product="gpt",
+            counters=self.counters(),
             sources=self.sources(org),
             versions=(Version("org", org, self.versions[org]), Version("plan", "payg", 0)),
             signals=("o", "k/k1")[: self.chance.randrange(3)],
             valid_from_ms=self.now_ms - 1000,
             valid_until_ms=self.now_ms + self.chance.choice([0, 5000, 10**7, 10**7]),
+        )
+        settles = mode is Mode.CAPTURE or (mode is Mode.DRY and self.chance.random() < 0.5)
+        return Plan(
+            needs,
+            hold_id=hold_id,
+            amount=amount,
+            shares=shares_of(amount, self.amount(), settles=settles),
+            not_after_ms=self.now_ms + self.chance.choice([0, 1000, 1000, 1000, 1000]),
             hold_ttl_ms=0 if extends and self.chance.random() < 0.5 else ttl_ms,
             body=b"asked %d" % self.serial,
-            book=self.chance.choice([org, org, "~free"]),
-            product="gpt",
             mode=mode,
             refused=self.chance.random() < 0.1,
             probe=self.chance.random() < 0.1,
