@@ -7,6 +7,7 @@ import sys
 import typer
 
 from gateway.cli import serve, worker
+from gateway.cli.demo import command as demo
 from gateway.errors import OperatorError
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     help="Spend control gateway.",
 )
 app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
 app.command("worker", hidden=True)(worker.worker)
 
 

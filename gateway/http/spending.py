@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.errors import CallerError, SpendgateError
+from gateway.errors import SpendgateError
 from gateway.flows import authorize as authorizing
 from gateway.flows import holds
 from gateway.flows.gateway import Caller, Gateway
@@ -23,12 +23,17 @@ async def authorize(gateway: Gateway, call: Call) -> Answered:
 
 async def authorize_batch(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/authorize/batch."""
-    if call.caller.idempotency_key:
-        raise CallerError(
-            "invalid_request", "in a batch each item has its own idempotency_key", pointer=""
-        )
-    items = (_item(gateway, item, call.caller) for item in call.body.requests)
+    items = (
+        _item(gateway, item, _caller_of_item(call.caller, index))
+        for index, item in enumerate(call.body.requests)
+    )
     return Answered({"results": await asyncio.gather(*items)})
+
+
+def _caller_of_item(caller: Caller, index: int) -> Caller:
+    # An item without a key of its own is told apart by its place under the batch's key.
+    key = f"{caller.idempotency_key}\n{index}" if caller.idempotency_key else ""
+    return Caller(caller.credential, caller.path.removesuffix("/batch"), key)
 
 
 async def _item(gateway: Gateway, raw: object, caller: Caller) -> Any:
@@ -36,8 +41,8 @@ async def _item(gateway: Gateway, raw: object, caller: Caller) -> Any:
     try:
         item = convert(raw, BatchItem)
         body = AuthorizeBody(**{name: getattr(item, name) for name in _FIELDS})
-        path = caller.path.removesuffix("/batch")
-        whose = Caller(caller.credential, path, item.idempotency_key or "")
+        key = item.idempotency_key or caller.idempotency_key
+        whose = Caller(caller.credential, caller.path, key)
         return (await authorizing.authorize(gateway, body, whose)).answer
     except SpendgateError as error:
         return problems.problem(error)
