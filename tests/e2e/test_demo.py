@@ -1,0 +1,48 @@
+"""The main job, run for real: a part of the hour through a gateway of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+from gateway.cli.demo.audit import cost_micros
+from gateway.cli.demo.replay import Charge
+
+
+def test_the_demo_ends_with_books_that_agree_with_the_trace() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SPENDGATE_")}
+    run = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "demo", "--once", "--requests", "1500"],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=180,
+        env={**environment, "COLUMNS": "120"},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "reconcile: ok" in run.stdout
+
+    def usd(label: str) -> str:
+        found = re.search(rf"{label}\s+([\d.,]+) USD", run.stdout)
+        assert found is not None, run.stdout
+        return found[1]
+
+    assert (
+        usd("recomputed from the trace")
+        == usd("revenue in the ledger")
+        == usd("answered to callers")
+    )
+    assert usd("debits - credits") == "0.000000"
+    for way in ("held and captured", "streamed", "captured at once", "retried", "abandoned"):
+        assert re.search(rf"{way}\s+[1-9]", run.stdout), way
+
+
+def test_the_audit_rounds_once_and_half_even() -> None:
+    # 0.75 and 1.25 micros together are 2 exactly; each rounded alone would make 2 of 1 + 1, too,
+    # but half a micro twice is 1, not 0 and not 2.
+    half = {"input_tokens": 2, "output_tokens": 0}
+    assert cost_micros(Charge("gpt-4o", 0, {"input_tokens": 1}, 0, 0)) == 2
+    assert cost_micros(Charge("gpt-4o", 0, {"input_tokens": 3}, 0, 0)) == 8
+    assert cost_micros(Charge("gpt-4o", 8000, half, 0, 0)) == 1
