@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.catalog.credentials import Credentials
@@ -26,7 +25,7 @@ from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Writer
 from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
-from gateway.sql.engine import migrate, open_engine
+from gateway.sql.engine import Engine, migrate, open_engine
 from gateway.store import keys
 from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
@@ -66,7 +65,7 @@ class Worker:
     """One worker's parts, joined."""
 
     gateway: Gateway
-    engines: tuple[AsyncEngine, ...]
+    engines: tuple[Engine, ...]
     chores: tuple[asyncio.Task[None], ...]
 
     async def close(self) -> None:
@@ -139,7 +138,7 @@ class Backstage:
 
     store: RedisStore
     writer: Writer
-    engines: tuple[AsyncEngine, ...]
+    engines: tuple[Engine, ...]
     tasks: tuple[asyncio.Task[None], ...] = ()
 
     def start(self, settings: Settings, on_event: Callable[[str], None]) -> None:

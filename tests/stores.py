@@ -9,9 +9,10 @@ from msgspec import msgpack
 
 from gateway.core.state import Shard
 from gateway.store import keys
+from gateway.store.codec import decode_hold
 from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
-from gateway.store.redis import RedisStore, decode_hold
+from gateway.store.redis import RedisStore
 
 CLOCK_KEY = "{clock}now"
 TEST_CLOCK = f"local function clock_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"

@@ -24,6 +24,7 @@ from gateway.wire.messages import Message
 JSON = {"Content-Type": "application/json"}
 REPLAYED = {"Content-Type": "application/json", "Idempotent-Replayed": "true"}
 PROBLEM = {"Content-Type": "application/problem+json"}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 MAX_KEY = 255
@@ -88,15 +89,10 @@ class Endpoint:
             body = b"" if answered.body is None else _encode(answered.body)
             headers = REPLAYED if answered.is_replay else JSON
             response = web.Response(body=body, status=answered.status, headers=headers)
-        except SpendgateError as error:
-            if isinstance(error, Bug):
-                log.error("%s %s: %s", self._route.method, self._route.path, error.detail)
-            response = refusal(error)
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception:
-            log.exception("%s %s failed", self._route.method, self._route.path)
-            response = refusal(Bug("unexpected"))
+        except Exception as error:
+            response = refusal(fault_of(error, f"{self._route.method} {self._route.path}"))
         seconds = time.perf_counter() - started
         self._gateway.hooks.on_request(self._route.path, response.status, seconds)
         return response
@@ -133,6 +129,14 @@ class Endpoint:
         return found
 
 
+def fault_of(error: Exception, where: str) -> SpendgateError:
+    """The fault that an exception is to the caller; one of ours goes to the log."""
+    if isinstance(error, SpendgateError) and not isinstance(error, Bug):
+        return error
+    log.error("%s failed", where, exc_info=error)
+    return Bug("unexpected")
+
+
 def _idempotency_key(request: web.BaseRequest) -> str:
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -162,6 +166,8 @@ async def read_body(request: web.BaseRequest, limit: int, gateway: Gateway) -> b
             raw = await content.read()
         else:
             async with asyncio.timeout(gateway.settings.body_timeout_s):
+                if request.headers.get("Expect", "").lower() == "100-continue":
+                    await request.writer.write(CONTINUE)
                 raw = await _read_up_to(content, limit)
     except TimeoutError:
         raise CallerError("body_timeout", "the body took too long", status=408) from None

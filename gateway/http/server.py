@@ -10,10 +10,15 @@ from typing import cast
 
 from aiohttp import web
 
+from gateway.errors import CallerError
 from gateway.http.app import App
+from gateway.http.endpoint import PROBLEM, refusal
 from gateway.settings import Settings
+from gateway.wire import problems
 
 BACKLOG = 1024
+MOST_TOLD = 200
+"""Characters of what is wrong with a request that is no HTTP: it quotes the request."""
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -30,6 +35,61 @@ def raise_file_limit() -> None:
     """As many open files, and so connections, as the system lets us have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Connection(web.RequestHandler):
+    """A caller's connection: whatever is no HTTP, or never a whole request, hears a clear 4xx."""
+
+    _is_midway = False
+    """Whether bytes have come since the last answer."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in."""
+        self._is_midway = True
+        super().data_received(data)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer."""
+        self._is_midway = False
+        return await super().finish_response(request, resp, start_time)
+
+    def force_close(self) -> None:
+        """Close, as when the time for a request is over: with an answer if half of it came."""
+        transport = self.transport
+        waits = self._is_midway and not self._request_in_progress
+        if waits and transport is not None and not transport.is_closing():
+            transport.write(_TOO_SLOW)
+        super().force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP; that is the caller's fault and nothing for the log."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        what = (message or "").partition("\n")[0][:MOST_TOLD].rstrip(":")
+        response = refusal(CallerError("malformed_request", f"not http: {what}", status=status))
+        response.force_close()
+        return response
+
+
+def _too_slow() -> bytes:
+    error = CallerError("request_timeout", "the request took too long", status=408)
+    body = problems.encode(problems.problem(error))
+    head = (
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+        f"Content-Type: {PROBLEM['Content-Type']}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+_TOO_SLOW = _too_slow()
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -55,15 +115,7 @@ class Serving:
 
 async def serve(app: App, sock: socket.socket, settings: Settings) -> Serving:
     """Start serving on a bound socket. A connection that brings no whole request is closed."""
-    runner = web.ServerRunner(
-        web.Server(
-            app,
-            access_log=None,
-            keepalive_timeout=settings.idle_timeout_s,
-            auto_decompress=False,
-            lingering_time=2.0,
-        )
-    )
+    runner = web.ServerRunner(web.Server(app))
     await runner.setup()
     server = runner.server
     assert server is not None
@@ -71,7 +123,14 @@ async def serve(app: App, sock: socket.socket, settings: Settings) -> Serving:
     def protocol() -> asyncio.Protocol:
         if len(server.connections) >= settings.max_connections:
             return _TurnedAway()
-        return server()
+        return _Connection(
+            server,
+            loop=loop,
+            access_log=cast(logging.Logger, None),
+            keepalive_timeout=settings.idle_timeout_s,
+            auto_decompress=False,
+            lingering_time=2.0,
+        )
 
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(protocol, sock=sock, backlog=BACKLOG)

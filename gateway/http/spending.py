@@ -9,7 +9,7 @@ from gateway.errors import SpendgateError
 from gateway.flows import authorize as authorizing
 from gateway.flows import holds
 from gateway.flows.gateway import Caller, Gateway
-from gateway.http.endpoint import Answered, Call
+from gateway.http.endpoint import Answered, Call, fault_of
 from gateway.wire import problems
 from gateway.wire.decode import convert
 from gateway.wire.messages import AuthorizeBody, BatchItem
@@ -44,8 +44,8 @@ async def _item(gateway: Gateway, raw: object, caller: Caller) -> Any:
         key = item.idempotency_key or caller.idempotency_key
         whose = Caller(caller.credential, caller.path, key)
         return (await authorizing.authorize(gateway, body, whose)).answer
-    except SpendgateError as error:
-        return problems.problem(error)
+    except Exception as error:
+        return problems.problem(fault_of(error, "an item of a batch"))
 
 
 _FIELDS = AuthorizeBody.__struct_fields__

@@ -7,29 +7,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hiredis
-from msgspec import Struct, msgpack
 
 from gateway.core import ids
-from gateway.core.counters import Source
-from gateway.core.entities import Grant
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
-from gateway.core.orders import (
-    AdjustOrder,
-    Ended,
-    Finish,
-    GrantOrder,
-    Idempotency,
-    Moved,
-    Needs,
-    Outcome,
-    Plan,
-    Reply,
-    Status,
-    Version,
-    VoidOrder,
-)
+from gateway.core.orders import AdjustOrder, Finish, GrantOrder, Plan, Reply, Version, VoidOrder
 from gateway.errors import Bug, OperatorError, Unavailable
 from gateway.store import keys
+from gateway.store.codec import (
+    Prepared,
+    decode_hold,
+    ended_of,
+    grant_spec,
+    kept_under,
+    outcome_of,
+    pack,
+    position,
+    prepare,
+    reply_of,
+    sources_spec,
+    with_moved,
+)
 from gateway.store.library import Library
 from gateway.store.pipeline import Argument, Pipeline
 from gateway.store.port import Snapshot
@@ -37,71 +34,6 @@ from gateway.wire.records import StreamRecord
 
 OLDEST_VERSION = (7, 2)
 """As INFO's redis_version tells it, which Valkey 8 gives as 7.2 too."""
-
-_pack = msgpack.Encoder().encode
-_outcome = msgpack.Decoder(Outcome).decode
-_ended = msgpack.Decoder(Ended).decode
-_moved = msgpack.Decoder(Moved).decode
-_hold = msgpack.Decoder(Hold).decode
-_numbers = msgpack.Decoder(tuple[int, ...]).decode
-
-
-def decode_hold(value: bytes) -> tuple[Hold, bytes]:
-    """A stored hold: the length of its state, the state, what was asked."""
-    (size,) = struct.unpack_from("<I", value)
-    return _hold(value[4 : 4 + size]), value[4 + size :]
-
-
-def _kept(shard: int, org: str, idempotency: Idempotency | None) -> tuple[str, bytes, int]:
-    if idempotency is None:
-        return keys.nothing(shard), b"", 0
-    key = keys.org_prefix(shard, org) + idempotency.name
-    return key, idempotency.digest, idempotency.ttl_ms
-
-
-def _sources(sources: tuple[Source, ...]) -> list[int]:
-    spec: list[int] = []
-    for s in sources:
-        spec += (s.floor, s.expires_ms, s.perishable)
-    return spec
-
-
-class _Prepared(Struct, frozen=True):
-    """What the authorize function gets for every plan with the same needs."""
-
-    shard: int
-    nothing: str
-    keys: tuple[str, ...]
-    spec: bytes
-
-
-def _prepare(needs: Needs) -> _Prepared:
-    shard = keys.shard_of(needs.org)
-    prefix = keys.org_prefix(shard, needs.org)
-    of = [keys.epoch(shard)]
-    of += [keys.version(shard, v) for v in needs.versions]
-    of += [f"{prefix}s/{entity}" for entity in needs.signals]
-    of += [prefix + c.name for c in needs.counters]
-    of += [prefix + s.name for s in needs.sources]
-    of += [keys.stream(shard), keys.due(shard)]
-    of += [prefix + c.index for c in needs.counters if c.index]
-    counters: list[int] = []
-    for c in needs.counters:
-        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index))
-    spec = (
-        needs.valid_from_ms,
-        needs.valid_until_ms,
-        needs.book,
-        needs.currency,
-        needs.product,
-        needs.org,
-        [v.expected for v in needs.versions],
-        len(needs.signals),
-        counters,
-        _sources(needs.sources),
-        len(prefix) + 1,
-    )
-    return _Prepared(shard, keys.nothing(shard), tuple(of), _pack(spec))
 
 
 class RedisStore:
@@ -144,12 +76,12 @@ class RedisStore:
     async def authorize(self, plan: Plan) -> Reply:
         needs = plan.needs
         prepared = needs.prepared
-        if not isinstance(prepared, _Prepared):
-            prepared = needs.prepared = _prepare(needs)
+        if not isinstance(prepared, Prepared):
+            prepared = needs.prepared = prepare(needs)
         shard, idempotency = prepared.shard, plan.idempotency
         idem_key, digest, ttl_ms = prepared.nothing, b"", 0
         if idempotency is not None:
-            idem_key, digest, ttl_ms = _kept(shard, needs.org, idempotency)
+            idem_key, digest, ttl_ms = kept_under(shard, needs.org, idempotency)
         spec = (
             plan.mode,
             plan.refused,
@@ -165,17 +97,17 @@ class RedisStore:
         raw = await self._function(
             "authorize",
             [idem_key, keys.hold(shard, plan.hold_id), *prepared.keys],
-            (_pack(spec), digest, plan.body, prepared.spec),
+            (pack(spec), digest, plan.body, prepared.spec),
         )
-        reply, out = _reply(raw)
+        reply, out = reply_of(raw)
         if out is not None:
-            reply.outcome = _outcome(out)
+            reply.outcome = outcome_of(out)
         return reply
 
     async def finish(self, order: Finish) -> Reply:
         shard = keys.shard_of(order.org)
         prefix = keys.org_prefix(shard, order.org)
-        idem_key, digest, ttl_ms = _kept(shard, order.org, order.idempotency)
+        idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [
             keys.stream(shard),
             keys.due(shard),
@@ -196,40 +128,40 @@ class RedisStore:
             self._ended_kept_ms,
             order.hold_id,
             [v.expected for v in order.versions],
-            _sources(order.sources),
+            sources_spec(order.sources),
             len(prefix) + 1,
         )
-        args = (_pack(spec), digest, order.body, keys.tag(shard))
-        reply, out = _reply(await self._function("finish", of, args))
+        args = (pack(spec), digest, order.body, keys.tag(shard))
+        reply, out = reply_of(await self._function("finish", of, args))
         if out is not None:
-            reply.ended = _ended(out)
+            reply.ended = ended_of(out)
         return reply
 
     async def grant(self, order: GrantOrder) -> Reply:
         shard, given = keys.shard_of(order.org), order.grant
         prefix = keys.org_prefix(shard, order.org)
-        idem_key, digest, ttl_ms = _kept(shard, order.org, order.idempotency)
+        idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.due(shard), keys.epoch(shard), idem_key]
         of += [prefix + name for name in ("shortfall", f"g/{given.id}", "grants", "v.grants")]
-        spec = _grant_spec(order.org, order.currency, given, ttl_ms)
+        spec = grant_spec(order.org, order.currency, given, ttl_ms)
         meta = order.currency.encode() + order.meta
-        raw = await self._function("grant", of, (_pack(spec), digest, order.body, meta))
-        return _with_moved(raw)
+        raw = await self._function("grant", of, (pack(spec), digest, order.body, meta))
+        return with_moved(raw)
 
     async def void(self, order: VoidOrder) -> Reply:
         shard = keys.shard_of(order.org)
         prefix = keys.org_prefix(shard, order.org)
-        idem_key, digest, ttl_ms = _kept(shard, order.org, order.idempotency)
+        idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.due(shard), keys.epoch(shard), idem_key]
         of += [f"{prefix}g/{order.grant_id}"]
         spec = (order.org, order.currency, order.grant_id, ttl_ms)
-        args = (_pack(spec), digest, order.body, keys.tag(shard))
-        return _with_moved(await self._function("void", of, args))
+        args = (pack(spec), digest, order.body, keys.tag(shard))
+        return with_moved(await self._function("void", of, args))
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         shard = keys.shard_of(order.org)
         prefix = keys.org_prefix(shard, order.org)
-        idem_key, digest, ttl_ms = _kept(shard, order.org, order.idempotency)
+        idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.epoch(shard), idem_key]
         of += [prefix + name for name in ("shortfall", "adjustments", "held")]
         of += [keys.version(shard, v) for v in order.versions]
@@ -244,10 +176,10 @@ class RedisStore:
             order.valid_until_ms,
             ttl_ms,
             [v.expected for v in order.versions],
-            _sources(order.sources),
+            sources_spec(order.sources),
             len(prefix) + 1,
         )
-        return _with_moved(await self._function("adjust", of, (_pack(spec), digest, order.body)))
+        return with_moved(await self._function("adjust", of, (pack(spec), digest, order.body)))
 
     async def expire(self, shards: range, limit: int) -> int:
         name, ended, limits = self._names["expire"], 0, (limit, self._late_capture_ms)
@@ -307,7 +239,7 @@ class RedisStore:
         prefix = keys.org_prefix(shard, org)
         of = [keys.stream(shard), *(prefix + name for name in names)]
         last, now_ms, values = await self._function("snapshot", of, ())
-        epoch, seq = _position(last)
+        epoch, seq = position(last)
         balances = tuple(int(v or 0) for v in values)
         return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
 
@@ -334,7 +266,7 @@ class RedisStore:
         for name, lines in streams or ():
             shard = int(name[2 : name.index(b"}")])
             for line_id, fields in lines:
-                epoch, seq = _position(line_id)
+                epoch, seq = position(line_id)
                 kind, out, body = fields[1].decode(), fields[3], fields[5]
                 found.append(StreamRecord(shard, epoch, seq, kind, out, body))
         return found
@@ -385,38 +317,6 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._pipeline.close()
-
-
-def _grant_spec(org: str, currency: str, given: Grant, ttl_ms: int) -> tuple[str | int, ...]:
-    expires_ms = given.expires_ms or 0
-    return (org, currency, given.id, given.kind, given.amount_micros, expires_ms, ttl_ms)
-
-
-def _position(line_id: bytes) -> tuple[int, int]:
-    epoch, _, seq = line_id.partition(b"-")
-    return int(epoch), int(seq)
-
-
-def _reply(raw: Any) -> tuple[Reply, bytes | None]:
-    """The common part of a reply, and its packed outcome when there is one."""
-    status, now_ms = raw[0], raw[1]
-    if status in (Status.DONE, Status.ROOM):
-        return Reply(Status(status), now_ms), raw[2]
-    if status == Status.REPLAY:
-        return Reply(Status.REPLAY, now_ms, body=raw[3]), raw[2]
-    reply = Reply(Status(status), now_ms)
-    if status == Status.STALE:
-        reply.versions = _numbers(raw[2])
-    elif status == Status.ENDED:
-        reply.hold, reply.body = decode_hold(raw[2])
-    return reply, None
-
-
-def _with_moved(raw: Any) -> Reply:
-    reply, out = _reply(raw)
-    if out is not None:
-        reply.moved = _moved(out)
-    return reply
 
 
 def _fault(error: hiredis.ReplyError) -> Exception:

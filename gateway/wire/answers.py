@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from msgspec import UNSET, Struct, UnsetType
@@ -14,6 +14,8 @@ from gateway.core.orders import Ended, Mode, Moved
 from gateway.core.reasons import Reason
 from gateway.core.record import Asked
 from gateway.core.windows import FOREVER_MS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Answer(Struct, kw_only=True):
@@ -171,7 +173,7 @@ class AdjustmentAnswer(Answer):
 @lru_cache(maxsize=4096)
 def rfc3339(ms: int) -> str:
     """A moment in UTC with milliseconds."""
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
+from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError
 
 T = TypeVar("T")
 
-_PATH = re.compile(r" - at `(?:key in )?\$(.*?)`$")
+_PATH = re.compile(r" - at (`key` in )?`\$([^`]*)`$")
 _PART = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+_FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
+_BEYOND = re.compile(rf"Integer value out of range|Expected `int`.* [<>]= -?{MAX_MICROS}\b")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_END_MS = 253_402_300_800_000
+"""The year 10000, which no RFC 3339 time can name."""
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _any = msgspec.json.Decoder()
 
@@ -27,86 +34,100 @@ def decode(body: bytes, kind: type[T]) -> T:
         message: T = decoder.decode(body)
         return message
     except msgspec.ValidationError as error:
-        raise _explain(error, body) from None
+        return _look_again(body, kind, str(error))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise CallerError(
-            "malformed_json", f"the body is not valid json: {error}", status=400
-        ) from None
+        raise _malformed(error) from None
 
 
 def convert(value: Any, kind: type[T]) -> T:
-    """Check an already decoded value. Raises CallerError 422."""
+    """Check an already decoded value, which may be taken apart. Raises CallerError 422."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise CallerError(
-            "invalid_request", _lower(_message(error)), pointer=_pointer(str(error), value)
-        ) from None
+        raise _invalid(str(error), value, kind) from None
 
 
-def _explain(error: msgspec.ValidationError, body: bytes) -> CallerError:
+def _look_again(body: bytes, kind: type[T], text: str) -> T:
+    """Check the body once it is read to its end: of duplicate names only the last counts."""
     try:
         value = _any.decode(body)
+    except msgspec.ValidationError:
+        # A number larger than any type holds: the first error is all that can be said.
+        raise _invalid(text, None, kind) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as broken:
         # The types were checked as far as the text went; beyond that it is no JSON at all.
-        return CallerError("malformed_json", f"the body is not valid json: {broken}", status=400)
-    return CallerError(
-        "invalid_request", _lower(_message(error)), pointer=_pointer(str(error), value)
-    )
+        raise _malformed(broken) from None
+    return convert(value, kind)
 
 
-def _message(error: Exception) -> str:
-    return _PATH.sub("", str(error)).replace("`", "")
+def _malformed(error: Exception) -> CallerError:
+    return CallerError("malformed_json", f"the body is not valid json: {error}", status=400)
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _invalid(text: str, value: Any, kind: type[Any]) -> CallerError:
+    """What a validation error's text says of a value, for the caller."""
+    code = "amount_out_of_range" if _BEYOND.match(text) else "invalid_request"
+    detail = _PATH.sub("", text).replace("`", "")
+    return CallerError(code, detail[:1].lower() + detail[1:], pointer=_pointer(text, value, kind))
 
 
-def _pointer(text: str, value: Any) -> str:
+def _pointer(text: str, value: Any, kind: type[Any]) -> str:
     """The JSON pointer of the member an error speaks of."""
+    pointer, here = "", value
     found = _PATH.search(text)
-    parts = _PART.findall(found.group(1)) if found else []
-    pointer = ""
-    for name, index in parts:
-        part = name or index
-        if not part:
-            part = _offender(value)
-        pointer += "/" + part.replace("~", "~0").replace("/", "~1")
-        value = _step(value, part)
-    unknown = re.match(r"Object (?:contains unknown|missing required) field `(.*?)`", text)
-    if unknown:
-        pointer += "/" + unknown.group(1).replace("~", "~0").replace("/", "~1")
-    return pointer
+    path = found.group(2) + ("[...]" if found.group(1) else "") if found else ""
+    for name, index in _PART.findall(path):
+        if not name and not index and not isinstance(here, dict):
+            return pointer
+        part = name or index or _offender(value, here, kind, text)
+        pointer += _token(part)
+        here = _step(here, part)
+    field = _FIELD.fullmatch(_PATH.sub("", text))
+    return pointer + (_token(field.group(1)) if field else "")
+
+
+def _token(part: str) -> str:
+    return "/" + part.replace("~", "~0").replace("/", "~1")
 
 
 def _step(value: Any, part: str) -> Any:
     if isinstance(value, dict):
         return value.get(part)
-    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+    if isinstance(value, list):
         return value[int(part)]
     return None
 
 
-def _offender(value: Any) -> str:
-    """The member of a map whose value is not what a map of counts holds."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if (
-                isinstance(member, bool)
-                or not isinstance(member, int | dict)
-                or (isinstance(member, int) and member < 0)
-            ):
-                return str(name)
-        return next(iter(value), "")
+def _offender(value: Any, members: dict[str, Any], kind: type[Any], text: str) -> str:
+    """The member of a map inside `value` that an error speaks of: halved until it is alone."""
+    left = list(members.items())
+    while len(left) > 1:
+        half = left[: len(left) // 2]
+        members.clear()
+        members.update(half)
+        if _error(value, kind) != text:
+            half = left[len(left) // 2 :]
+        left = half
+    members.clear()
+    members.update(left)
+    return left[0][0]
+
+
+def _error(value: Any, kind: type[Any]) -> str:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        return str(error)
     return ""
 
 
 def milliseconds(at: datetime | None) -> int | None:
-    """A time as Unix ms, or None. Raises CallerError beyond what a store can count."""
+    """A time as Unix ms, or None. Raises CallerError outside 1970 to 9999 in UTC."""
     if at is None:
         return None
-    ms = round(at.timestamp() * 1000)
-    if ms < 0:
-        raise CallerError("invalid_request", f"the time {at.isoformat()} lies before 1970")
+    ms = (at - _EPOCH) // _MS
+    if not 0 <= ms < _END_MS:
+        raise CallerError(
+            "invalid_request", f"the time {at.isoformat()} lies outside 1970 to 9999 in UTC"
+        )
     return ms

@@ -17,19 +17,25 @@ from gateway.core.entities import (
     Status,
     WindowKind,
 )
+from gateway.core.money import MAX_MICROS
 
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="An id you choose.")]
-MadeId = Annotated[str, Meta(pattern=r"^[a-z]{3,5}_[0-9A-Za-z]{1,64}$")]
-Micros = Annotated[int, Meta(ge=0, description="Micro-units of a currency.")]
-PositiveMicros = Annotated[int, Meta(gt=0, description="Micro-units of a currency.")]
-Count = Annotated[int, Meta(ge=0)]
+END = r"$(?!\n)"
+"""The end of a pattern: `$` alone would let a final newline pass."""
+ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,128}" + END
+
+Id = Annotated[str, Meta(pattern=ID_PATTERN, description="An id you choose.")]
+MadeId = Annotated[str, Meta(pattern=r"^[a-z]{3,5}_[0-9A-Za-z]{1,64}" + END)]
+Micros = Annotated[int, Meta(ge=0, le=MAX_MICROS, description="Micro-units of a currency.")]
+PositiveMicros = Annotated[int, Meta(gt=0, le=MAX_MICROS, description="Micro-units of a currency.")]
+SignedMicros = Annotated[int, Meta(ge=-MAX_MICROS, le=MAX_MICROS)]
+Count = Annotated[int, Meta(ge=0, le=MAX_MICROS)]
 Bps = Annotated[int, Meta(ge=0, le=10_000)]
 Time = Annotated[datetime, Meta(tz=True)]
 HoldTtl = Annotated[int, Meta(ge=1, le=86_400)]
 Text = Annotated[str, Meta(max_length=1024)]
 Short = Annotated[str, Meta(max_length=256)]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
-Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END)]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 Quantity = dict[str, Count]
 
 
@@ -64,7 +70,7 @@ class Context(Message, frozen=True):
     """Where the request came from."""
 
     ip: Short | None = None
-    country: Annotated[str, Meta(pattern=r"^[A-Za-z]{2}$")] | None = None
+    country: Annotated[str, Meta(pattern=r"^[A-Za-z]{2}" + END)] | None = None
     asn: Annotated[int, Meta(ge=0, le=4_294_967_295)] | None = None
     device: Short | None = None
     email_domain: Short | None = None
@@ -169,7 +175,7 @@ class AdjustmentBody(Message, frozen=True):
 
     kind: Literal["refund", "credit_note", "correction"]
     note: Text
-    amount_micros: int | None = None
+    amount_micros: SignedMicros | None = None
     set_available_micros: Micros | None = None
 
 
@@ -192,7 +198,7 @@ class RateLimitBody(Message, frozen=True):
 
     level: Level
     unit: LimitUnit
-    limit: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    limit: Count
     target: Id | None = None
     window_s: Annotated[int, Meta(ge=1, le=31 * 86_400)] | None = None
 

@@ -13,8 +13,6 @@ from gateway.wire import messages
 from gateway.wire.problems import Problem
 
 REF = "#/components/schemas/{name}"
-ID_PATTERN = "^[A-Za-z0-9_.:-]{1,128}$"
-MADE_ID = re.compile(r"/v1/(holds|credentials)/")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string", "pattern": ID_PATTERN},
+            "schema": {"type": "string", "pattern": messages.ID_PATTERN},
         }
         for name in re.findall(r"{(\w+)}", operation.path)
     ]

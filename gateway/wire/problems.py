@@ -10,6 +10,8 @@ from gateway.wire.answers import Answer
 TYPE_PREFIX = "urn:spendgate:problem:"
 
 TITLES = {
+    "malformed_request": "the request is not http",
+    "request_timeout": "the request took too long to arrive",
     "malformed_json": "the body is not json",
     "invalid_request": "the request is not valid",
     "unauthorized": "no or bad credentials",

@@ -119,7 +119,7 @@ async def test_a_gap_stops_the_writer_and_says_so(books: Books) -> None:
     async def with_a_hole(after: dict[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
         return [r for r in await hidden(after, limit) if r.seq != 3]
 
-    books.store.records = with_a_hole  # type: ignore[method-assign,assignment]
+    books.store.records = with_a_hole  # type: ignore[method-assign,assignment]  # a hole
     await writer.run()
     assert writer.stopped_by is not None and "after (1, 2) came (1, 4)" in writer.stopped_by
     assert await books.credits() == 300

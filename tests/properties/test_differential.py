@@ -229,7 +229,7 @@ async def apply(store: MemoryStore | ClockedRedis, order: object) -> object:
         VoidOrder: store.void,
         AdjustOrder: store.adjust,
     }
-    return await calls[type(order)](order)  # type: ignore[operator]
+    return await calls[type(order)](order)  # type: ignore[operator]  # by type
 
 
 async def compare_states(memory: MemoryStore, redis: ClockedRedis) -> None:

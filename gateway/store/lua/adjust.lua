@@ -32,7 +32,9 @@ local function adjust(keys, args)
       parts[#parts + 1] = { string.sub(keys[6 + #versions + i], s[11]), draws[i], false }
     end
   end
-  local out = cmsgpack.pack({ now, s[3], '', s[1], s[2], amount, 0, rest, available + amount + rest, parts })
+  local out = cmsgpack.pack({
+    now, s[3], '', s[1], s[2], amount, 0, rest, available + amount + rest, parts,
+  })
   if amount > 0 then redis.call('INCRBY', keys[5], amount) end
   pay(sources, funds, draws, keys, 6 + #versions, values, 5 + #versions)
   if rest > 0 then redis.call('INCRBY', keys[4], rest) end

@@ -4,8 +4,10 @@
 -- flags:
 -- meaning: gateway.core.machine.authorize
 -- `spec` is what this request alone asks, `needs` what it shares with others of its kind.
-local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT, S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local N_FROM, N_UNTIL, N_BOOK, N_CURRENCY, N_PRODUCT, N_ORG, N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_PREFIX = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT = 1, 2, 3, 4, 5
+local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES = 6, 7, 8, 9, 10
+local N_FROM, N_UNTIL, N_BOOK, N_CURRENCY, N_PRODUCT, N_ORG = 1, 2, 3, 4, 5, 6
+local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_PREFIX = 7, 8, 9, 10, 11
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
 local COUNTER = 6 -- shape, measure, limit, period, in_hold, has_index
 local SLOT = 3
@@ -50,7 +52,8 @@ local function write_window(key, packed, stands, period, least)
   end
 end
 
-local function write_counters(spec, shares, readings, values, first, keys, index, settles, least, now)
+local function write_counters(
+  spec, shares, readings, values, first, keys, index, settles, least, now)
   local c = 0
   for at = 1, #spec, COUNTER do
     local shape, share, period = spec[at], shares[spec[at + 1] + 1], spec[at + 3]
@@ -71,7 +74,8 @@ local function write_counters(spec, shares, readings, values, first, keys, index
       if share > 0 then redis.call('INCRBY', key, share) end
     else
       local bucket = floor(now / period)
-      redis.call('SET', key, struct.pack('<ddd', bucket, a + share, b), 'PXAT', (bucket + 2) * period)
+      local packed = struct.pack('<ddd', bucket, a + share, b)
+      redis.call('SET', key, packed, 'PXAT', (bucket + 2) * period)
     end
   end
 end
@@ -116,7 +120,8 @@ end
 local function authorize(keys, args)
   local s, needs = cmsgpack.unpack(args[1]), cmsgpack.unpack(args[4])
   local now = clock_ms()
-  local counters, sources, versions, signals = needs[N_COUNTERS], needs[N_SOURCES], needs[N_VERSIONS], needs[N_SIGNALS]
+  local counters, sources = needs[N_COUNTERS], needs[N_SOURCES]
+  local versions, signals = needs[N_VERSIONS], needs[N_SIGNALS]
   local shares, amount, mode, hold_id = s[S_SHARES], s[S_AMOUNT], s[S_MODE], s[S_HOLD_ID]
   -- Values come in the order of their keys: one offset serves both.
   local at_signals = 3 + #versions
@@ -160,7 +165,10 @@ local function authorize(keys, args)
       mode == MODE_CAPTURE, expires > 0 and expires + WINDOW_GRACE_MS or 0, now)
     pay(sources, funds, draws, keys, at_sources, values, at_sources)
     if mode == MODE_HOLD then
-      hold = hold or { HELD, needs[N_ORG], needs[N_BOOK], needs[N_CURRENCY], needs[N_PRODUCT], 0, now, 0, {}, {}, false, 0, 0, 0, 0 }
+      hold = hold or {
+        HELD, needs[N_ORG], needs[N_BOOK], needs[N_CURRENCY], needs[N_PRODUCT], 0, now, 0,
+        {}, {}, false, 0, 0, 0, 0,
+      }
       hold[H_AMOUNT], hold[H_EXPIRES] = held_amount, expires
       add_draws(hold, sources, draws, keys, at_sources, needs[N_PREFIX])
       add_counted(hold, counters, shares, keys, at_counters, needs[N_PREFIX], now)

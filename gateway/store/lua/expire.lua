@@ -16,7 +16,8 @@ local function expire_grant(keys, tag, epoch, member, now)
   local org, grant_id = string.match(member, '^grant/([^/]+)/(.+)$')
   local meta = redis.call('HGET', tag .. '/' .. org .. '/grants', grant_id)
   local left = end_grant(tag, org, grant_id, keys[2])
-  local out = cmsgpack.pack({ now, 'lapse', grant_id, org, string.sub(meta, 1, 3), -left, 0, 0, 0, {} })
+  local currency = string.sub(meta, 1, 3)
+  local out = cmsgpack.pack({ now, 'lapse', grant_id, org, currency, -left, 0, 0, 0, {} })
   append(keys[1], epoch, 'lapse', out, '')
 end
 

@@ -1,7 +1,8 @@
 -- A hold is stored as: length of its state, state (cmsgpack array), what was asked.
 -- The state's fields are those of gateway.core.holds.Hold, in order.
-local H_STATUS, H_ORG, H_BOOK, H_CURRENCY, H_PRODUCT, H_AMOUNT, H_CREATED, H_EXPIRES = 1, 2, 3, 4, 5, 6, 7, 8
-local H_DRAWS, H_COUNTED, H_LATE, H_CAPTURED, H_RELEASED, H_SHORTFALL, H_ENDED = 9, 10, 11, 12, 13, 14, 15
+local H_STATUS, H_ORG, H_BOOK, H_CURRENCY, H_PRODUCT = 1, 2, 3, 4, 5
+local H_AMOUNT, H_CREATED, H_EXPIRES, H_DRAWS, H_COUNTED = 6, 7, 8, 9, 10
+local H_LATE, H_CAPTURED, H_RELEASED, H_SHORTFALL, H_ENDED = 11, 12, 13, 14, 15
 
 local function load_hold(value)
   local size = struct.unpack('<I4', string.sub(value, 1, 4))

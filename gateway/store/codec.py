@@ -1,0 +1,117 @@
+"""How plans and orders become a function's arguments, and its answers values."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from msgspec import Struct, msgpack
+
+from gateway.core.counters import Source
+from gateway.core.entities import Grant
+from gateway.core.holds import Hold
+from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Reply, Status
+from gateway.store import keys
+
+pack = msgpack.Encoder().encode
+outcome_of = msgpack.Decoder(Outcome).decode
+ended_of = msgpack.Decoder(Ended).decode
+_moved = msgpack.Decoder(Moved).decode
+_hold = msgpack.Decoder(Hold).decode
+_numbers = msgpack.Decoder(tuple[int, ...]).decode
+
+
+def decode_hold(value: bytes) -> tuple[Hold, bytes]:
+    """A stored hold: the length of its state, the state, what was asked."""
+    (size,) = struct.unpack_from("<I", value)
+    return _hold(value[4 : 4 + size]), value[4 + size :]
+
+
+def kept_under(shard: int, org: str, idempotency: Idempotency | None) -> tuple[str, bytes, int]:
+    """The key an outcome is kept under, the body's digest, and how long (0: not at all)."""
+    if idempotency is None:
+        return keys.nothing(shard), b"", 0
+    key = keys.org_prefix(shard, org) + idempotency.name
+    return key, idempotency.digest, idempotency.ttl_ms
+
+
+def sources_spec(sources: tuple[Source, ...]) -> list[int]:
+    """Three numbers a source, as the functions' draw and pay read them."""
+    spec: list[int] = []
+    for s in sources:
+        spec += (s.floor, s.expires_ms, s.perishable)
+    return spec
+
+
+class Prepared(Struct, frozen=True):
+    """What the authorize function gets for every plan with the same needs."""
+
+    shard: int
+    nothing: str
+    keys: tuple[str, ...]
+    spec: bytes
+
+
+def prepare(needs: Needs) -> Prepared:
+    """Keys and arguments that all plans with these needs share."""
+    shard = keys.shard_of(needs.org)
+    prefix = keys.org_prefix(shard, needs.org)
+    of = [keys.epoch(shard)]
+    of += [keys.version(shard, v) for v in needs.versions]
+    of += [f"{prefix}s/{entity}" for entity in needs.signals]
+    of += [prefix + c.name for c in needs.counters]
+    of += [prefix + s.name for s in needs.sources]
+    of += [keys.stream(shard), keys.due(shard)]
+    of += [prefix + c.index for c in needs.counters if c.index]
+    counters: list[int] = []
+    for c in needs.counters:
+        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index))
+    spec = (
+        needs.valid_from_ms,
+        needs.valid_until_ms,
+        needs.book,
+        needs.currency,
+        needs.product,
+        needs.org,
+        [v.expected for v in needs.versions],
+        len(needs.signals),
+        counters,
+        sources_spec(needs.sources),
+        len(prefix) + 1,
+    )
+    return Prepared(shard, keys.nothing(shard), tuple(of), pack(spec))
+
+
+def grant_spec(org: str, currency: str, given: Grant, ttl_ms: int) -> tuple[str | int, ...]:
+    """The grant function's argument."""
+    expires_ms = given.expires_ms or 0
+    return (org, currency, given.id, given.kind, given.amount_micros, expires_ms, ttl_ms)
+
+
+def position(line_id: bytes) -> tuple[int, int]:
+    """(epoch, seq) of a stream entry's id."""
+    epoch, _, seq = line_id.partition(b"-")
+    return int(epoch), int(seq)
+
+
+def reply_of(raw: Any) -> tuple[Reply, bytes | None]:
+    """The common part of a reply, and its packed outcome when there is one."""
+    status, now_ms = raw[0], raw[1]
+    if status in (Status.DONE, Status.ROOM):
+        return Reply(Status(status), now_ms), raw[2]
+    if status == Status.REPLAY:
+        return Reply(Status.REPLAY, now_ms, body=raw[3]), raw[2]
+    reply = Reply(Status(status), now_ms)
+    if status == Status.STALE:
+        reply.versions = _numbers(raw[2])
+    elif status == Status.ENDED:
+        reply.hold, reply.body = decode_hold(raw[2])
+    return reply, None
+
+
+def with_moved(raw: Any) -> Reply:
+    """The reply of a function that moves funds outside requests."""
+    reply, out = reply_of(raw)
+    if out is not None:
+        reply.moved = _moved(out)
+    return reply
