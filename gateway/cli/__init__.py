@@ -8,7 +8,7 @@ import typer
 
 from gateway.cli import serve, worker
 from gateway.cli.demo import command as demo
-from gateway.errors import OperatorError
+from gateway.errors import SpendgateError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +25,6 @@ def main() -> None:
     """Run a command; an operator's mistake is one clear line, not a traceback."""
     try:
         app()
-    except OperatorError as error:
+    except SpendgateError as error:
         sys.stderr.write(f"spendgate: {error}\n")
         sys.exit(2)

@@ -42,6 +42,8 @@ def serve(
         store_url=store_url,
         ledger_url=ledger_url,
     )
+    if not settings.admin_key:
+        warn("SPENDGATE_ADMIN_KEY is not set: only credentials made before can call")
     asyncio.run(run(settings, say))
 
 

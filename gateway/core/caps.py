@@ -30,6 +30,8 @@ FREE_LIFETIME_MS = 90 * DAY_MS
 
 HELD = "held"
 """The gauge of all money an org has on hold."""
+FREE_HELD = "held.free"
+"""The same of a free user: booked on another account, so it must not mix with the org's own."""
 
 LimitKind = Literal["cap", "requests", "tokens", "concurrent"]
 MEASURES = {"cap": MONEY, "requests": ONE, "tokens": TOKENS, "concurrent": SLOT}
@@ -134,6 +136,7 @@ def _series(letter: str, limit: Cap | RateLimit) -> str:
 
 HELD_COUNTER = Counter(HELD, GAUGE, SET_ASIDE, in_hold=True)
 """The gauge that shows an org how much is on hold."""
+FREE_HELD_COUNTER = Counter(FREE_HELD, GAUGE, SET_ASIDE, in_hold=True)
 
 
 def window_ends(found: tuple[Applied, ...]) -> Iterator[tuple[int, int]]:

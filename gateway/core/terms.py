@@ -8,7 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.core.caps import HELD_COUNTER, applied, window_ends
+from gateway.core.caps import FREE_HELD_COUNTER, HELD_COUNTER, applied, window_ends
+from gateway.core.counters import Counter
 from gateway.core.entities import Lineage, LineageTerms, Member, MemberKind, Profile
 from gateway.core.funding import waterfall
 from gateway.core.orders import Needs, Version
@@ -51,6 +52,11 @@ def book_of(profile: Profile) -> str:
     return f"{COLLECTIVE}{profile.plan.id}" if profile.is_free else profile.org.id
 
 
+def held_counter(profile: Profile) -> Counter:
+    """The gauge of what this org, or free user, has on hold."""
+    return FREE_HELD_COUNTER if profile.is_free else HELD_COUNTER
+
+
 def compile_terms(
     profile: Profile, lineage_terms: LineageTerms, product: str, now_ms: int
 ) -> Terms:
@@ -80,7 +86,7 @@ def compile_terms(
         book,
         currency,
         product,
-        (*(a.counter() for a in found), HELD_COUNTER),
+        (*(a.counter() for a in found), held_counter(profile)),
         sources,
         versions,
         _entities(lineage),
@@ -120,7 +126,7 @@ def terms_of_hold(
         for a in applied(profile, lineage_terms, terms.needs.product, created_ms)
         if a.kind in ("cap", "tokens")
     ]
-    counters = (*(a.counter() for a in found), HELD_COUNTER)
+    counters = (*(a.counter() for a in found), held_counter(profile))
     limits = tuple(a.terms() for a in found)
     return Terms(
         replace(terms.needs, counters=counters, prepared=None),

@@ -6,12 +6,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.core.caps import HELD, Applied, apply_cap
+from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap
 from gateway.core.entities import Cap, Grant, Org, Profile
 from gateway.core.funding import SHORTFALL, burn_order, grant_name, included_sources, waterfall
 from gateway.core.windows import bounds
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
+from gateway.wire import records
 from gateway.wire.answers import rfc3339
 
 MOST_TARGETS = 100
@@ -25,18 +26,20 @@ async def balance(gateway: Gateway, org: str, caller: Caller) -> dict[str, Any]:
         profile = replace(profile, org=Org(org, profile.plan.id, currency=_currency(profile)))
     now_ms = await gateway.store.ping()
     sources, _, _ = waterfall(profile, None, now_ms)
-    grants = tuple(grant_name(g.id) for g in profile.grants)
-    names = (*(s.name for s in sources), *grants, SHORTFALL, HELD)
+    _, metas = await gateway.store.grants(org)
+    grants = burn_order(tuple(records.decode_grant(meta) for meta, _ in metas))
+    held = FREE_HELD if profile.is_free else HELD
+    names = (*(s.name for s in sources), *(grant_name(g.id) for g in grants), SHORTFALL, held)
     snapshot = await gateway.store.snapshot(org, names)
     values = dict(zip(names, snapshot.balances, strict=True))
     available = sum(max(0, values[s.name] - s.floor) for s in sources)
     return {
         "currency": profile.org.currency,
         "available_micros": available,
-        "held_micros": values[HELD],
+        "held_micros": values[held],
         "shortfall_micros": values[SHORTFALL],
         "credit_line_micros": profile.org.credit_line_micros,
-        "grants": [_grant(g, values) for g in burn_order(profile.grants)],
+        "grants": [_grant(g, values) for g in grants],
         "included": _included(profile, values, now_ms),
         "caps": await _caps(gateway, profile, now_ms),
     }

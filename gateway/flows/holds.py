@@ -101,9 +101,11 @@ def _lineage(asked: Asked) -> Lineage:
 async def _with_funds(gateway: Gateway, order: Finish, asked: Asked) -> Finish:
     now_ms = gateway.clock.now_ms()
     terms = await gateway.profiles.terms(_lineage(asked), asked.terms.product, now_ms)
+    # A free user's hold stays on the plan's books, even if the org got an account meanwhile.
+    is_same_book = terms.needs.book == asked.terms.book
     return structs.replace(
         order,
-        sources=terms.needs.sources,
+        sources=terms.needs.sources if is_same_book else (),
         versions=terms.needs.versions,
         valid_from_ms=terms.needs.valid_from_ms,
         valid_until_ms=terms.needs.valid_until_ms,
@@ -218,5 +220,11 @@ async def _extend_once(
 async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:
     lineage = _lineage(asked)
     terms = await gateway.profiles.terms(lineage, asked.terms.product, gateway.clock.now_ms())
+    if terms.needs.book != asked.terms.book:
+        raise CallerError(
+            "account_changed",
+            "the org got an account after this hold was made: capture it and authorize anew",
+            status=409,
+        )
     profile, lineage_terms = await gateway.profiles.lineage(lineage)
     return terms_of_hold(terms, profile, lineage_terms, asked.terms.price, hold.created_ms)

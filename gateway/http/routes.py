@@ -20,7 +20,7 @@ s, p = spending, accounts
 ROUTES = (
     Route("POST", "/v1/authorize", SPEND, s.authorize, "Decide a request", m.AuthorizeBody, a.AuthorizeAnswer),
     Route("POST", "/v1/authorize/batch", SPEND, s.authorize_batch, "Decide many", m.BatchBody, d.BatchAnswer, MAX_BATCH_BODY),
-    Route("GET", HOLD, ("authorize", "read"), s.get_hold, "A hold", answer=a.HoldAnswer),
+    Route("GET", HOLD, ("authorize", "read", "admin"), s.get_hold, "A hold", answer=a.HoldAnswer),
     Route("POST", HOLD + "/capture", SPEND, s.capture, "Settle a hold", m.CaptureBody, a.EndAnswer, statuses=(409,)),
     Route("POST", HOLD + "/extend", SPEND, s.extend, "Add to a hold", m.ExtendBody, a.AuthorizeAnswer, statuses=(409,)),
     Route("POST", HOLD + "/release", SPEND, s.release, "Give a hold back", m.EmptyBody, a.EndAnswer, statuses=(409,)),

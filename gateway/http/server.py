@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import socket
+import sys
 from dataclasses import dataclass
 from typing import cast
 
@@ -126,12 +128,16 @@ async def serve(app: App, sock: socket.socket, settings: Settings) -> Serving:
         return _Connection(
             server,
             loop=loop,
-            access_log=cast(logging.Logger, None),
+            access_log=cast(logging.Logger, None),  # aiohttp's own way of having none
             keepalive_timeout=settings.idle_timeout_s,
             auto_decompress=False,
             lingering_time=2.0,
         )
 
+    if sys.platform == "linux":
+        # Accepted connections inherit it: who asks but does not read the answers is cut off, too.
+        patience_ms = 1000 * settings.idle_timeout_s
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(protocol, sock=sock, backlog=BACKLOG)
     return Serving(runner, listener)

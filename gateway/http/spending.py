@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.errors import SpendgateError
 from gateway.flows import authorize as authorizing
 from gateway.flows import holds
 from gateway.flows.gateway import Caller, Gateway

@@ -23,6 +23,7 @@ TITLES = {
     "unsupported_media_type": "only application/json is understood",
     "idempotency_key_reused": "the idempotency key came with another body",
     "hold_already_ended": "the hold has already ended",
+    "account_changed": "the hold belongs to another account",
     "version_exists": "this version exists and never changes",
     "amount_out_of_range": "an amount lies outside the range",
     "unknown_unit": "the product is not priced in this unit",
