@@ -159,7 +159,7 @@ def _hold(
         [],
         [],
     )
-    body = shard.holds[plan.hold_id][1] if standing else plan.body
+    note = shard.holds[plan.hold_id][1] if standing else plan.note
     hold.amount += plan.amount
     hold.expires_ms = expires_ms
     for source, part in zip(plan.needs.sources, outcome.draws, strict=True):
@@ -168,7 +168,7 @@ def _hold(
     for counter in plan.needs.counters:
         if counter.in_hold:
             _add_counted(hold, counter, plan.shares[counter.measure], now_ms)
-    shard.holds[plan.hold_id] = (hold, body, 0)
+    shard.holds[plan.hold_id] = (hold, note, 0)
     shard.due[plan.hold_id] = hold.expires_ms
     outcome.hold_amount, outcome.hold_expires_ms = hold.amount, hold.expires_ms
 

@@ -86,7 +86,8 @@ class Plan(Struct, frozen=True):
     refusals already found: they are checked, counted and recorded, and move nothing. A `probe`
     that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
     After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `body` is
-    what was asked, opaque to the store, for the record.
+    what was asked, opaque to the store, for the record; `note` is the part of it that a hold
+    remembers.
     """
 
     needs: Needs
@@ -96,6 +97,7 @@ class Plan(Struct, frozen=True):
     not_after_ms: int
     hold_ttl_ms: int
     body: bytes
+    note: bytes = b""
     mode: Mode = Mode.HOLD
     refused: bool = False
     probe: bool = False

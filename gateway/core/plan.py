@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.counters import shares_of
 from gateway.core.entities import Lineage
@@ -66,17 +67,22 @@ def make(
     )
 
 
+def note(asked: Asked, terms: Terms) -> Asked:
+    """What a hold remembers of what was asked."""
+    return replace(asked, refusals=(), terms=terms.brief)
+
+
 def assemble(
     terms: Terms,
     asked: Asked,
     request: Request,
-    body: bytes,
+    encoded: tuple[bytes, bytes],
     not_after_ms: int,
     *,
     probe: bool = False,
     idempotency: Idempotency | None = None,
 ) -> Plan:
-    """The plan the store decides, with what was asked already encoded."""
+    """The plan the store decides; `encoded` is what was asked and what a hold remembers of it."""
     return Plan(
         terms.needs,
         asked.hold_id,
@@ -84,7 +90,7 @@ def assemble(
         asked.shares,
         not_after_ms,
         request.hold_ttl_ms,
-        body,
+        *encoded,
         request.mode,
         asked.is_refused,
         probe and not asked.is_refused,

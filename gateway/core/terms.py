@@ -27,6 +27,8 @@ class Terms(Struct, frozen=True):
 
     needs: Needs
     asked: AskedTerms
+    brief: AskedTerms
+    """What a hold remembers of them: whose, which product, at which price."""
 
     @property
     def price(self) -> Price | None:
@@ -107,7 +109,11 @@ def compile_terms(
         sources,
         tuple(v.expected for v in versions),
     )
-    return Terms(needs, asked)
+    return Terms(needs, asked, _brief(asked))
+
+
+def _brief(asked: AskedTerms) -> AskedTerms:
+    return replace(asked, refusals=(), limits=(), sources=(), versions=())
 
 
 def terms_of_hold(
@@ -131,6 +137,7 @@ def terms_of_hold(
     return Terms(
         replace(terms.needs, counters=counters, prepared=None),
         replace(terms.asked, limits=limits, price=price),
+        terms.brief,
     )
 
 

@@ -16,7 +16,7 @@ from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked, EndNote
 from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Unavailable
-from gateway.flows.authorize import concluded, when_stale
+from gateway.flows.authorize import concluded, encoded, when_stale
 from gateway.flows.gateway import Caller, Gateway, exactly_one, reused
 from gateway.wire import answers, records
 from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
@@ -210,7 +210,7 @@ async def _extend_once(
         terms,
         addition,
         request,
-        records.encode(addition),
+        encoded(addition, terms),
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
         idempotency=idempotency,
     )

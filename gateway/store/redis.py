@@ -97,7 +97,7 @@ class RedisStore:
         raw = await self._function(
             "authorize",
             [idem_key, keys.hold(shard, plan.hold_id), *prepared.keys],
-            (pack(spec), digest, plan.body, prepared.spec),
+            (pack(spec), digest, plan.body, prepared.spec, plan.note),
         )
         reply, out = reply_of(raw)
         if out is not None:

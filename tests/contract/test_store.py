@@ -66,7 +66,7 @@ class Bench:
         counters, sources = (CAP, SLOTS, HELD), (GRANT,)
         needs = Needs(ORG, ORG, "USD", "gpt", counters, sources, versions, (), 0, 2**53)
         shares = shares_of(amount, 0, settles=mode is Mode.CAPTURE)
-        return Plan(needs, hold_id, amount, shares, 2**53, ttl_ms, b"asked", mode)
+        return Plan(needs, hold_id, amount, shares, 2**53, ttl_ms, b"asked", b"note", mode)
 
     async def hold(self, amount: int, ttl_ms: int = 60_000) -> str:
         plan = self.plan(amount, ttl_ms=ttl_ms)

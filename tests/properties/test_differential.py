@@ -146,6 +146,7 @@ class Life:
             not_after_ms=self.now_ms + self.chance.choice([0, 1000, 1000, 1000, 1000]),
             hold_ttl_ms=0 if extends and self.chance.random() < 0.5 else ttl_ms,
             body=b"asked %d" % self.serial,
+            note=b"note %d" % self.serial,
             mode=mode,
             refused=self.chance.random() < 0.1,
             probe=self.chance.random() < 0.1,

@@ -1,6 +1,6 @@
 -- name: authorize
 -- keys: idempotency hold epoch versions* signals* counters* sources* | stream due indexes*
--- args: spec digest body needs
+-- args: spec digest body needs note
 -- flags:
 -- meaning: gateway.core.machine.authorize
 -- `spec` is what this request alone asks, `needs` what it shares with others of its kind.
@@ -172,7 +172,7 @@ local function authorize(keys, args)
       hold[H_AMOUNT], hold[H_EXPIRES] = held_amount, expires
       add_draws(hold, sources, draws, keys, at_sources, needs[N_PREFIX])
       add_counted(hold, counters, shares, keys, at_counters, needs[N_PREFIX], now)
-      redis.call('SET', keys[2], dump_hold(hold, asked or args[3]))
+      redis.call('SET', keys[2], dump_hold(hold, asked or args[5]))
       redis.call('ZADD', keys[last + 2], expires, hold_id)
     end
   end
