@@ -19,7 +19,7 @@ from gateway.errors import OperatorError
 from gateway.http.server import listening_socket
 from gateway.settings import Settings, environment_name, from_environment
 from gateway.store.embedded import EmbeddedStore, die_with_parent
-from gateway.wiring import Backstage, prepare
+from gateway.wiring import Backstage, collect_seldom, prepare
 
 WORKER_START_S = 60
 WORKER_STOP_S = 30
@@ -107,6 +107,7 @@ class Deployment:
             url = self._embedded.url
         self._backstage = await prepare(self._settings, url, warn)
         self._backstage.start(self._settings, warn)
+        collect_seldom()
         await self._start_workers(url)
 
     async def _start_workers(self, store_url: str) -> None:

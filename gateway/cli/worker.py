@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -12,11 +11,9 @@ import sys
 import uvloop
 
 from gateway.settings import Settings, from_environment
-from gateway.wiring import serve_worker
+from gateway.wiring import collect_seldom, serve_worker
 
 PARENT_CHECK_S = 1.0
-GC_THRESHOLDS = (50_000, 20, 100)
-"""A request makes a hundred short-lived values and no cycles: collect seldom."""
 
 
 def worker() -> None:
@@ -33,10 +30,7 @@ async def _run(settings: Settings) -> None:
     parts, serving = await serve_worker(settings, f"worker-{os.getpid()}")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    # What lives until the end need not be looked at by each collection.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     watching = asyncio.create_task(_stop_without_parent(stop))
     await stop.wait()
     watching.cancel()
