@@ -35,11 +35,11 @@ def kept_under(shard: int, org: str, idempotency: Idempotency | None) -> tuple[s
     return key, idempotency.digest, idempotency.ttl_ms
 
 
-def sources_spec(sources: tuple[Source, ...]) -> list[int]:
-    """Three numbers a source, as the functions' draw and pay read them."""
-    spec: list[int] = []
+def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
+    """Four values a source, as the functions' draw and pay read them."""
+    spec: list[int | str] = []
     for s in sources:
-        spec += (s.floor, s.expires_ms, s.perishable)
+        spec += (s.floor, s.expires_ms, s.perishable, s.name)
     return spec
 
 
@@ -63,9 +63,9 @@ def prepare(needs: Needs) -> Prepared:
     of += [prefix + s.name for s in needs.sources]
     of += [keys.stream(shard), keys.due(shard)]
     of += [prefix + c.index for c in needs.counters if c.index]
-    counters: list[int] = []
+    counters: list[int | str] = []
     for c in needs.counters:
-        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index))
+        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index), c.name)
     spec = (
         needs.valid_from_ms,
         needs.valid_until_ms,
@@ -77,7 +77,6 @@ def prepare(needs: Needs) -> Prepared:
         len(needs.signals),
         counters,
         sources_spec(needs.sources),
-        len(prefix) + 1,
     )
     return Prepared(shard, keys.nothing(shard), tuple(of), pack(spec))
 

@@ -129,7 +129,6 @@ class RedisStore:
             order.hold_id,
             [v.expected for v in order.versions],
             sources_spec(order.sources),
-            len(prefix) + 1,
         )
         args = (pack(spec), digest, order.body, keys.tag(shard))
         reply, out = reply_of(await self._function("finish", of, args))
@@ -177,7 +176,6 @@ class RedisStore:
             ttl_ms,
             [v.expected for v in order.versions],
             sources_spec(order.sources),
-            len(prefix) + 1,
         )
         return with_moved(await self._function("adjust", of, (pack(spec), digest, order.body)))
 

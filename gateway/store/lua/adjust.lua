@@ -4,12 +4,12 @@
 -- flags:
 -- meaning: gateway.core.machine.adjust
 -- spec: org, currency, kind, amount, target (-1: none), from, until, idempotency ttl, versions,
---       sources, length of the keys' prefix + 1
+--       sources
 local function adjust(keys, args)
   local s = cmsgpack.unpack(args[1])
   local versions, sources = s[9], s[10]
   local now = clock_ms()
-  local n_sources = #sources / 3
+  local n_sources = #sources / SOURCE
   local values = redis.call('MGET', unpack(keys, 2, 6 + #versions + n_sources))
   local early = precheck(values[1], s[8] > 0 and values[2], args[2], now)
     or stale(versions, values, 5, s[6], s[7], now)
@@ -17,7 +17,7 @@ local function adjust(keys, args)
   local funds, available = {}, 0
   for i = 1, n_sources do
     funds[i] = tonumber(values[5 + #versions + i] or 0)
-    available = available + max(0, funds[i] - sources[3 * i - 2])
+    available = available + max(0, funds[i] - sources[SOURCE * i - 3])
   end
   local amount = s[5] >= 0 and s[5] - available or s[4]
   local debt, balance = tonumber(values[3] or 0), tonumber(values[4] or 0)
@@ -29,7 +29,7 @@ local function adjust(keys, args)
   local parts = {}
   for i = 1, n_sources do
     if draws[i] > 0 then
-      parts[#parts + 1] = { string.sub(keys[6 + #versions + i], s[11]), draws[i], false }
+      parts[#parts + 1] = { sources[SOURCE * i], draws[i], false }
     end
   end
   local out = cmsgpack.pack({

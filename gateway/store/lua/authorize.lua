@@ -7,10 +7,24 @@
 local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT = 1, 2, 3, 4, 5
 local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES = 6, 7, 8, 9, 10
 local N_FROM, N_UNTIL, N_BOOK, N_CURRENCY, N_PRODUCT, N_ORG = 1, 2, 3, 4, 5, 6
-local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_PREFIX = 7, 8, 9, 10, 11
+local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES = 7, 8, 9, 10
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
-local COUNTER = 6 -- shape, measure, limit, period, in_hold, has_index
+local COUNTER = 7 -- shape, measure, limit, period, in_hold, has_index, name
 local SLOT = 3
+
+-- Needs come again and again: unpacked once, they serve until there are too many of them.
+local MOST_NEEDS = 2000
+local known_needs, n_known = {}, 0
+
+local function needs_of(packed)
+  local needs = known_needs[packed]
+  if not needs then
+    if n_known >= MOST_NEEDS then known_needs, n_known = {}, 0 end
+    needs = cmsgpack.unpack(packed)
+    known_needs[packed], n_known = needs, n_known + 1
+  end
+  return needs
+end
 
 -- Read every counter; false as second value when one of them refuses.
 local function read_counters(spec, shares, values, first, now)
@@ -80,33 +94,32 @@ local function write_counters(
   end
 end
 
-local function add_draws(hold, spec, draws, keys, first, prefix)
+local function add_draws(hold, spec, draws)
   local held = hold[H_DRAWS]
   for i = 1, #draws do
     if draws[i] > 0 then
-      local name = string.sub(keys[first + i], prefix)
+      local name = spec[SOURCE * i]
       local entry = #held > 0 and find(held, name)
       if entry then
         entry[2] = entry[2] + draws[i]
       else
-        held[#held + 1] = { name, draws[i], spec[3 * i] }
+        held[#held + 1] = { name, draws[i], spec[SOURCE * i - 1] }
       end
     end
   end
 end
 
-local function add_counted(hold, spec, shares, keys, first, prefix, now)
-  local counted, c = hold[H_COUNTED], 0
+local function add_counted(hold, spec, shares, now)
+  local counted = hold[H_COUNTED]
   local is_new = #counted == 0
   for at = 1, #spec, COUNTER do
-    c = c + 1
     if spec[at + 4] then
       local shape, share, period, bucket = spec[at], shares[spec[at + 1] + 1], 0, 0
       if shape == SLIDING then
         period = spec[at + 3]
         bucket = floor(now / period)
       end
-      local name = string.sub(keys[first + c], prefix)
+      local name = spec[at + 6]
       local entry = not is_new and find(counted, name)
       if entry then
         entry[3], entry[4] = entry[3] + share, bucket
@@ -118,7 +131,7 @@ local function add_counted(hold, spec, shares, keys, first, prefix, now)
 end
 
 local function authorize(keys, args)
-  local s, needs = cmsgpack.unpack(args[1]), cmsgpack.unpack(args[4])
+  local s, needs = cmsgpack.unpack(args[1]), needs_of(args[4])
   local now = clock_ms()
   local counters, sources = needs[N_COUNTERS], needs[N_SOURCES]
   local versions, signals = needs[N_VERSIONS], needs[N_SIGNALS]
@@ -127,7 +140,7 @@ local function authorize(keys, args)
   local at_signals = 3 + #versions
   local at_counters = at_signals + signals
   local at_sources = at_counters + #counters / COUNTER
-  local last = at_sources + #sources / 3
+  local last = at_sources + #sources / SOURCE
   local values = redis.call('MGET', unpack(keys, 1, last))
   local epoch = values[3]
   local early = precheck(epoch, s[S_KEEP] > 0 and values[1], args[2], now)
@@ -170,8 +183,8 @@ local function authorize(keys, args)
         {}, {}, false, 0, 0, 0, 0,
       }
       hold[H_AMOUNT], hold[H_EXPIRES] = held_amount, expires
-      add_draws(hold, sources, draws, keys, at_sources, needs[N_PREFIX])
-      add_counted(hold, counters, shares, keys, at_counters, needs[N_PREFIX], now)
+      add_draws(hold, sources, draws)
+      add_counted(hold, counters, shares, now)
       redis.call('SET', keys[2], dump_hold(hold, asked or args[5]))
       redis.call('ZADD', keys[last + 2], expires, hold_id)
     end

@@ -4,12 +4,12 @@
 -- flags: allow-oom
 -- meaning: gateway.core.settle.finish
 -- spec: step, cost, tokens, from, until, idempotency ttl, has_sources, keep, hold id, versions,
---       sources, length of the keys' prefix + 1
+--       sources
 local function finish(keys, args)
   local s = cmsgpack.unpack(args[1])
   local step, cost, versions, sources, hold_id = s[1], s[2], s[10], s[11], s[9]
   local now = clock_ms()
-  local n_sources = #sources / 3
+  local n_sources = #sources / SOURCE
   local values = redis.call('MGET', unpack(keys, 3, 5 + #versions + n_sources))
   local early = precheck(values[1], s[6] > 0 and values[2], args[2], now)
   if early then return early end
@@ -28,7 +28,7 @@ local function finish(keys, args)
     draws, shortfall = draw(sources, funds, cost - held)
     for i = 1, n_sources do
       if draws[i] > 0 then
-        excess[#excess + 1] = { string.sub(keys[5 + #versions + i], s[12]), draws[i], false }
+        excess[#excess + 1] = { sources[SOURCE * i], draws[i], false }
       end
     end
   end

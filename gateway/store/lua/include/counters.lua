@@ -16,11 +16,12 @@ local function rolled(value, period, now)
 end
 
 -- What each source gives towards amount, in order, down to its floor; and what is left unpaid.
--- spec holds four numbers a source: floor, expiry, perishable, 0.
+-- A source's spec is four values: floor, expiry, perishable, name.
+local SOURCE = 4
 local function draw(spec, funds, amount)
   local draws = {}
   for i = 1, #funds do
-    local part = min(max(0, funds[i] - spec[3 * i - 2]), amount)
+    local part = min(max(0, funds[i] - spec[SOURCE * i - 3]), amount)
     draws[i] = part
     amount = amount - part
   end
@@ -32,7 +33,7 @@ local function pay(spec, funds, draws, keys, first, values, first_value)
   for i = 1, #draws do
     local part = draws[i]
     if part > 0 then
-      local key, expires = keys[first + i], spec[3 * i - 1]
+      local key, expires = keys[first + i], spec[SOURCE * i - 2]
       if values[first_value + i] or expires == 0 then
         redis.call('DECRBY', key, part)
       else
