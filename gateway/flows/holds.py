@@ -98,9 +98,19 @@ def _lineage(asked: Asked) -> Lineage:
     return Lineage(terms.org, terms.project, terms.user, terms.key, asked.run)
 
 
+async def _current_terms(gateway: Gateway, asked: Asked) -> Terms:
+    """Today's terms of a hold's lineage and product."""
+    lineage, product = _lineage(asked), asked.terms.product
+    terms = await gateway.profiles.terms(lineage, product, gateway.clock.now_ms())
+    if terms.needs.book != asked.terms.book:
+        # A worker that has not met the org yet takes it for a free user: look before believing.
+        await gateway.profiles.load(lineage.org)
+        terms = await gateway.profiles.terms(lineage, product, gateway.clock.now_ms())
+    return terms
+
+
 async def _with_funds(gateway: Gateway, order: Finish, asked: Asked) -> Finish:
-    now_ms = gateway.clock.now_ms()
-    terms = await gateway.profiles.terms(_lineage(asked), asked.terms.product, now_ms)
+    terms = await _current_terms(gateway, asked)
     # A free user's hold stays on the plan's books, even if the org got an account meanwhile.
     is_same_book = terms.needs.book == asked.terms.book
     return structs.replace(
@@ -219,7 +229,7 @@ async def _extend_once(
 
 async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:
     lineage = _lineage(asked)
-    terms = await gateway.profiles.terms(lineage, asked.terms.product, gateway.clock.now_ms())
+    terms = await _current_terms(gateway, asked)
     if terms.needs.book != asked.terms.book:
         raise CallerError(
             "account_changed",
