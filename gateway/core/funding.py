@@ -65,8 +65,10 @@ def waterfall(
         effective_ms, expires_ms = grant.effective_ms or 0, grant.expires_ms or FOREVER_MS
         if now_ms < effective_ms:
             until_ms = min(until_ms, effective_ms)
-        elif now_ms < expires_ms:
-            until_ms = min(until_ms, expires_ms)
+        elif now_ms >= expires_ms:
+            from_ms = max(from_ms, expires_ms)
+        else:
+            from_ms, until_ms = max(from_ms, effective_ms), min(until_ms, expires_ms)
             if grant.products is None or product is None or product in grant.products:
                 sources.append(Source(grant_name(grant.id), perishable=True))
     if not profile.is_free:

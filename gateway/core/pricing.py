@@ -29,33 +29,39 @@ class Price(Struct, frozen=True, array_like=True):
 
 
 class Tariff(Struct, frozen=True):
-    """The card version in force for an org at a moment, and until when it stays so."""
+    """The card version in force for an org at a moment, and the span in which it is."""
 
     card: str
     version: CardVersion | None
     contract: Contract | None
+    from_ms: int
     until_ms: int
 
 
 def tariff(profile: Profile, now_ms: int) -> Tariff:
     """The contract's pinned version while it runs, else the version in effect now."""
-    contract, until_ms = profile.contract, FOREVER_MS
+    contract, from_ms, until_ms = profile.contract, 0, FOREVER_MS
     if contract is not None and profile.pinned is not None:
         ends_ms = contract.ends_ms if contract.ends_ms is not None else FOREVER_MS
         if contract.starts_ms <= now_ms < ends_ms:
             pinned = [v for v in profile.pinned.versions if v.version == contract.version]
-            return Tariff(contract.rate_card, pinned[0] if pinned else None, contract, ends_ms)
+            version = pinned[0] if pinned else None
+            return Tariff(contract.rate_card, version, contract, contract.starts_ms, ends_ms)
         if now_ms < contract.starts_ms:
             until_ms = contract.starts_ms
-    version, changes_ms = _in_effect(profile.card, now_ms)
-    return Tariff(profile.card.id, version, None, min(until_ms, changes_ms))
+        else:
+            from_ms = ends_ms
+    version, began_ms, changes_ms = _in_effect(profile.card, now_ms)
+    span = (max(from_ms, began_ms), min(until_ms, changes_ms))
+    return Tariff(profile.card.id, version, None, *span)
 
 
-def _in_effect(card: RateCard, now_ms: int) -> tuple[CardVersion | None, int]:
+def _in_effect(card: RateCard, now_ms: int) -> tuple[CardVersion | None, int, int]:
     started = [v for v in card.versions if v.effective_ms <= now_ms]
     coming = [v.effective_ms for v in card.versions if v.effective_ms > now_ms]
     latest = max(started, key=lambda v: (v.effective_ms, v.version), default=None)
-    return latest, min(coming, default=FOREVER_MS)
+    began_ms = latest.effective_ms if latest is not None else 0
+    return latest, began_ms, min(coming, default=FOREVER_MS)
 
 
 def is_allowed(rate: Tariff, product: str) -> bool:

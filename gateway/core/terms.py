@@ -16,8 +16,12 @@ from gateway.core.orders import Needs, Version
 from gateway.core.pricing import Price, is_allowed, price_of, tariff
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import AskedTerms
+from gateway.core.windows import DAY_MS, FOREVER_MS
 from gateway.errors import CallerError
 
+LONGEST_MS = DAY_MS
+"""Terms are compiled anew at least daily: counters without a window of the calendar live for a
+time from then on, and must outlive by far the requests that count in them."""
 COLLECTIVE = "~"
 """Books of free users begin so: one account per plan, never one per user."""
 
@@ -72,12 +76,13 @@ def compile_terms(
         )
     sources, from_ms, until_ms = waterfall(profile, product, now_ms)
     found = applied(profile, lineage_terms, product, now_ms)
-    refusals, key_until_ms = _refusals(profile, lineage_terms, now_ms)
+    refusals, key_from_ms, key_until_ms = _refusals(profile, lineage_terms, now_ms)
     if not is_allowed(rate, product):
         refusals.append(
             _refusal(Reason.product_not_allowed, product, "the contract excludes this product")
         )
-    until_ms = min(until_ms, rate.until_ms, key_until_ms)
+    from_ms = max(from_ms, rate.from_ms, key_from_ms)
+    until_ms = min(until_ms, rate.until_ms, key_until_ms, now_ms + LONGEST_MS)
     for starts_ms, ends_ms in window_ends(found):
         from_ms, until_ms = max(from_ms, starts_ms), min(until_ms, ends_ms)
     lineage = lineage_terms.lineage
@@ -159,9 +164,9 @@ def unpriced(product: str) -> Refusal:
     return _refusal(Reason.product_unpriced, product, f"no price is known for {product}")
 
 
-def _refusals(profile: Profile, terms: LineageTerms, now_ms: int) -> tuple[list[Refusal], int]:
-    """Refusals of org and members, and until when they stay what they are."""
-    found, until_ms = [], 2**53 - 1
+def _refusals(profile: Profile, terms: LineageTerms, now_ms: int) -> tuple[list[Refusal], int, int]:
+    """Refusals of org and members, and the span in which they are what they are."""
+    found, from_ms, until_ms = [], 0, FOREVER_MS
     members = {m.kind: m for m in terms.members}
     if profile.org.status == "suspended":
         found.append(_refusal(Reason.org_suspended, profile.org.id, "the org is suspended"))
@@ -179,11 +184,13 @@ def _refusals(profile: Profile, terms: LineageTerms, now_ms: int) -> tuple[list[
             found.append(
                 _refusal(Reason.key_unknown, terms.lineage.key, "the key is not registered")
             )
-        return found, until_ms
+        return found, from_ms, until_ms
     found += _key_refusals(key, terms.lineage, now_ms)
     if key.expires_ms is not None and now_ms < key.expires_ms:
         until_ms = key.expires_ms
-    return found, until_ms
+    elif key.expires_ms is not None:
+        from_ms = key.expires_ms
+    return found, from_ms, until_ms
 
 
 def _key_refusals(key: Member, lineage: Lineage, now_ms: int) -> list[Refusal]:

@@ -22,7 +22,14 @@ from gateway.core.record import Asked
 from gateway.core.terms import Terms
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.context import masked
-from gateway.flows.gateway import STALE_PATIENCE_S, Caller, Gateway, exactly_one, reused
+from gateway.flows.gateway import (
+    STALE_PATIENCE_S,
+    Caller,
+    Gateway,
+    exactly_one,
+    kept_or,
+    reused,
+)
 from gateway.wire import answers, records
 from gateway.wire.messages import AuthorizeBody, Partial
 
@@ -119,11 +126,22 @@ async def _decide(
     shared: asyncio.Task[tuple[int, ...]] | None = None
     probes = PARTIAL_PROBES if partial is not None else 0
     asked_for, started = request, asyncio.get_running_loop().time()
+    is_verified = False
     while True:
-        terms = await gateway.profiles.terms(
-            request.lineage, request.product, gateway.clock.now_ms()
-        )
-        amount = plan.quote(terms, request)
+        try:
+            terms = await gateway.profiles.terms(
+                request.lineage, request.product, gateway.clock.now_ms()
+            )
+            amount = plan.quote(terms, request)
+        except CallerError as error:
+            if is_verified:
+                org = request.lineage.org
+                reply = await kept_or(gateway, org, idempotency, Outcome, error)
+                return concluded(None, reply), True, ()
+            # What this worker believes may be old; before it refuses, it looks.
+            await gateway.profiles.load(request.lineage.org)
+            is_verified = True
+            continue
         if shared is None and "ip" in request.context and request.mode is not Mode.DRY:
             # In its own shard, in the same flush: it costs no round trip.
             shared = asyncio.create_task(_count_shared(gateway, request, amount))
@@ -210,13 +228,13 @@ def _smaller(
     return {**asked.quantity, partial.unit: units}
 
 
-def concluded(asked: Asked, reply: Reply) -> Decision:
-    """The decision a reply carries; what was asked the first time when it is a replay."""
+def concluded(asked: Asked | None, reply: Reply) -> Decision:
+    """The decision a reply carries; of what was asked the first time when it is a replay."""
     if reply.status is Status.REUSED:
         raise reused()
     if reply.status is Status.CLOSED:
         raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
-    assert reply.outcome is not None
     if reply.status is Status.REPLAY:
         asked = records.decode_asked(reply.body)
+    assert asked is not None and reply.outcome is not None
     return conclude(asked, reply.outcome)

@@ -16,7 +16,7 @@ from gateway.core.record import AdminNote
 from gateway.core.terms import versions_of
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.authorize import when_stale
-from gateway.flows.gateway import Caller, Gateway, reused
+from gateway.flows.gateway import Caller, Gateway, kept_or, reused
 from gateway.wire import answers, records
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import AdjustmentBody, EmptyBody, GrantBody
@@ -43,6 +43,20 @@ async def known_org(gateway: Gateway, org: str, caller: Caller) -> Profile:
 async def grant(gateway: Gateway, org: str, body: GrantBody, caller: Caller) -> Moves:
     """Give an org credit. A paid grant first settles an open shortfall."""
     profile = await known_org(gateway, org, caller)
+    idempotency = caller.idempotency(org, body, gateway.settings.admin_kept_s)
+    try:
+        given = await _grant(gateway, profile, body)
+    except CallerError as error:
+        reply = await kept_or(gateway, org, idempotency, Moved, error)
+    else:
+        note = records.encode(AdminNote("", caller.credential.id))
+        meta = records.encode(given)
+        order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
+        reply = await gateway.store.grant(order)
+    return Moves(answers.grant_answer(_moved(reply)), reply.status is Status.REPLAY)
+
+
+async def _grant(gateway: Gateway, profile: Profile, body: GrantBody) -> Grant:
     check_range(body.amount_micros, "the grant", "/amount_micros")
     effective_ms, expires_ms = milliseconds(body.effective_at), milliseconds(body.expires_at)
     now_ms = gateway.clock.now_ms()
@@ -52,8 +66,8 @@ async def grant(gateway: Gateway, org: str, body: GrantBody, caller: Caller) -> 
         )
     funds = await _funds(gateway, profile)
     check_range(funds + body.amount_micros, "the balance after the grant", "/amount_micros")
-    given = Grant(
-        ids.GRANT + gateway.new_id_body(org),
+    return Grant(
+        ids.GRANT + gateway.new_id_body(profile.org.id),
         body.kind,
         body.amount_micros,
         DEFAULT_PRIORITY if body.priority is None else body.priority,
@@ -62,16 +76,6 @@ async def grant(gateway: Gateway, org: str, body: GrantBody, caller: Caller) -> 
         expires_ms,
         tuple(body.products) if body.products else None,
     )
-    order = GrantOrder(
-        org,
-        profile.org.currency,
-        given,
-        records.encode(given),
-        records.encode(AdminNote("", caller.credential.id)),
-        caller.idempotency(org, body, gateway.settings.admin_kept_s),
-    )
-    reply = await gateway.store.grant(order)
-    return Moves(answers.grant_answer(_moved(reply)), reply.status is Status.REPLAY)
 
 
 async def _funds(gateway: Gateway, profile: Profile) -> int:

@@ -11,7 +11,7 @@ from msgspec import msgpack
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credential, Credentials
 from gateway.core import ids
-from gateway.core.orders import Idempotency
+from gateway.core.orders import Idempotency, Reply
 from gateway.errors import CallerError
 from gateway.flows.clock import StoreClock
 from gateway.flows.profiles import Profiles
@@ -19,7 +19,7 @@ from gateway.ledger.reader import Ledger
 from gateway.observe.hooks import Hooks
 from gateway.settings import Settings
 from gateway.store import keys
-from gateway.store.port import Store
+from gateway.store.port import Result, Store
 from gateway.wire.messages import Message
 
 _canonical = msgpack.Encoder(order="deterministic").encode
@@ -74,6 +74,25 @@ class Caller:
 def body_digest(body: Message) -> bytes:
     """A digest of what a body says, whatever its formatting: 16 bytes."""
     return hashlib.blake2b(_canonical(body), digest_size=16).digest()
+
+
+async def kept_or(
+    gateway: Gateway,
+    org: str,
+    idempotency: Idempotency | None,
+    result: type[Result],
+    error: CallerError,
+) -> Reply:
+    """What was answered under this key before the world changed; raises `error` when nothing was.
+
+    A repeated call gets its first answer even where it could not be made anew.
+    """
+    reply = None
+    if idempotency is not None:
+        reply = await gateway.store.kept(org, idempotency, result)
+    if reply is None:
+        raise error
+    return reply
 
 
 def reused() -> CallerError:

@@ -11,13 +11,13 @@ from gateway.core import ids, plan
 from gateway.core.entities import Lineage
 from gateway.core.holds import Hold, HoldStatus, Step, status_at
 from gateway.core.money import check_range
-from gateway.core.orders import Ended, Finish, Idempotency, Mode, Reply, Status
+from gateway.core.orders import Ended, Finish, Idempotency, Mode, Outcome, Plan, Reply, Status
 from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked, EndNote
 from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.authorize import concluded, encoded, when_stale
-from gateway.flows.gateway import Caller, Gateway, exactly_one, reused
+from gateway.flows.gateway import Caller, Gateway, exactly_one, kept_or, reused
 from gateway.wire import answers, records
 from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
 
@@ -179,9 +179,14 @@ async def extend(gateway: Gateway, hold_id: str, body: ExtendBody, caller: Calle
         hold, asked = await find(gateway, hold_id, caller)
         id_body = id_body or gateway.new_id_body(hold.org)
         idempotency = caller.idempotency(hold.org, body, gateway.settings.authorize_kept_s)
-        reply, addition = await _extend_once(
-            gateway, (hold_id, hold, asked), body, caller, ids.DECISION + id_body, idempotency
-        )
+        addition = None
+        try:
+            plan_made, addition = await _extension(
+                gateway, (hold_id, hold, asked), body, caller, ids.DECISION + id_body, idempotency
+            )
+            reply = await gateway.store.authorize(plan_made)
+        except CallerError as error:
+            reply = await kept_or(gateway, hold.org, idempotency, Outcome, error)
         if reply.status is Status.STALE:
             await when_stale(gateway, hold.org, reply, started)
             continue
@@ -192,14 +197,14 @@ async def extend(gateway: Gateway, hold_id: str, body: ExtendBody, caller: Calle
         return Finished(answers.authorize_answer(decision), reply.status is Status.REPLAY)
 
 
-async def _extend_once(
+async def _extension(
     gateway: Gateway,
     standing: tuple[str, Hold, Asked],
     body: ExtendBody,
     caller: Caller,
     decision_id: str,
     idempotency: Idempotency | None,
-) -> tuple[Reply, Asked]:
+) -> tuple[Plan, Asked]:
     hold_id, hold, asked = standing
     terms = await _terms_of_hold(gateway, hold, asked)
     request = plan.Request(
@@ -224,7 +229,7 @@ async def _extend_once(
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
         idempotency=idempotency,
     )
-    return await gateway.store.authorize(order), addition
+    return order, addition
 
 
 async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:

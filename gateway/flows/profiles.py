@@ -99,9 +99,12 @@ class Profiles:
         await asyncio.shield(task)
 
     async def load(self, org: str) -> Profile:
-        """An org's profile read anew from catalog and store."""
-        await self.refresh(org, ())
-        return (await self._entry(org)).profile
+        """An org's profile with every part read anew from catalog and store."""
+        terms = await self._catalog.org(org)
+        plan_id = terms.org.plan if terms else FREE_PLAN
+        self._plans.pop(plan_id, None)
+        self._cards.pop((await self._plan(plan_id)).rate_card, None)
+        return (await self._load(org, ())).profile
 
     async def _load(self, org: str, found: tuple[int, ...]) -> _Entry:
         before = self._entries.get(org)

@@ -114,3 +114,18 @@ def with_moved(raw: Any) -> Reply:
     if out is not None:
         reply.moved = _moved(out)
     return reply
+
+
+def kept_reply(value: bytes, digest: bytes, result: type[Outcome | Ended | Moved]) -> Reply:
+    """What stands under an idempotency key: digest, length of the result, result, body."""
+    if value[:16] != digest:
+        return Reply(Status.REUSED)
+    (size,) = struct.unpack_from("<I", value, 16)
+    out, reply = value[20 : 20 + size], Reply(Status.REPLAY, body=value[20 + size :])
+    if result is Outcome:
+        reply.outcome = outcome_of(out)
+    elif result is Ended:
+        reply.ended = ended_of(out)
+    else:
+        reply.moved = _moved(out)
+    return reply

@@ -6,12 +6,13 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.core import ids, machine, settle
+from gateway.core import ids, machine, settle, steps
 from gateway.core.holds import Hold
 from gateway.core.orders import (
     AdjustOrder,
     Finish,
     GrantOrder,
+    Idempotency,
     Plan,
     Reply,
     Version,
@@ -20,7 +21,7 @@ from gateway.core.orders import (
 from gateway.core.signals import SIGNAL_TTL_MS, counted_signal, read_signal
 from gateway.core.state import Cells, Shard
 from gateway.store import keys
-from gateway.store.port import Snapshot
+from gateway.store.port import Result, Snapshot
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
 
@@ -50,6 +51,9 @@ class MemoryStore:
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         return machine.adjust(self._of(order.org), order, self._clock())
+
+    async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
+        return copy.deepcopy(steps.precheck(self._of(org), org, idempotency, self._clock()))
 
     async def expire(self, shards: range, limit: int) -> int:
         return sum(settle.sweep(self.shards[s], self._clock(), limit) for s in shards)

@@ -10,14 +10,21 @@ from msgspec import Struct
 from gateway.core.holds import Hold
 from gateway.core.orders import (
     AdjustOrder,
+    Ended,
     Finish,
     GrantOrder,
+    Idempotency,
+    Moved,
+    Outcome,
     Plan,
     Reply,
     Version,
     VoidOrder,
 )
 from gateway.wire.records import StreamRecord
+
+Result = Outcome | Ended | Moved
+"""What a function that is called under an idempotency key ends with."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -51,6 +58,10 @@ class Store(Protocol):
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         """Move funds; see core.machine.adjust."""
+        ...
+
+    async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
+        """What is kept under an idempotency key, as a REPLAY or REUSED; None when nothing is."""
         ...
 
     async def expire(self, shards: range, limit: int) -> int:

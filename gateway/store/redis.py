@@ -10,7 +10,16 @@ import hiredis
 
 from gateway.core import ids
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
-from gateway.core.orders import AdjustOrder, Finish, GrantOrder, Plan, Reply, Version, VoidOrder
+from gateway.core.orders import (
+    AdjustOrder,
+    Finish,
+    GrantOrder,
+    Idempotency,
+    Plan,
+    Reply,
+    Version,
+    VoidOrder,
+)
 from gateway.errors import Bug, OperatorError, Unavailable
 from gateway.store import keys
 from gateway.store.codec import (
@@ -18,6 +27,7 @@ from gateway.store.codec import (
     decode_hold,
     ended_of,
     grant_spec,
+    kept_reply,
     kept_under,
     outcome_of,
     pack,
@@ -29,7 +39,7 @@ from gateway.store.codec import (
 )
 from gateway.store.library import Library
 from gateway.store.pipeline import Argument, Pipeline
-from gateway.store.port import Snapshot
+from gateway.store.port import Result, Snapshot
 from gateway.wire.records import StreamRecord
 
 OLDEST_VERSION = (7, 2)
@@ -178,6 +188,11 @@ class RedisStore:
             sources_spec(order.sources),
         )
         return with_moved(await self._function("adjust", of, (pack(spec), digest, order.body)))
+
+    async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
+        shard = keys.shard_of(org)
+        value = await self._pipeline.call("GET", keys.org_prefix(shard, org) + idempotency.name)
+        return None if value is None else kept_reply(value, idempotency.digest, result)
 
     async def expire(self, shards: range, limit: int) -> int:
         name, ended, limits = self._names["expire"], 0, (limit, self._late_capture_ms)
