@@ -16,6 +16,11 @@ from gateway.store.redis import RedisStore
 
 CLOCK_KEY = "{clock}now"
 TEST_CLOCK = f"local function clock_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
+EXPIRE_BY_CLOCK = """
+for _, key in ipairs(redis.call('KEYS', '{s*')) do
+  local at = redis.call('PEXPIRETIME', key)
+  if at > 0 and at <= tonumber(ARGV[1]) then redis.call('DEL', key) end
+end"""
 SHIFTED_CLOCK = f"""
 local function clock_ms()
   local time = redis.call('TIME')
@@ -41,11 +46,7 @@ class ClockedRedis(RedisStore):
     async def set_time(self, now_ms: int) -> None:
         """Move the clock; what has expired by it goes, as the server's own expiry would do."""
         if now_ms != self.now_ms:
-            names = await self.pipeline.call("KEYS", "{s*")
-            at = await self.pipeline.call_many([("PEXPIRETIME", name) for name in names])
-            gone = [name for name, ms in zip(names, at, strict=True) if 0 < ms <= now_ms]
-            if gone:
-                await self.pipeline.call("DEL", *gone)
+            await self.pipeline.call("EVAL", EXPIRE_BY_CLOCK, 0, now_ms)
         self.now_ms = now_ms
         await self.pipeline.call("SET", CLOCK_KEY, now_ms)
 
