@@ -107,14 +107,16 @@ def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:
         first, second = outcome.readings[2 * i : 2 * i + 2]
         share = plan.shares[counter.measure]
         if counter.shape == WINDOW:
-            value = (first + share, second) if settles else (first, second + share)
+            used_after = min(MAX_MICROS, first + share) if settles else first
+            held_after = second if settles else min(MAX_MICROS, second + share)
+            value = (used_after, held_after)
             _write_window(shard, plan.needs.org, counter, value, least_ms, now_ms)
         elif counter.shape == GAUGE:
             if share:
                 cells.put(plan.needs.org, counter.name, first + share, now_ms)
         else:
             bucket = now_ms // counter.period_ms
-            sliding = (bucket, first + share, second)
+            sliding = (bucket, min(MAX_MICROS, first + share), second)
             ends_ms = (bucket + 2) * counter.period_ms
             cells.replace(plan.needs.org, counter.name, sliding, ends_ms)
     pay(shard, plan.needs.org, plan.needs.sources, outcome.funds, outcome.draws, now_ms)

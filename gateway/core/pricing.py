@@ -97,7 +97,7 @@ def cost_micros(price: Price, quantity: Mapping[str, int]) -> int:
             raise CallerError(
                 "unknown_unit",
                 f"unknown unit {unit!r}; this product is priced in {', '.join(price.units)}",
-                pointer=f"/quantity/{unit}",
+                pointer="/quantity/" + unit.replace("~", "~0").replace("/", "~1"),
             )
         exact += count * per_million
     amount = divide_half_even(exact * (FULL_BPS - price.discount_bps), PER_MILLION * FULL_BPS)

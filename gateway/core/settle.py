@@ -15,6 +15,7 @@ from gateway.core.holds import (
     Taken,
     status_at,
 )
+from gateway.core.money import MAX_MICROS
 from gateway.core.orders import Ended, Finish, Moved, Part, Reply, Status
 from gateway.core.state import Record, Shard
 from gateway.core.steps import draw, keep, pay, precheck, stale
@@ -36,6 +37,8 @@ def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
         behind = stale(shard, order.versions, order.valid_from_ms, order.valid_until_ms, now_ms)
         if not order.has_sources or behind:
             return behind or Reply(Status.STALE, now_ms)
+        if _debt_after(shard, hold, order, order.cost - held, now_ms) > MAX_MICROS:
+            return Reply(Status.RANGE, now_ms)
     ended = _end(shard, hold, order, now_ms)
     shard.records.append(Record("finish", ended, order.body))
     keep(shard, order.org, order.idempotency, ended, order.body, now_ms)
@@ -43,6 +46,15 @@ def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
     shard.holds[order.hold_id] = (hold, asked, now_ms + keep_ms)
     shard.due.pop(order.hold_id, None)
     return Reply(Status.DONE, now_ms, ended=ended)
+
+
+def _debt_after(shard: Shard, hold: Hold, order: Finish, over: int, now_ms: int) -> int:
+    # Only an org's own debt is kept here; a free user's is on the plan's books alone.
+    if hold.book != hold.org:
+        return 0
+    funds = [shard.cells.get(order.org, s.name, now_ms) or 0 for s in order.sources]
+    _, rest = draw(order.sources, funds, over)
+    return (shard.cells.get(order.org, SHORTFALL, now_ms) or 0) + rest if rest else 0
 
 
 def _is_over(hold: Hold, step: Step, now_ms: int) -> bool:
@@ -134,7 +146,8 @@ def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: in
         if value is None:
             continue
         if entry.shape == WINDOW:
-            cells.put(hold.org, entry.name, (value[0] + order.cost, value[1] - given), now_ms)
+            used, held = min(MAX_MICROS, value[0] + order.cost), max(0, value[1] - given)
+            cells.put(hold.org, entry.name, (used, held), now_ms)
         elif entry.shape == GAUGE:
             if value - given > 0:
                 cells.put(hold.org, entry.name, value - given, now_ms)
@@ -144,9 +157,9 @@ def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: in
             change = _token_change(order, given)
             bucket, current, before = value
             if bucket == entry.bucket:
-                current = max(0, current + change)
+                current = min(MAX_MICROS, max(0, current + change))
             elif bucket == entry.bucket + 1:
-                before = max(0, before + change)
+                before = min(MAX_MICROS, max(0, before + change))
             cells.put(hold.org, entry.name, (bucket, current, before), now_ms)
 
 

@@ -23,6 +23,7 @@ from gateway.core.money import check_range
 from gateway.core.windows import zone
 from gateway.errors import CallerError
 from gateway.flows.changes import Commit, change_org
+from gateway.flows.funds import funds_of
 from gateway.flows.gateway import Caller, Gateway
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import (
@@ -66,6 +67,10 @@ async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> 
             pinned = await gateway.catalog.card(terms.contract.rate_card)
             _check_currency(pinned, wanted.currency, "/currency", terms.contract.version)
         before = terms.org if terms else None
+        if before is not None and wanted.credit_line_micros > before.credit_line_micros:
+            funds = await funds_of(gateway, await gateway.profiles.load(org))
+            after = funds + wanted.credit_line_micros
+            check_range(after, "funds and credit line together", "/credit_line_micros")
         created_ms = before.created_ms if before else gateway.clock.now_ms()
         version = before.version if before else 0
         result = replace(wanted, version=version, created_ms=created_ms)

@@ -64,7 +64,7 @@ async def _grant(gateway: Gateway, profile: Profile, body: GrantBody) -> Grant:
         raise CallerError(
             "invalid_request", "the grant would expire before it starts", pointer="/expires_at"
         )
-    funds = await _funds(gateway, profile)
+    funds = await funds_of(gateway, profile) + profile.org.credit_line_micros
     check_range(funds + body.amount_micros, "the balance after the grant", "/amount_micros")
     return Grant(
         ids.GRANT + gateway.new_id_body(profile.org.id),
@@ -78,8 +78,8 @@ async def _grant(gateway: Gateway, profile: Profile, body: GrantBody) -> Grant:
     )
 
 
-async def _funds(gateway: Gateway, profile: Profile) -> int:
-    # All that may come together on one org's balances: what is there, and what is on hold.
+async def funds_of(gateway: Gateway, profile: Profile) -> int:
+    """All that may come together on an org's balances: what is there, and what is on hold."""
     grants = tuple(f"g/{g.id}" for g in profile.grants)
     names = (*grants, ADJUSTMENTS, HELD)
     snapshot = await gateway.store.snapshot(profile.org.id, names)

@@ -76,6 +76,12 @@ async def capture(gateway: Gateway, hold_id: str, body: CaptureBody, caller: Cal
         if needs_funds:
             order = await _with_funds(gateway, order, asked)
         reply = await gateway.store.finish(order)
+        if reply.status is Status.RANGE:
+            raise CallerError(
+                "amount_out_of_range",
+                "the org's shortfall would leave ±(2^53 - 1) micro-units",
+                pointer="/amount_micros" if body.quantity is None else "/quantity",
+            )
         if reply.status is not Status.STALE:
             return _finished(gateway, hold_id, reply)
         await when_stale(gateway, hold.org, reply, started)
@@ -219,7 +225,8 @@ async def _extension(
         extends=True,
     )
     amount = plan.quote(terms, request)
-    check_range(hold.amount + amount, "the hold", "/quantity")
+    pointer = "/quantity" if body.amount_micros is None else "/amount_micros"
+    check_range(hold.amount + amount, "the hold", pointer)
     addition = plan.make(terms, request, decision_id, hold_id, amount)
     order = plan.assemble(
         terms,

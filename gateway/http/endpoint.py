@@ -21,9 +21,9 @@ from gateway.wire import problems
 from gateway.wire.decode import decode
 from gateway.wire.messages import Message
 
-JSON = {"Content-Type": "application/json"}
-REPLAYED = {"Content-Type": "application/json", "Idempotent-Replayed": "true"}
-PROBLEM = {"Content-Type": "application/problem+json"}
+JSON = {"Content-Type": "application/json", "Server": "spendgate"}
+REPLAYED = {**JSON, "Idempotent-Replayed": "true"}
+PROBLEM = {"Content-Type": "application/problem+json", "Server": "spendgate"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
@@ -98,7 +98,7 @@ class Endpoint:
         return response
 
     async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
-        credential = self._authenticate(request)
+        credential = await self._authenticate(request)
         for name, value in names.items():
             if not _id.fullmatch(value):
                 raise CallerError("invalid_request", f"{value!r} is not a valid id for {name}")
@@ -113,13 +113,15 @@ class Endpoint:
                 raise CallerError("invalid_request", f"unknown query parameter {name!r}")
         return Call(names, query, body, Caller(credential, request.path, key))
 
-    def _authenticate(self, request: web.BaseRequest) -> Credential:
+    async def _authenticate(self, request: web.BaseRequest) -> Credential:
         header = request.headers.get("Authorization", "")
         kind, _, secret = header.partition(" ")
         found = None
         if kind.lower() == "bearer" and secret:
             digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogatepass")).hexdigest()
-            found = self._gateway.credentials.find(digest)
+            found = self._gateway.credentials.find(digest) or (
+                await self._gateway.credentials.find_anew(digest)
+            )
         if found is None:
             detail = "send a known key as 'Authorization: Bearer <key>'"
             raise CallerError("unauthorized", detail, status=401)

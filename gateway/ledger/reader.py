@@ -18,8 +18,16 @@ from gateway.ledger import schema as t
 from gateway.ledger.port import Position
 from gateway.wire import records
 
-LOW_BITS = 2**32
-"""Sums are taken in two halves: over all orgs they may pass what one SQL integer holds."""
+HALF = 2**32
+
+
+def _halves(column: Any) -> tuple[Any, Any]:
+    """A sum in two halves: together they may pass what one SQL integer holds."""
+    return func.sum(column // HALF), func.sum(column % HALF)
+
+
+def _whole(high: int | None, low: int | None) -> int:
+    return int(high or 0) * HALF + int(low or 0)
 
 
 @dataclass(frozen=True)
@@ -78,17 +86,14 @@ class Ledger:
         """Totals by currency and kind."""
         a = t.accounts.c
         halves = [
-            func.sum(half)
-            for column in (a.debits_micros, a.credits_micros)
-            for half in (column // LOW_BITS, column % LOW_BITS)
+            func.sum(column)
+            for column in (a.debits_high, a.debits_low, a.credits_high, a.credits_low)
         ]
         query = select(a.kind, a.currency, *halves).group_by(a.kind, a.currency)
         rows = await self._all(query.order_by(a.currency, a.kind))
         return [
-            KindTotal(
-                kind, currency, int(d_high) * LOW_BITS + int(d), int(c_high) * LOW_BITS + int(c)
-            )
-            for kind, currency, d_high, d, c_high, c in rows
+            KindTotal(kind, currency, _whole(*halves[:2]), _whole(*halves[2:]))
+            for kind, currency, *halves in rows
         ]
 
     async def balances(self, book: str, shard: int, upto: Position) -> list[AccountBalance]:
@@ -97,41 +102,49 @@ class Ledger:
         epoch, seq = upto
         later = and_(p.shard == shard, or_(p.epoch > epoch, and_(p.epoch == epoch, p.seq > seq)))
 
-        def since(column: Any) -> Any:
-            moved = select(func.coalesce(func.sum(p.amount_micros), 0))
-            return moved.where(later, column == a.id).scalar_subquery()
+        def since(column: Any) -> list[Any]:
+            moved = [select(half).where(later, column == a.id) for half in _halves(p.amount_micros)]
+            return [half.scalar_subquery() for half in moved]
 
         query = select(
-            a.kind, a.ref, a.debits_micros - since(p.debit), a.credits_micros - since(p.credit)
+            a.kind,
+            a.ref,
+            *(a.debits_high, a.debits_low, *since(p.debit)),
+            *(a.credits_high, a.credits_low, *since(p.credit)),
         ).where(a.book == book)
-        return [AccountBalance(*row) for row in await self._all(query)]
+        return [
+            AccountBalance(
+                kind,
+                ref,
+                _whole(*n[0:2]) - _whole(*n[2:4]),
+                _whole(*n[4:6]) - _whole(*n[6:8]),
+            )
+            for kind, ref, *n in await self._all(query)
+        ]
 
     async def books(self) -> list[BookCheck]:
         """Per book: holds by records and postings, charges and revenue. One statement."""
         r, c, a = t.records.c, t.charges.c, t.accounts.c
-        held = select(r.book, func.sum(r.held_micros).label("held")).group_by(r.book).subquery()
-        charged = (
-            select(c.book, func.sum(c.captured_micros + c.shortfall_micros).label("charged"))
-            .group_by(c.book)
-            .subquery()
-        )
 
-        def credited(kind: str) -> Any:
-            total = select(a.book, func.sum(a.credits_micros).label("total"))
-            return total.where(a.kind == kind).group_by(a.book).subquery()
+        def summed(book: Any, high: Any, low: Any, *where: Any) -> Any:
+            query = select(book.label("book"), high.label("high"), low.label("low"))
+            return query.where(*where).group_by(book).subquery()
 
-        held_accounts, revenue = credited("held"), credited("revenue")
-        query = (
-            select(
-                held.c.book, held.c.held, held_accounts.c.total, charged.c.charged, revenue.c.total
-            )
-            .outerjoin(held_accounts, held_accounts.c.book == held.c.book)
-            .outerjoin(charged, charged.c.book == held.c.book)
-            .outerjoin(revenue, revenue.c.book == held.c.book)
-        )
+        cost = c.captured_micros + c.shortfall_micros
+        total = (func.sum(a.credits_high), func.sum(a.credits_low))
+        parts = [
+            summed(r.book, *_halves(r.held_micros)),
+            summed(a.book, *total, a.kind == "held"),
+            summed(c.book, *_halves(cost)),
+            summed(a.book, *total, a.kind == "revenue"),
+        ]
+        query = select(parts[0].c.book, *(half for p in parts for half in (p.c.high, p.c.low)))
+        joined: Any = parts[0]
+        for part in parts[1:]:
+            joined = joined.outerjoin(part, part.c.book == parts[0].c.book)
         return [
-            BookCheck(book, *(int(n or 0) for n in numbers))
-            for book, *numbers in await self._all(query)
+            BookCheck(book, *(_whole(n[i], n[i + 1]) for i in range(0, 8, 2)))
+            for book, *n in await self._all(query.select_from(joined))
         ]
 
     async def count_holds(self) -> int:
@@ -173,28 +186,24 @@ class Ledger:
         columns = {"product": c.product, "day": c.at_ms // 86_400_000}
         groups = [columns[name].label(name) for name in group_by]
         where = (c.org == org, c.at_ms >= from_ms, c.at_ms < to_ms)
-        sums = [
-            func.count(),
-            func.coalesce(func.sum(c.captured_micros), 0),
-            func.coalesce(func.sum(c.shortfall_micros), 0),
-        ]
+        sums = [func.count(), *_halves(c.captured_micros), *_halves(c.shortfall_micros)]
         by = [columns[name] for name in group_by]
         rows = await self._all(select(*groups, *sums).where(*where).group_by(*by).order_by(*by))
         units = func.json_each(c.quantity).table_valued("key", "value")
-        of = select(*groups, units.c.key, func.sum(units.c.value))
+        of = select(*groups, units.c.key, *_halves(units.c.value))
         counted = await self._all(
             of.select_from(t.charges.join(units, true())).where(*where).group_by(*by, units.c.key)
         )
         n = len(group_by)
         quantities: dict[tuple[Any, ...], dict[str, int]] = {}
         for row in counted:
-            quantities.setdefault(tuple(row[:n]), {})[row[n]] = int(row[n + 1])
+            quantities.setdefault(tuple(row[:n]), {})[row[n]] = _whole(*row[n + 1 : n + 3])
         return [
             {
                 **dict(zip(group_by, row[:n], strict=True)),
                 "requests": row[n],
-                "captured_micros": int(row[n + 1]),
-                "shortfall_micros": int(row[n + 2]),
+                "captured_micros": _whole(*row[n + 1 : n + 3]),
+                "shortfall_micros": _whole(*row[n + 3 : n + 5]),
                 "quantity": quantities.get(tuple(row[:n]), {}),
             }
             for row in rows

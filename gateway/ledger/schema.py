@@ -85,8 +85,12 @@ accounts = Table(
     Column("kind", Text, nullable=False),
     Column("ref", Text, nullable=False),
     Column("currency", Text, nullable=False),
-    Column("debits_micros", BigInteger, nullable=False),
-    Column("credits_micros", BigInteger, nullable=False),
+    # Totals in halves of 32 bits: a collective account may pass what one SQL integer holds.
+    *(
+        Column(f"{side}_{half}", BigInteger, nullable=False)
+        for side in ("debits", "credits")
+        for half in ("high", "low")
+    ),
     Index("accounts_by_name", "book", "kind", "ref", "currency", unique=True),
 )
 cursors = Table(

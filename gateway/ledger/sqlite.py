@@ -19,6 +19,23 @@ def _insert(table: str, columns: int) -> str:
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608  no input in it
 
 
+HALF = 2**32
+
+
+def _halves(amount: int) -> tuple[int, int, int]:
+    """What adds an amount to a total kept in halves: high, and low twice (carry and rest)."""
+    high, low = divmod(amount, HALF)
+    return high, low, low
+
+
+def _add(side: str) -> str:
+    high, low = f"{side}_high", f"{side}_low"
+    return f"{high} = {high} + ? + ({low} + ?) / {HALF}, {low} = ({low} + ?) % {HALF}"
+
+
+ADD_TOTALS = f"UPDATE accounts SET {_add('debits')}, {_add('credits')} WHERE id = ?"  # noqa: S608  no input in it
+
+
 class SqliteLedger:
     """The writing side of a ledger in SQLite."""
 
@@ -81,9 +98,11 @@ class SqliteLedger:
         if lines:
             await c.exec_driver_sql(_insert("postings", 7), lines)
             await c.exec_driver_sql(
-                "UPDATE accounts SET debits_micros = debits_micros + ?,"
-                " credits_micros = credits_micros + ? WHERE id = ?",
-                [(debits, credits, account) for account, (debits, credits) in totals.items()],
+                ADD_TOTALS,
+                [
+                    (*_halves(debits), *_halves(credits), account)
+                    for account, (debits, credits) in totals.items()
+                ],
             )
 
     async def _open_accounts(self, c: AsyncConnection, names: list[Account]) -> None:
@@ -97,8 +116,9 @@ class SqliteLedger:
             await c.execute(
                 text(
                     "INSERT OR IGNORE INTO accounts"
-                    " (book, kind, ref, currency, debits_micros, credits_micros)"
-                    " VALUES (:book, :kind, :ref, :currency, 0, 0)"
+                    " (book, kind, ref, currency,"
+                    " debits_high, debits_low, credits_high, credits_low)"
+                    " VALUES (:book, :kind, :ref, :currency, 0, 0, 0, 0)"
                 ),
                 values,
             )

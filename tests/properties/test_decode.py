@@ -95,20 +95,20 @@ def test_the_samples_show_every_member_of_every_message() -> None:
         assert isinstance(decode(encoded(body), kind), kind)
 
 
-@examples(400)
+@examples(250)
 @given(KINDS, st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_refusal(kind: type[Any], body: bytes) -> None:
     outcome(body, kind)
 
 
-@examples(400)
+@examples(250)
 @given(KINDS, anything)
 def test_any_json_is_a_message_or_a_422(kind: type[Any], body: Any) -> None:
     found = outcome(encoded(body), kind)
     assert isinstance(found, kind) or found.status == 422
 
 
-@examples(1500)
+@examples(600)
 @given(KINDS, anything, st.data())
 def test_a_body_with_one_part_replaced_is_a_message_or_a_422_that_points_into_it(
     kind: type[Any], value: Any, data: st.DataObject
@@ -121,7 +121,7 @@ def test_a_body_with_one_part_replaced_is_a_message_or_a_422_that_points_into_it
         assert leads_somewhere(found.pointer, body), (found.pointer, body)
 
 
-@examples(600)
+@examples(300)
 @given(KINDS, st.data())
 def test_a_body_cut_or_with_bytes_replaced_is_a_message_or_a_refusal(
     kind: type[Any], data: st.DataObject
@@ -134,7 +134,7 @@ def test_a_body_cut_or_with_bytes_replaced_is_a_message_or_a_refusal(
         assert refusal_of(body[:start], kind).status == 400
 
 
-@examples(300)
+@examples(200)
 @given(anything)
 def test_an_item_of_a_batch_is_a_message_or_a_422(item: Any) -> None:
     try:
@@ -186,7 +186,7 @@ def test_an_integer_too_long_to_read_is_refused_as_out_of_range() -> None:
         assert (error.status, error.code) == (422, "amount_out_of_range")
 
 
-@examples(400)
+@examples(250)
 @given(KINDS, text.filter(lambda name: "`" not in name), anything, st.data())
 def test_an_unknown_member_is_refused_by_its_name(
     kind: type[Any], name: str, value: Any, data: st.DataObject
@@ -223,7 +223,7 @@ def test_null_means_absent_for_what_is_optional_and_is_refused_for_the_rest() ->
                 assert decode(nulled, kind) == decode(encoded(less), kind)
 
 
-@examples(400)
+@examples(250)
 @given(KINDS, anything, st.data())
 def test_of_duplicate_names_the_last_counts_whatever_the_earlier_ones_held(
     kind: type[Any], earlier: Any, data: st.DataObject

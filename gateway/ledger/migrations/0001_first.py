@@ -69,7 +69,7 @@ def upgrade() -> None:
         "accounts",
         sa.Column("id", sa.Integer, primary_key=True),
         *(_text(name) for name in ("book", "kind", "ref", "currency")),
-        *(_number(name) for name in ("debits_micros", "credits_micros")),
+        *(_number(f"{side}_{half}") for side in ("debits", "credits") for half in ("high", "low")),
     )
     op.create_index(
         "accounts_by_name", "accounts", ["book", "kind", "ref", "currency"], unique=True

@@ -75,7 +75,7 @@ local function write_counters(
     c = c + 1
     local key, value = keys[first + c], values[first + c]
     if shape == WINDOW then
-      if settles then a = a + share else b = b + share end
+      if settles then a = min(MAX_MICROS, a + share) else b = min(MAX_MICROS, b + share) end
       write_window(key, struct.pack('<dd', a, b), value, period, least)
       if spec[at + 5] then
         index = index + 1
@@ -88,7 +88,7 @@ local function write_counters(
       if share > 0 then redis.call('INCRBY', key, share) end
     else
       local bucket = floor(now / period)
-      local packed = struct.pack('<ddd', bucket, a + share, b)
+      local packed = struct.pack('<ddd', bucket, min(MAX_MICROS, a + share), b)
       redis.call('SET', key, packed, 'PXAT', (bucket + 2) * period)
     end
   end

@@ -26,6 +26,11 @@ local function finish(keys, args)
     if s[7] == 0 then return { STALE, now, cmsgpack.pack({}) } end
     for i = 1, n_sources do funds[i] = tonumber(values[3 + #versions + i] or 0) end
     draws, shortfall = draw(sources, funds, cost - held)
+    -- Only an org's own debt is kept here; a free user's is on the plan's books alone.
+    if shortfall > 0 and hold[H_BOOK] == hold[H_ORG] then
+      local debt = redis.call('GET', shortfall_key(args[4], hold[H_ORG]))
+      if tonumber(debt or 0) + shortfall > MAX_MICROS then return { RANGE, now } end
+    end
     for i = 1, n_sources do
       if draws[i] > 0 then
         excess[#excess + 1] = { sources[SOURCE * i], draws[i], false }

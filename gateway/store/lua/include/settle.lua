@@ -1,5 +1,9 @@
 -- How holds and grants end; the meaning is gateway.core.settle.
 
+local function shortfall_key(tag, org)
+  return tag .. '/' .. org .. '/shortfall'
+end
+
 local function bump_grants(tag, org)
   redis.call('INCR', tag .. '/' .. org .. '/v.grants')
 end
@@ -33,9 +37,9 @@ end
 local function uncount_sliding(key, value, entry, change)
   local bucket, current, previous = struct.unpack('<ddd', value)
   if bucket == entry[4] then
-    current = max(0, current + change)
+    current = min(MAX_MICROS, max(0, current + change))
   elseif bucket == entry[4] + 1 then
-    previous = max(0, previous + change)
+    previous = min(MAX_MICROS, max(0, previous + change))
   end
   redis.call('SET', key, struct.pack('<ddd', bucket, current, previous), 'KEEPTTL')
 end
@@ -51,7 +55,8 @@ local function uncount(tag, hold, step, cost, tokens, was_held)
     if value then
       if entry[2] == WINDOW then
         local used, held = struct.unpack('<dd', value)
-        redis.call('SET', key, struct.pack('<dd', used + cost, held - given), 'KEEPTTL')
+        used, held = min(MAX_MICROS, used + cost), max(0, held - given)
+        redis.call('SET', key, struct.pack('<dd', used, held), 'KEEPTTL')
       elseif entry[2] == GAUGE then
         if tonumber(value) - given > 0 then
           redis.call('DECRBY', key, given)
@@ -77,7 +82,7 @@ local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfal
   local kept, back = {}, {}
   if was_held then kept, back = split(tag, hold, cost) end
   if shortfall > 0 and hold[H_BOOK] == hold[H_ORG] then
-    redis.call('INCRBY', tag .. '/' .. hold[H_ORG] .. '/shortfall', shortfall)
+    redis.call('INCRBY', shortfall_key(tag, hold[H_ORG]), shortfall)
   end
   uncount(tag, hold, step, cost, tokens, was_held)
   hold[H_LATE] = step == STEP_CAPTURE and now >= hold[H_EXPIRES]
