@@ -103,13 +103,15 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._due_at = self._loop.time()
-        self._send()
+        self._due_at = time.perf_counter()
+        self._send(self._due_at)
 
-    def _send(self) -> None:
-        # Timed from when it was due: a slow answer must not hide the wait of those behind it.
-        now = self._loop.time()
-        self._sent_at = self._due_at if self._pause_s else now
+    def _send_on_time(self) -> None:
+        # A timer that fires late is the generator's fault, not the gateway's.
+        self._send(time.perf_counter())
+
+    def _send(self, counted_from: float) -> None:
+        self._sent_at = counted_from
         self._due_at += self._pause_s
         self._transport.write(self._request)
 
@@ -124,11 +126,13 @@ class _Connection(asyncio.Protocol):
         if not head.startswith(b"HTTP/1.1 200"):
             raise SystemExit(f"refused: {self._buffer!r}")
         self._buffer = b""
-        self._latencies_s.append(self._loop.time() - self._sent_at)
-        if self._pause_s and self._due_at > self._loop.time():
-            self._loop.call_at(self._due_at, self._send)
+        now = time.perf_counter()
+        self._latencies_s.append(now - self._sent_at)
+        if self._pause_s and self._due_at > now:
+            self._loop.call_later(self._due_at - now, self._send_on_time)
         else:
-            self._send()
+            # Behind its time: a slow answer must not hide the wait of those behind it.
+            self._send(self._due_at if self._pause_s else now)
 
 
 async def _generate(address: str, key: str, seconds: float, rate: float) -> Load:

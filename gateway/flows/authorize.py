@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from gateway.core import ids, plan
 from gateway.core.decision import (
@@ -38,8 +37,7 @@ PARTIAL_PROBES = 2
 """After so many asks for room the last one decides."""
 
 
-@dataclass(frozen=True)
-class Authorized:
+class Authorized(Struct, frozen=True):
     """An answer, and whether it was given before. `shared_signals` are those of the ip."""
 
     answer: answers.AuthorizeAnswer

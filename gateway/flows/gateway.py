@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credential, Credentials
@@ -48,8 +48,7 @@ class Gateway:
         return ids.make(self.clock.now_ms(), keys.shard_of(org), chance)
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who calls, on which path, with which idempotency key ("" for none)."""
 
     credential: Credential

@@ -34,8 +34,7 @@ _encode = msgspec.json.Encoder().encode
 _id = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """What a handler returns: a body, a status, and whether it was answered before."""
 
     body: Any
@@ -43,8 +42,7 @@ class Answered:
     status: int = 200
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request on its way to a handler: checked path ids, query, body, caller."""
 
     ids: dict[str, str]
