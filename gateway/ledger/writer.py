@@ -32,6 +32,21 @@ def check_contiguous(shard: int, before: Position | None, record: StreamRecord) 
     return position
 
 
+async def _rows_of(
+    batch: list[StreamRecord], cursors: dict[int, Position]
+) -> tuple[Rows, dict[int, Position]]:
+    """The rows of a batch, and how far it goes in each shard. Raises Gap."""
+    rows, after = Rows(), dict[int, Position]()
+    for i, record in enumerate(batch):
+        before = after.get(record.shard) or cursors.get(record.shard)
+        after[record.shard] = check_contiguous(record.shard, before, record)
+        rows.add(record)
+        if i % 500 == 499:
+            # The sweep shares this loop and must not wait for a long batch.
+            await asyncio.sleep(0)
+    return rows, after
+
+
 class Writer:
     """Moves records from the store's streams into a ledger until it is stopped."""
 
@@ -62,6 +77,7 @@ class Writer:
                 self._on_event(f"ledger writer stopped: {gap}")
                 return
             except SecondWriter as second:
+                # Whoever comes second waits: the two would only undo each other's batches.
                 self._on_event(f"a second ledger writer is running: {second}")
                 self._cursors = None
                 await asyncio.sleep(1)
@@ -77,14 +93,13 @@ class Writer:
         batch = await self._store.records(self._cursors, BATCH)
         if not batch:
             return 0
-        rows, after = Rows(), dict[int, Position]()
-        for i, record in enumerate(batch):
-            before = after.get(record.shard) or self._cursors.get(record.shard)
-            after[record.shard] = check_contiguous(record.shard, before, record)
-            rows.add(record)
-            if i % 500 == 499:
-                # The sweep shares this loop and must not wait for a long batch.
-                await asyncio.sleep(0)
+        try:
+            rows, after = await _rows_of(batch, self._cursors)
+        except Gap as gap:
+            # Another writer trims what it wrote: then its cursor is ahead of the one we know.
+            if await self._ledger.cursors() != self._cursors:
+                raise SecondWriter(f"it trimmed records this one did not write ({gap})") from gap
+            raise
         await self._ledger.write(rows, self._cursors, after)
         self._cursors |= after
         self.written += len(batch)
@@ -93,6 +108,9 @@ class Writer:
         return len(batch)
 
     async def drain(self) -> None:
-        """Write everything there is."""
-        while self.stopped_by is None and await self.step():
-            pass
+        """Write everything there is, unless another writer does."""
+        try:
+            while self.stopped_by is None and await self.step():
+                pass
+        except (Gap, SecondWriter) as reason:
+            self._on_event(f"ledger writer leaves the rest: {reason}")

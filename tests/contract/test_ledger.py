@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from gateway.core.entities import Grant
 from gateway.core.orders import GrantOrder, Status
+from gateway.ledger.port import SecondWriter
 from gateway.ledger.reader import Ledger
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Gap, Writer, check_contiguous
@@ -71,9 +72,31 @@ async def test_a_second_writer_is_found_out_and_writes_nothing(books: Books) -> 
     await books.give("acme", 100)
     assert await first.step() == 1
     # The second still believes in the cursor it knows: its batch fails as a whole.
-    with pytest.raises(Exception, match="another writer"):
+    with pytest.raises(SecondWriter, match="another writer"):
         await second.step()
     assert await books.credits() == 200
+
+
+async def test_a_second_writer_that_finds_records_trimmed_does_not_take_it_for_a_gap(
+    books: Books,
+) -> None:
+    first, second = books.writer(), books.writer()
+    await books.give("acme", 100)
+    await first.step()
+    await second.step()
+    await books.give("acme", 100)
+    await first.step()
+    await books.give("acme", 100)
+    hidden = books.store.records
+
+    async def trimmed(after: dict[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
+        return [r for r in await hidden(after, limit) if r.seq >= 2]
+
+    books.store.records = trimmed  # type: ignore[method-assign,assignment]  # as Redis trims
+    with pytest.raises(SecondWriter, match="trimmed"):
+        await second.step()
+    await first.step()
+    assert await books.credits() == 300
 
 
 @pytest.mark.parametrize("table", ["postings", "accounts", "records"])
