@@ -113,7 +113,7 @@ def test_every_room_states_what_never_changes(room: Path) -> None:
     """In its own README.md, or under its name in gateway/README.md."""
     own = room / "README.md"
     if own.exists():
-        assert "*Invariant*" in own.read_text("utf-8")
+        assert "*Invariant:*" in own.read_text("utf-8")
         return
     assert HOUSE_BOOK.exists(), f"neither {shown(own)} nor {shown(HOUSE_BOOK)} is written"
     text = HOUSE_BOOK.read_text("utf-8")
