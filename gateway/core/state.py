@@ -9,10 +9,6 @@ from msgspec import Struct
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Moved, Outcome
 
-Window = tuple[int, int]
-Sliding = tuple[int, int, int]
-Signal = tuple[int, ...]
-
 
 class Cells:
     """Named values with an expiry, as a store would keep them. Times are Unix ms; 0 is never."""

@@ -9,7 +9,7 @@ from gateway.core import ids
 from gateway.core.caps import HELD
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, Profile
-from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, waterfall
+from gateway.core.funding import ADJUSTMENTS, waterfall
 from gateway.core.money import check_range
 from gateway.core.orders import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
 from gateway.core.record import AdminNote
@@ -150,7 +150,3 @@ async def adjust(gateway: Gateway, org: str, body: AdjustmentBody, caller: Calle
 def _money_first(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     # A correction takes money before it takes quota that comes back by itself.
     return tuple(sorted(sources, key=lambda s: s.name.startswith("i/")))
-
-
-FUND_NAMES = (ADJUSTMENTS, CREDIT_LINE, SHORTFALL, HELD)
-"""Balances every org has, whatever its grants and quota."""

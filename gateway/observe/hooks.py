@@ -30,22 +30,3 @@ class Hooks(Protocol):
     def on_request(self, route: str, status: int, seconds: float) -> None:
         """An HTTP request was answered."""
         ...
-
-
-class Silent:
-    """Hooks that watch nothing."""
-
-    def on_decision(self, decision: Decision) -> None:
-        """Nothing."""
-
-    def on_end(self, ended: Ended) -> None:
-        """Nothing."""
-
-    def on_stale(self) -> None:
-        """Nothing."""
-
-    def on_unavailable(self, code: str) -> None:
-        """Nothing."""
-
-    def on_request(self, route: str, status: int, seconds: float) -> None:
-        """Nothing."""

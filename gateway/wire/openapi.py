@@ -71,7 +71,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
         for name, meaning in operation.query.items()
     ]
-    if operation.method == "POST" and not operation.path.endswith("/batch"):
+    if operation.method == "POST":
         parameters.append(
             {
                 "name": "Idempotency-Key",

@@ -40,9 +40,9 @@ def test_the_demo_ends_with_books_that_agree_with_the_trace() -> None:
 
 
 def test_the_audit_rounds_once_and_half_even() -> None:
-    # 0.75 and 1.25 micros together are 2 exactly; each rounded alone would make 2 of 1 + 1, too,
-    # but half a micro twice is 1, not 0 and not 2.
-    half = {"input_tokens": 2, "output_tokens": 0}
+    # A token costs 2.5 micros: one makes a tie that goes down to 2, three one that goes up to 8.
     assert cost_micros(Charge("gpt-4o", 0, {"input_tokens": 1}, 0, 0)) == 2
     assert cost_micros(Charge("gpt-4o", 0, {"input_tokens": 3}, 0, 0)) == 8
-    assert cost_micros(Charge("gpt-4o", 8000, half, 0, 0)) == 1
+    # 0.5 micros of each unit together are 1: rounded alone, each would be 0.
+    both = {"input_tokens": 1, "cached_input_tokens": 2}
+    assert cost_micros(Charge("gpt-4o", 8000, both, 0, 0)) == 1
