@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import uvloop
@@ -28,6 +27,7 @@ from aiohttp import web
 
 from gateway.client import Spendgate
 from gateway.store.pipeline import Pipeline, parse_url
+from loadtests.generator import Load, generate
 
 CONNECTIONS = 32
 PATH = "/v1/authorize"
@@ -42,17 +42,6 @@ BODY = json.dumps(
 HOLDS = 100_000
 
 
-class Load:
-    """What a run of the generator found."""
-
-    def __init__(self, requests_s: float, p50_ms: float, p99_ms: float) -> None:
-        self.requests_s, self.p50_ms, self.p99_ms = requests_s, p50_ms, p99_ms
-
-    def __str__(self) -> str:
-        numbers = f"{self.requests_s:8,.0f}/s   p50 {self.p50_ms:6.2f} ms"
-        return f"{numbers}   p99 {self.p99_ms:6.2f} ms"
-
-
 def full_load(address: str, key: str, seconds: float) -> Load:
     """As much as CONNECTIONS connections carry: by wrk where it is installed, else by our own."""
     if shutil.which("wrk"):
@@ -60,12 +49,14 @@ def full_load(address: str, key: str, seconds: float) -> Load:
     return paced_load(address, key, seconds, None)
 
 
-def _by_wrk(address: str, key: str, seconds: float) -> Load:
+def _by_wrk(address: str, key: str, seconds: float, pause_ms: float = 0.0) -> Load:
     script = Path(tempfile.mkdtemp(prefix="spendgate-bench-")) / "authorize.lua"
     script.write_text(
         f'wrk.method = "POST"\nwrk.body = {json.dumps(BODY)}\n'
         f'wrk.headers["Authorization"] = "Bearer {key}"\n'
         'wrk.headers["Content-Type"] = "application/json"\n'
+        # Whole ms between 0 and twice the pause, at random: connections do not fall into step.
+        + (f"function delay() return math.random(0, {round(2 * pause_ms)}) end\n" * (pause_ms > 0))
     )
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "--latency"]
     run = subprocess.run(  # noqa: S603  our own command
@@ -84,6 +75,16 @@ def _by_wrk(address: str, key: str, seconds: float) -> Load:
     return Load(float(rate[1]), latency(50), latency(99))
 
 
+def half_load(address: str, key: str, seconds: float, rate: float) -> Load:
+    """Arrivals at about `rate` a second: by wrk where it is installed, else by our own."""
+    if not shutil.which("wrk"):
+        return paced_load(address, key, seconds, rate)
+    # A caller's cycle is its pause and its answer: the second is known after a first look.
+    pause_ms = 1000 * CONNECTIONS / rate
+    pause_ms -= _by_wrk(address, key, 1, pause_ms).p50_ms
+    return _by_wrk(address, key, seconds, max(1.0, pause_ms))
+
+
 def paced_load(address: str, key: str, seconds: float, rate: float | None) -> Load:
     """The generator that ships here, in a process of its own; `rate` requests/s or as it goes."""
     command = [sys.executable, "-m", "loadtests.bench", "--generate", address, "--key", key]
@@ -92,67 +93,13 @@ def paced_load(address: str, key: str, seconds: float, rate: float | None) -> Lo
     return Load(*json.loads(run.stdout))
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection: a request, its whole answer, the next."""
-
-    def __init__(self, request: bytes, latencies_s: list[float], pause_s: float) -> None:
-        self._request, self._latencies_s, self._pause_s = request, latencies_s, pause_s
-        self._buffer, self._sent_at, self._due_at = b"", 0.0, 0.0
-        self._transport: Any = None
-        self._loop = asyncio.get_running_loop()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._due_at = time.perf_counter()
-        self._send(self._due_at)
-
-    def _send_on_time(self) -> None:
-        # A timer that fires late is the generator's fault, not the gateway's.
-        self._send(time.perf_counter())
-
-    def _send(self, counted_from: float) -> None:
-        self._sent_at = counted_from
-        self._due_at += self._pause_s
-        self._transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-        if length is None or len(body) < int(length[1]):
-            return
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"refused: {self._buffer!r}")
-        self._buffer = b""
-        now = time.perf_counter()
-        self._latencies_s.append(now - self._sent_at)
-        if self._pause_s and self._due_at > now:
-            self._loop.call_later(self._due_at - now, self._send_on_time)
-        else:
-            # Behind its time: a slow answer must not hide the wait of those behind it.
-            self._send(self._due_at if self._pause_s else now)
-
-
 async def _generate(address: str, key: str, seconds: float, rate: float) -> Load:
     host, port = address.removeprefix("http://").split(":")
     request = (
         f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
     ).encode()
-    latencies_s: list[float] = []
-    pause_s = CONNECTIONS / rate if rate else 0.0
-    loop = asyncio.get_running_loop()
-    for _ in range(CONNECTIONS):
-        await loop.create_connection(
-            lambda: _Connection(request, latencies_s, pause_s), host, int(port)
-        )
-        await asyncio.sleep(pause_s / CONNECTIONS)
-    await asyncio.sleep(seconds)
-    ordered = sorted(latencies_s)
-    middle, late = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    return Load(len(ordered) / seconds, 1000 * middle, 1000 * late)
+    return await generate(host, int(port), request, CONNECTIONS, seconds, rate)
 
 
 async def _serve_empty(port: int) -> None:
@@ -278,7 +225,8 @@ def bench(seconds: float, rounds: int) -> None:
         ratio = statistics.median(o.requests_s / n.requests_s for n, o in pairs)
         print(f"ratio (median of {rounds} pairs): {ratio:.3f}")
         half = statistics.median(o.requests_s for _, o in pairs) / 2
-        print(f"half of that load   {paced_load(gateway.address, key, seconds, half)}")
+        for _ in range(rounds):
+            print(f"half of that load   {half_load(gateway.address, key, seconds, half)}")
         for worker in _workers(gateway.pid):
             print(f"worker              {_resident_mib(worker):.0f} MiB resident")
         grown = asyncio.run(_open_holds(gateway.address, key, directory, HOLDS))
