@@ -54,39 +54,47 @@ class Decision(Struct, frozen=True):
 
 def conclude(asked: Asked, outcome: Outcome) -> Decision:
     """Everything that follows from a record: the answer, the reasons, what is left."""
-    reasons = () if outcome.allowed else _reasons(asked, outcome)
-    codes = {r.code for r in reasons}
-    affordable = None
-    if codes & {Reason.cap_exceeded, Reason.insufficient_funds}:
-        affordable = affordable_micros(asked, outcome)
-    retry = _retry_after_s(asked, outcome, reasons) if reasons else None
-    taken = asked.amount if outcome.allowed else 0
-    set_aside = asked.shares[SET_ASIDE] if outcome.allowed else 0
+    allowed, terms = outcome.allowed, asked.terms
+    reasons: tuple[Refusal, ...] = ()
+    status_hint, retry_s, affordable = 200, None, None
+    taken, set_aside = asked.amount, asked.shares[SET_ASIDE]
+    if not allowed:
+        reasons = _reasons(asked, outcome)
+        status_hint = reasons[0].reason.status_hint if reasons else 200
+        retry_s = _retry_after_s(asked, outcome, reasons) if reasons else None
+        if any(r.code in _MONEY for r in reasons):
+            affordable = affordable_micros(asked, outcome)
+        taken = set_aside = 0
+    draws = zip(terms.sources, outcome.draws, strict=False)
     return Decision(
         asked,
-        outcome.allowed,
+        allowed,
         reasons,
-        reasons[0].reason.status_hint if reasons else 200,
+        status_hint,
         outcome.hold_amount,
         outcome.hold_expires_ms,
-        tuple(
-            Draw(source_label(s.name), d)
-            for s, d in zip(asked.terms.sources, outcome.draws, strict=False)
-            if d
-        ),
+        tuple([Draw(source_label(source.name), part) for source, part in draws if part]),
         funds_available(asked, outcome) - taken,
         outcome.readings[-2] + set_aside if outcome.readings else 0,
         tuple(_limit_states(asked, outcome)),
-        retry,
+        retry_s,
         affordable,
         tuple(outcome.signals),
     )
 
 
+NO_SHARES = (0, 0, 0, 0, 0)
+_MONEY = (Reason.cap_exceeded, Reason.insufficient_funds)
+"""Reasons for which a smaller amount may pass."""
+
+
 def funds_available(asked: Asked, outcome: Outcome) -> int:
     """What the sources could give before this request."""
-    pairs = zip(asked.terms.sources, outcome.funds, strict=True)
-    return sum(max(0, value - source.floor) for source, value in pairs)
+    available = 0
+    for source, value in zip(asked.terms.sources, outcome.funds, strict=True):
+        if value > source.floor:
+            available += value - source.floor
+    return available
 
 
 def affordable_micros(asked: Asked, outcome: Outcome) -> int:
@@ -157,27 +165,20 @@ def _retry_after_s(asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...])
 
 
 def _limit_states(asked: Asked, outcome: Outcome) -> list[LimitState]:
-    found = []
+    found, now_ms, readings = [], outcome.now_ms, outcome.readings
+    shares = asked.shares if outcome.allowed else NO_SHARES
     for i, limit in enumerate(asked.terms.limits):
+        kind, span_ms, resets_ms = limit.kind, limit.span_ms, 0
         if limit.mode == "shadow":
             continue
-        used_now = _used(limit, outcome, i)
-        if outcome.allowed:
-            used_now += asked.shares[MEASURES[limit.kind]]
-        resets_ms = 0
-        if limit.kind == "cap" and limit.span_ms != FOREVER_MS:
-            resets_ms = limit.span_ms
-        elif limit.kind in ("requests", "tokens"):
-            resets_ms = outcome.now_ms + limit.span_ms - outcome.now_ms % limit.span_ms
+        used_now: float = readings[2 * i] + readings[2 * i + 1]
+        if kind == "cap":
+            resets_ms = span_ms if span_ms != FOREVER_MS else 0
+        elif kind != "concurrent":
+            used_now = used(SLIDING, readings[2 * i], readings[2 * i + 1], span_ms, now_ms)
+            resets_ms = now_ms + span_ms - now_ms % span_ms
+        remaining = room(limit.limit, used_now + shares[MEASURES[kind]])
         found.append(
-            LimitState(
-                limit.id,
-                limit.kind,
-                limit.level,
-                limit.mode,
-                limit.limit,
-                room(limit.limit, used_now),
-                resets_ms,
-            )
+            LimitState(limit.id, kind, limit.level, limit.mode, limit.limit, remaining, resets_ms)
         )
     return found

@@ -50,7 +50,7 @@ class App:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer a request."""
         names: dict[str, str] = {}
-        methods = self._plain.get(request.path)
+        methods = self._plain.get(request.raw_path) or self._plain.get(request.path)
         if methods is None:
             methods, names = self._find(request.path)
         respond = methods.get(request.method)

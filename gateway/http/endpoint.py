@@ -12,22 +12,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
 from gateway.catalog.credentials import Credential
 from gateway.errors import Bug, CallerError, SpendgateError
 from gateway.flows.gateway import Caller, Gateway
+from gateway.http.response import JsonResponse
 from gateway.wire import problems
 from gateway.wire.decode import decode
 from gateway.wire.messages import Message
 
 JSON = {"Content-Type": "application/json", "Server": "spendgate"}
-REPLAYED = {**JSON, "Idempotent-Replayed": "true"}
 PROBLEM = {"Content-Type": "application/problem+json", "Server": "spendgate"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 MAX_KEY = 255
+IDEMPOTENCY_KEY = istr("Idempotency-Key")
 
 log = logging.getLogger("spendgate.http")
 _encode = msgspec.json.Encoder().encode
@@ -85,8 +87,9 @@ class Endpoint:
             call = await self._call(request, names)
             answered = await self._route.handler(self._gateway, call)
             body = b"" if answered.body is None else _encode(answered.body)
-            headers = REPLAYED if answered.is_replay else JSON
-            response = web.Response(body=body, status=answered.status, headers=headers)
+            response: web.Response = JsonResponse(
+                body, answered.status, is_replay=answered.is_replay
+            )
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
@@ -96,7 +99,7 @@ class Endpoint:
         return response
 
     async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
-        credential = await self._authenticate(request)
+        credential = self._known(request) or await self._just_made(request)
         for name, value in names.items():
             if not _id.fullmatch(value):
                 raise CallerError("invalid_request", f"{value!r} is not a valid id for {name}")
@@ -111,22 +114,32 @@ class Endpoint:
                 raise CallerError("invalid_request", f"unknown query parameter {name!r}")
         return Call(names, query, body, Caller(credential, request.path, key))
 
-    async def _authenticate(self, request: web.BaseRequest) -> Credential:
-        header = request.headers.get("Authorization", "")
-        kind, _, secret = header.partition(" ")
-        found = None
-        if kind.lower() == "bearer" and secret:
-            digest = hashlib.sha256(secret.strip().encode("utf-8", "surrogatepass")).hexdigest()
-            found = self._gateway.credentials.find(digest) or (
-                await self._gateway.credentials.find_anew(digest)
-            )
-        if found is None:
-            detail = "send a known key as 'Authorization: Bearer <key>'"
-            raise CallerError("unauthorized", detail, status=401)
-        if self._scopes and not self._scopes & found.scopes:
+    def _known(self, request: web.BaseRequest) -> Credential | None:
+        """Whose key the request brings, if this worker knows it; without the scope it is a 403."""
+        found = self._gateway.credentials.find(_key_digest(request))
+        if found is not None and self._scopes and self._scopes.isdisjoint(found.scopes):
             needed = " or ".join(self._route.scopes)
             raise CallerError("forbidden", f"this needs the scope {needed}", status=403)
         return found
+
+    async def _just_made(self, request: web.BaseRequest) -> Credential:
+        """The same of a key that another worker may have made just now."""
+        digest = _key_digest(request)
+        if digest:
+            await self._gateway.credentials.find_anew(digest)
+        found = self._known(request)
+        if found is None:
+            detail = "send a known key as 'Authorization: Bearer <key>'"
+            raise CallerError("unauthorized", detail, status=401)
+        return found
+
+
+def _key_digest(request: web.BaseRequest) -> str:
+    """The digest of the key a request brings, "" without one."""
+    kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if kind.lower() != "bearer" or not secret:
+        return ""
+    return hashlib.sha256(secret.strip().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fault_of(error: Exception, where: str) -> SpendgateError:
@@ -138,7 +151,7 @@ def fault_of(error: Exception, where: str) -> SpendgateError:
 
 
 def _idempotency_key(request: web.BaseRequest) -> str:
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         return ""
     key = key.strip()
@@ -151,22 +164,22 @@ def _idempotency_key(request: web.BaseRequest) -> str:
 
 async def read_body(request: web.BaseRequest, limit: int, gateway: Gateway) -> bytes:
     """The body, at most `limit` bytes of JSON, within the time a body may take."""
-    kind = request.headers.get("Content-Type", "")
-    if kind.partition(";")[0].strip().lower() != "application/json":
+    headers, content = request.headers, request.content
+    kind = headers.get(hdrs.CONTENT_TYPE, "")
+    if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
         raise CallerError("unsupported_media_type", "send application/json", status=415)
-    if request.headers.get("Content-Encoding"):
+    if headers.get(hdrs.CONTENT_ENCODING):
         raise CallerError(
             "unsupported_media_type", "send the body without a content encoding", status=415
         )
-    if (request.content_length or 0) > limit:
-        raise _too_large(limit)
-    content = request.content
     try:
         if content.is_eof():
-            raw = await content.read()
+            raw: bytes = content.read_nowait()
+        elif (request.content_length or 0) > limit:
+            raise _too_large(limit)
         else:
             async with asyncio.timeout(gateway.settings.body_timeout_s):
-                if request.headers.get("Expect", "").lower() == "100-continue":
+                if headers.get(hdrs.EXPECT, "").lower() == "100-continue":
                     await request.writer.write(CONTINUE)
                 raw = await _read_up_to(content, limit)
     except TimeoutError:
