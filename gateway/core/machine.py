@@ -26,7 +26,7 @@ from gateway.core.orders import (
     Status,
     VoidOrder,
 )
-from gateway.core.signals import SIGNAL_TTL_MS, counted_signal, read_signal, signal_name
+from gateway.core.signals import counted_signal, read_signal, signal_ends_ms, signal_name
 from gateway.core.state import Record, Shard
 from gateway.core.steps import draw, keep, pay, precheck, stale
 
@@ -96,7 +96,7 @@ def _count_signals(shard: Shard, plan: Plan, now_ms: int) -> None:
     for entity in plan.needs.signals:
         name = signal_name(entity)
         value = counted_signal(shard.cells.get(plan.needs.org, name, now_ms), plan.amount, now_ms)
-        shard.cells.replace(plan.needs.org, name, value, now_ms + SIGNAL_TTL_MS)
+        shard.cells.replace(plan.needs.org, name, value, signal_ends_ms(now_ms))
 
 
 def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:

@@ -62,8 +62,9 @@ class Needs(Struct):
     """The part of a plan that all requests of a lineage and product share.
 
     `signals` are the entities whose attempts are counted. Times are Unix ms of the store's clock:
-    outside [valid_from, valid_until) the store answers STALE. `prepared` is what a store derived
-    from the rest, kept here so that it is derived once.
+    outside [valid_from, valid_until) the store answers STALE. `record` and `brief` are opaque to
+    the store: what every record, and what a hold remembers of it, begins with. `prepared` is what
+    a store derived from the rest, kept here so that it is derived once.
     """
 
     org: str
@@ -76,6 +77,8 @@ class Needs(Struct):
     signals: tuple[str, ...]
     valid_from_ms: int
     valid_until_ms: int
+    record: bytes = b""
+    brief: bytes = b""
     prepared: object = None
 
 
@@ -85,9 +88,8 @@ class Plan(Struct, frozen=True):
     `shares` is what it adds to each counter, by what the counter measures. `refused` plans carry
     refusals already found: they are checked, counted and recorded, and move nothing. A `probe`
     that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
-    After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `body` is
-    what was asked, opaque to the store, for the record; `note` is the part of it that a hold
-    remembers.
+    After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
+    opaque to the store: what was asked beyond what the needs say of it.
     """
 
     needs: Needs
@@ -96,13 +98,22 @@ class Plan(Struct, frozen=True):
     shares: tuple[int, int, int, int, int]
     not_after_ms: int
     hold_ttl_ms: int
-    body: bytes
-    note: bytes = b""
+    asked: bytes
     mode: Mode = Mode.HOLD
     refused: bool = False
     probe: bool = False
     extends: bool = False
     idempotency: Idempotency | None = None
+
+    @property
+    def body(self) -> bytes:
+        """What was asked, for the record."""
+        return self.needs.record + self.asked
+
+    @property
+    def note(self) -> bytes:
+        """The part of it that a hold remembers."""
+        return self.needs.brief + self.asked
 
 
 class Outcome(Struct, array_like=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.core.counters import shares_of
 from gateway.core.entities import Lineage
@@ -51,6 +50,7 @@ def make(
     quantity = request.quantity
     is_unpriced = quantity is not None and terms.asked.price is None
     return Asked(
+        terms.asked,
         decision_id,
         hold_id,
         request.lineage.run,
@@ -63,26 +63,20 @@ def make(
         request.context,
         is_partial,
         request.caller,
-        terms.asked,
     )
-
-
-def note(asked: Asked, terms: Terms) -> Asked:
-    """What a hold remembers of what was asked."""
-    return replace(asked, refusals=(), terms=terms.brief)
 
 
 def assemble(
     terms: Terms,
     asked: Asked,
     request: Request,
-    encoded: tuple[bytes, bytes],
+    packed: bytes,
     not_after_ms: int,
     *,
     probe: bool = False,
     idempotency: Idempotency | None = None,
 ) -> Plan:
-    """The plan the store decides; `encoded` is what was asked and what a hold remembers of it."""
+    """The plan the store decides; `packed` is what was asked beyond the terms."""
     return Plan(
         terms.needs,
         asked.hold_id,
@@ -90,7 +84,7 @@ def assemble(
         asked.shares,
         not_after_ms,
         request.hold_ttl_ms,
-        *encoded,
+        packed,
         request.mode,
         asked.is_refused,
         probe and not asked.is_refused,

@@ -44,9 +44,11 @@ class AskedTerms(Struct, frozen=True, array_like=True):
 class Asked(Struct, array_like=True):
     """One authorize or extend as it was planned.
 
+    `terms` come first: packed once, they are the beginning of every record made under them.
     `refusals` are those of this request alone; `shares` what it adds to counters, by measure.
     """
 
+    terms: AskedTerms
     id: str
     hold_id: str
     run: str
@@ -59,7 +61,6 @@ class Asked(Struct, array_like=True):
     context: dict[str, str | int]
     is_partial: bool
     caller: str
-    terms: AskedTerms
 
     @property
     def is_refused(self) -> bool:

@@ -184,19 +184,12 @@ async def _ask(
         terms,
         asked,
         request,
-        encoded(asked, terms),
+        records.encode_asked(asked, terms),
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
         probe=probe,
         idempotency=idempotency,
     )
     return await gateway.store.authorize(order)
-
-
-def encoded(asked: Asked, terms: Terms) -> tuple[bytes, bytes]:
-    """What was asked, for the record; and what its hold remembers, if it makes one."""
-    makes_hold = asked.mode == Mode.HOLD and not asked.extends
-    note = records.encode(plan.note(asked, terms)) if makes_hold else b""
-    return records.encode(asked), note
 
 
 async def when_stale(gateway: Gateway, org: str, reply: Reply, started: float) -> None:

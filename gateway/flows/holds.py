@@ -16,7 +16,7 @@ from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked, EndNote
 from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Unavailable
-from gateway.flows.authorize import concluded, encoded, when_stale
+from gateway.flows.authorize import concluded, when_stale
 from gateway.flows.gateway import Caller, Gateway, exactly_one, kept_or, reused
 from gateway.wire import answers, records
 from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
@@ -232,7 +232,7 @@ async def _extension(
         terms,
         addition,
         request,
-        encoded(addition, terms),
+        records.encode_asked(addition, terms),
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
         idempotency=idempotency,
     )
@@ -249,4 +249,5 @@ async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:
             status=409,
         )
     profile, lineage_terms = await gateway.profiles.lineage(lineage)
-    return terms_of_hold(terms, profile, lineage_terms, asked.terms.price, hold.created_ms)
+    price, created_ms = asked.terms.price, hold.created_ms
+    return records.seal(terms_of_hold(terms, profile, lineage_terms, price, created_ms))

@@ -61,7 +61,7 @@ class Profiles:
         if found is not None and _holds_at(found, now_ms):
             return found
         lineage_terms = await self._lineage(entry, lineage)
-        found = compile_terms(entry.profile, lineage_terms, product, now_ms)
+        found = records.seal(compile_terms(entry.profile, lineage_terms, product, now_ms))
         _remember(entry.terms, (lineage, product), found, TERMS_PER_ORG)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct, msgpack
@@ -12,6 +13,9 @@ from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Reply, Status
 from gateway.store import keys
+
+UNKNOWN = 9
+"""The authorize function's status when it does not remember the needs: status.lua."""
 
 pack = msgpack.Encoder().encode
 outcome_of = msgpack.Decoder(Outcome).decode
@@ -43,42 +47,56 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
     return spec
 
 
-class Prepared(Struct, frozen=True):
-    """What the authorize function gets for every plan with the same needs."""
+class Prepared(Struct):
+    """What the authorize function gets for every plan with the same needs.
+
+    `told` is sent once and known to the store by its digest `id` from then on, as long as
+    `is_known`: a store that forgot it asks for it again.
+    """
 
     shard: int
     nothing: str
-    keys: tuple[str, ...]
-    spec: bytes
+    epoch: str
+    id: bytes
+    told: tuple[bytes, bytes, bytes]
+    is_known: bool = False
 
 
 def prepare(needs: Needs) -> Prepared:
     """Keys and arguments that all plans with these needs share."""
     shard = keys.shard_of(needs.org)
     prefix = keys.org_prefix(shard, needs.org)
-    of = [keys.epoch(shard)]
+    epoch = keys.epoch(shard)
+    # The first two, idempotency and hold, are each request's own.
+    of = ["", "", epoch]
     of += [keys.version(shard, v) for v in needs.versions]
     of += [f"{prefix}s/{entity}" for entity in needs.signals]
     of += [prefix + c.name for c in needs.counters]
     of += [prefix + s.name for s in needs.sources]
-    of += [keys.stream(shard), keys.due(shard)]
-    of += [prefix + c.index for c in needs.counters if c.index]
     counters: list[int | str] = []
     for c in needs.counters:
         counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index), c.name)
-    spec = (
-        needs.valid_from_ms,
-        needs.valid_until_ms,
-        needs.book,
-        needs.currency,
-        needs.product,
-        needs.org,
-        [v.expected for v in needs.versions],
-        len(needs.signals),
-        counters,
-        sources_spec(needs.sources),
+    spec = pack(
+        (
+            needs.valid_from_ms,
+            needs.valid_until_ms,
+            needs.book,
+            needs.currency,
+            needs.product,
+            needs.org,
+            [v.expected for v in needs.versions],
+            len(needs.signals),
+            counters,
+            sources_spec(needs.sources),
+            of,
+            keys.stream(shard),
+            keys.due(shard),
+            [prefix + c.index for c in needs.counters if c.index],
+        )
     )
-    return Prepared(shard, keys.nothing(shard), tuple(of), pack(spec))
+    told = (spec, needs.record, needs.brief)
+    digest = blake2b(pack(told), digest_size=16).digest()
+    return Prepared(shard, keys.nothing(shard), epoch, digest, told)
 
 
 def grant_spec(org: str, currency: str, given: Grant, ttl_ms: int) -> tuple[str | int, ...]:

@@ -11,6 +11,7 @@ INCLUDES = ("status", "clock", "counters", "records", "signals", "holds", "settl
 FUNCTIONS = (
     "authorize",
     "finish",
+    "due",
     "expire",
     "grant",
     "void",

@@ -18,7 +18,7 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
-from gateway.core.signals import SIGNAL_TTL_MS, counted_signal, read_signal
+from gateway.core.signals import counted_signal, read_signal, signal_ends_ms
 from gateway.core.state import Cells, Shard
 from gateway.store import keys
 from gateway.store.port import Result, Snapshot
@@ -83,7 +83,7 @@ class MemoryStore:
         now_ms = self._clock()
         before = self._shared.get(kind, digest, now_ms)
         after = counted_signal(before, amount_micros, now_ms)
-        self._shared.replace(kind, digest, after, now_ms + SIGNAL_TTL_MS)
+        self._shared.replace(kind, digest, after, signal_ends_ms(now_ms))
         return read_signal(before, now_ms)
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:

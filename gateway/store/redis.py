@@ -23,6 +23,7 @@ from gateway.core.orders import (
 from gateway.errors import Bug, OperatorError, Unavailable
 from gateway.store import keys
 from gateway.store.codec import (
+    UNKNOWN,
     Prepared,
     decode_hold,
     ended_of,
@@ -104,11 +105,14 @@ class RedisStore:
             plan.hold_id,
             plan.shares,
         )
-        raw = await self._function(
-            "authorize",
-            [idem_key, keys.hold(shard, plan.hold_id), *prepared.keys],
-            (pack(spec), digest, plan.body, prepared.spec, plan.note),
-        )
+        own = [idem_key, keys.hold(shard, plan.hold_id), prepared.epoch]
+        args = (pack(spec), digest, plan.asked, prepared.id)
+        raw = None
+        if prepared.is_known:
+            raw = await self._function("authorize", own, args)
+        if raw is None or raw[0] == UNKNOWN:
+            raw = await self._function("authorize", own, (*args, *prepared.told))
+            prepared.is_known = True
         reply, out = reply_of(raw)
         if out is not None:
             reply.outcome = outcome_of(out)
@@ -196,9 +200,11 @@ class RedisStore:
 
     async def expire(self, shards: range, limit: int) -> int:
         name, ended, limits = self._names["expire"], 0, (limit, self._late_capture_ms)
+        # Most shards have nothing due: one question for all of them, not a call each.
+        due = [shards[i - 1] for i in await self._function("due", [*map(keys.due, shards)], ())]
         commands: list[tuple[Argument, ...]] = [
             ("FCALL", name, 3, keys.stream(s), keys.due(s), keys.epoch(s), keys.tag(s), *limits)
-            for s in shards
+            for s in due
         ]
         for _, count in await self._many(commands):
             ended += count

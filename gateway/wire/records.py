@@ -11,6 +11,7 @@ from msgspec import Struct, msgpack
 from gateway.core.entities import Grant
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
+from gateway.core.terms import Terms
 
 Out = Outcome | Ended | Moved
 Note = Asked | EndNote | AdminNote
@@ -28,6 +29,9 @@ class StreamRecord(Struct, frozen=True):
 
 
 _encoder = msgpack.Encoder()
+_FIELDS = len(Asked.__struct_fields__)
+_BEGIN = _encoder.encode([None] * _FIELDS)[:-_FIELDS]
+"""How a packed Asked begins, before its terms."""
 
 
 def _pair(out: type[Out], note: type[Note]) -> tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]:
@@ -50,6 +54,18 @@ _grant = msgpack.Decoder(Grant)
 def encode(value: Out | Note | Grant) -> bytes:
     """Pack a result, a note of what was asked, or a grant's metadata."""
     return _encoder.encode(value)
+
+
+def seal(terms: Terms) -> Terms:
+    """Give terms the packed beginning of every record, and hold, that is made under them."""
+    terms.needs.record = _BEGIN + _encoder.encode(terms.asked)
+    terms.needs.brief = _BEGIN + _encoder.encode(terms.brief)
+    return terms
+
+
+def encode_asked(asked: Asked, terms: Terms) -> bytes:
+    """Pack what was asked beyond sealed terms."""
+    return _encoder.encode(asked)[len(terms.needs.record) :]
 
 
 def decode(kind: str, out: bytes, body: bytes) -> tuple[Out, Note | None]:

@@ -64,9 +64,10 @@ class Bench:
         hold_id = ids.HOLD + ids.make(self.now_ms, keys.shard_of(ORG), self.serial)
         versions = (Version("org", ORG, 0),)
         counters, sources = (CAP, SLOTS, HELD), (GRANT,)
-        needs = Needs(ORG, ORG, "USD", "gpt", counters, sources, versions, (), 0, 2**53)
+        of = b"of acme: "
+        needs = Needs(ORG, ORG, "USD", "gpt", counters, sources, versions, (), 0, 2**53, of)
         shares = shares_of(amount, 0, settles=mode is Mode.CAPTURE)
-        return Plan(needs, hold_id, amount, shares, 2**53, ttl_ms, b"asked", b"note", mode)
+        return Plan(needs, hold_id, amount, shares, 2**53, ttl_ms, b"asked", mode)
 
     async def hold(self, amount: int, ttl_ms: int = 60_000) -> str:
         plan = self.plan(amount, ttl_ms=ttl_ms)
@@ -206,7 +207,7 @@ async def test_the_same_key_gives_the_first_outcome_and_one_effect(bench: Bench)
     other = replace(bench.plan(200), idempotency=Idempotency("k/1", b"b" * 16, 1000))
     done, replay = await bench.store.authorize(first), await bench.store.authorize(again)
     assert (done.status, replay.status) == (Status.DONE, Status.REPLAY)
-    assert replay.outcome == done.outcome and replay.body == b"asked"
+    assert replay.outcome == done.outcome and replay.body == b"of acme: asked"
     assert (await bench.store.authorize(other)).status is Status.REUSED
     assert await bench.balances() == (900, 100, 0)
     await bench.tick(1000)
@@ -222,6 +223,19 @@ async def test_a_stale_version_or_a_late_plan_changes_nothing(bench: Bench) -> N
     assert (reply.status, reply.versions) == (Status.STALE, (7,))
     assert await bench.store.fence(Version("org", ORG, 3), (keys.shard_of(ORG),)) == 7
     assert await bench.balances() == (1000, 0, 0)
+
+
+async def test_needs_that_the_store_forgot_are_told_again(bench: Bench) -> None:
+    await bench.grant(1000)
+    first = bench.plan(100)
+    for _ in range(3):
+        again = replace(bench.plan(100), needs=first.needs)
+        reply = await bench.store.authorize(again)
+        assert reply.outcome is not None and reply.outcome.allowed
+        if isinstance(bench.store, ClockedRedis):
+            # A restart without its functions, or a failover, forgets.
+            await bench.store.pipeline.call("FUNCTION", "FLUSH")
+    assert await bench.balances() == (700, 300, 0)
 
 
 async def test_what_comes_back_to_an_ended_grant_ends_with_it(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core import caps, counters, holds, money, orders, signals
+from gateway.store import codec
 from gateway.store.library import FIELDS, FUNCTIONS, INCLUDES, build, header
 from tests.house.source import ROOT
 
@@ -17,7 +18,7 @@ LUA = ROOT / "gateway/store/lua"
 FILES = sorted(LUA.rglob("*.lua"))
 FUNCTION_FILES = sorted(LUA.glob("*.lua"))
 
-ENDS = ("finish", "expire", "void", "fence", "snapshot")
+ENDS = ("finish", "due", "expire", "void", "fence", "snapshot")
 """What gives memory back, or writes next to nothing, works when the store is full."""
 
 JOINED = {
@@ -25,6 +26,7 @@ JOINED = {
     r"tag|prefix|org|hold\[H_ORG\]|member|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
     r"s\[1\]|s\[3\]": "grant.lua: org and grant id",
     "epoch": "the stream's id; a string as Redis gave it",
+    r"needs\[N_RECORD\]|needs\[N_BRIEF\]|args\[3\]": "what was asked, packed",
     r"digest|state|asked|out|body|struct\.pack\(.*": "bytes",
 }
 """All that `..` may join, and what it is. A new operand is placed here once it is no amount."""
@@ -100,6 +102,8 @@ def test_what_ends_things_works_when_the_store_is_full_and_what_begins_them_does
 
 def test_statuses_are_those_of_core() -> None:
     assert {s.name: STATUS[s.name] for s in orders.Status} == {s.name: s for s in orders.Status}
+    assert STATUS["UNKNOWN"] == codec.UNKNOWN
+    assert codec.UNKNOWN not in set(orders.Status)
 
 
 def test_hold_statuses_are_those_of_core() -> None:
@@ -131,7 +135,7 @@ def test_a_constant_is_that_of_core(name: str, number: int) -> None:
 
 
 def test_signals_live_as_long_as_core_says() -> None:
-    assert constants(LUA / "include/signals.lua")["SIGNAL_TTL_MS"] == signals.SIGNAL_TTL_MS
+    assert constants(LUA / "include/signals.lua")["SIGNAL_BUCKETS"] == signals.SIGNAL_BUCKETS
 
 
 def test_a_hold_has_the_fields_of_core_in_their_order() -> None:

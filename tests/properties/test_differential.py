@@ -56,6 +56,7 @@ class Life:
         self.holds: list[tuple[str, str]] = []
         self.grants: list[tuple[str, str]] = []
         self.versions = dict.fromkeys(ORGS, 0)
+        self.past: list[Needs] = []
 
     def org(self) -> str:
         return self.chance.choice(ORGS)
@@ -136,7 +137,15 @@ class Life:
             signals=("o", "k/k1")[: self.chance.randrange(3)],
             valid_from_ms=self.now_ms - 1000,
             valid_until_ms=self.now_ms + self.chance.choice([0, 5000, 10**7, 10**7]),
+            record=self.chance.choice([b"terms: ", b"other terms: "]),
+            brief=b"brief: ",
         )
+        if self.past and self.chance.random() < 0.4:
+            # The same needs again: the store knows them by then, or has forgotten them.
+            known = self.chance.choice(self.past[-5:])
+            if known.org == org:
+                needs = known
+        self.past.append(needs)
         settles = mode is Mode.CAPTURE or (mode is Mode.DRY and self.chance.random() < 0.5)
         return Plan(
             needs,
@@ -145,8 +154,7 @@ class Life:
             shares=shares_of(amount, self.amount(), settles=settles),
             not_after_ms=self.now_ms + self.chance.choice([0, 1000, 1000, 1000, 1000]),
             hold_ttl_ms=0 if extends and self.chance.random() < 0.5 else ttl_ms,
-            body=b"asked %d" % self.serial,
-            note=b"note %d" % self.serial,
+            asked=b"asked %d" % self.serial,
             mode=mode,
             refused=self.chance.random() < 0.1,
             probe=self.chance.random() < 0.1,

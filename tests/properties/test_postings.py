@@ -104,7 +104,7 @@ class Life:
         )
 
     def terms(self, product: str = "gpt") -> Terms:
-        return compile_terms(self.profile(), lineage_terms(WHO), product, self.now_ms)
+        return records.seal(compile_terms(self.profile(), lineage_terms(WHO), product, self.now_ms))
 
     def _id(self, prefix: str) -> str:
         self.serial += 1
@@ -117,8 +117,8 @@ class Life:
         settles = mode is Mode.CAPTURE
         request = plan.Request(WHO, product, None, amount, mode, 1_000 * ttl_s, {}, settles=settles)
         asked = plan.make(terms, request, self._id("dec"), hold_id, amount)
-        encoded = records.encode(asked), records.encode(plan.note(asked, terms))
-        order = plan.assemble(terms, asked, request, encoded, FOREVER_MS)
+        packed = records.encode_asked(asked, terms)
+        order = plan.assemble(terms, asked, request, packed, FOREVER_MS)
         reply = machine.authorize(self.shard, order, self.now_ms)
         if reply.outcome is not None and reply.outcome.allowed and mode is Mode.HOLD:
             self.holds.append(hold_id)
@@ -130,19 +130,16 @@ class Life:
         if entry is None:
             return
         asked = records.decode_asked(entry[1])
-        terms = terms_of_hold(
-            self.terms(asked.terms.product),
-            self.profile(),
-            lineage_terms(WHO),
-            None,
-            entry[0].created_ms,
+        today, created_ms = self.terms(asked.terms.product), entry[0].created_ms
+        terms = records.seal(
+            terms_of_hold(today, self.profile(), lineage_terms(WHO), None, created_ms)
         )
         request = plan.Request(
             WHO, asked.terms.product, None, amount, Mode.HOLD, 0, {}, extends=True
         )
         addition = plan.make(terms, request, self._id("dec"), hold_id, amount)
-        encoded = records.encode(addition), b""
-        order = plan.assemble(terms, addition, request, encoded, FOREVER_MS)
+        packed = records.encode_asked(addition, terms)
+        order = plan.assemble(terms, addition, request, packed, FOREVER_MS)
         machine.authorize(self.shard, order, self.now_ms)
 
     def finish(self, which: int, step: Step, cost: int) -> None:

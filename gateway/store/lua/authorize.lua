@@ -1,27 +1,35 @@
 -- name: authorize
--- keys: idempotency hold epoch versions* signals* counters* sources* | stream due indexes*
--- args: spec digest body needs note
+-- keys: idempotency hold epoch | those the needs name
+-- args: spec digest asked needs_id | needs record brief
 -- flags:
 -- meaning: gateway.core.machine.authorize
--- `spec` is what this request alone asks, `needs` what it shares with others of its kind.
+-- `spec` is what this request alone asks, `needs` what it shares with others of its kind. Needs
+-- come once and are remembered under their digest; of one that was forgotten the whole is asked.
 local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT = 1, 2, 3, 4, 5
 local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES = 6, 7, 8, 9, 10
 local N_FROM, N_UNTIL, N_BOOK, N_CURRENCY, N_PRODUCT, N_ORG = 1, 2, 3, 4, 5, 6
-local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES = 7, 8, 9, 10
+local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_KEYS = 7, 8, 9, 10, 11
+local N_STREAM, N_DUE, N_INDEXES, N_RECORD, N_BRIEF = 12, 13, 14, 15, 16
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
 local COUNTER = 7 -- shape, measure, limit, period, in_hold, has_index, name
 local SLOT = 3
 
--- Needs come again and again: unpacked once, they serve until there are too many of them.
+-- Two generations: when the young one is full it becomes the old one, and what the old one still
+-- had in use comes back by being asked for.
 local MOST_NEEDS = 2000
-local known_needs, n_known = {}, 0
+local young, old, n_young = {}, {}, 0
 
-local function needs_of(packed)
-  local needs = known_needs[packed]
-  if not needs then
-    if n_known >= MOST_NEEDS then known_needs, n_known = {}, 0 end
+local function needs_of(id, packed, record, brief)
+  local needs = young[id]
+  if needs then return needs end
+  needs = old[id]
+  if not needs and packed then
     needs = cmsgpack.unpack(packed)
-    known_needs[packed], n_known = needs, n_known + 1
+    needs[N_RECORD], needs[N_BRIEF] = record, brief
+  end
+  if needs then
+    if n_young >= MOST_NEEDS then young, old, n_young = {}, young, 0 end
+    young[id], n_young = needs, n_young + 1
   end
   return needs
 end
@@ -59,7 +67,7 @@ local function write_window(key, packed, stands, period, least)
   if period == 0 then
     redis.call('SET', key, packed)
   elseif stands then
-    redis.call('SET', key, packed, 'KEEPTTL')
+    redis.call('SETRANGE', key, '0', packed)
     if least > period then redis.call('PEXPIREAT', key, least, 'GT') end
   else
     redis.call('SET', key, packed, 'PXAT', max(period, least))
@@ -67,7 +75,8 @@ local function write_window(key, packed, stands, period, least)
 end
 
 local function write_counters(
-  spec, shares, readings, values, first, keys, index, settles, least, now)
+  spec, shares, readings, values, first, keys, indexes, settles, least, now)
+  local index = 0
   local c = 0
   for at = 1, #spec, COUNTER do
     local shape, share, period = spec[at], shares[spec[at + 1] + 1], spec[at + 3]
@@ -80,8 +89,8 @@ local function write_counters(
       if spec[at + 5] then
         index = index + 1
         if not value then
-          redis.call('SADD', keys[index], string.match(key, '[^/]*$'))
-          if period > 0 then redis.call('PEXPIREAT', keys[index], max(period, least)) end
+          redis.call('SADD', indexes[index], string.match(key, '[^/]*$'))
+          if period > 0 then redis.call('PEXPIREAT', indexes[index], max(period, least)) end
         end
       end
     elseif shape == GAUGE then
@@ -89,7 +98,11 @@ local function write_counters(
     else
       local bucket = floor(now / period)
       local packed = struct.pack('<ddd', bucket, min(MAX_MICROS, a + share), b)
-      redis.call('SET', key, packed, 'PXAT', (bucket + 2) * period)
+      if value and struct.unpack('<d', value) == bucket then
+        redis.call('SETRANGE', key, '0', packed)
+      else
+        redis.call('SET', key, packed, 'PXAT', (bucket + 2) * period)
+      end
     end
   end
 end
@@ -131,17 +144,20 @@ local function add_counted(hold, spec, shares, now)
 end
 
 local function authorize(keys, args)
-  local s, needs = cmsgpack.unpack(args[1]), needs_of(args[4])
-  local now = clock_ms()
+  local needs = needs_of(args[4], args[5], args[6], args[7])
+  if not needs then return { UNKNOWN } end
+  local idempotency, hold_key = keys[1], keys[2]
+  keys = needs[N_KEYS]
+  keys[1], keys[2] = idempotency, hold_key
+  local s, now = cmsgpack.unpack(args[1]), clock_ms()
   local counters, sources = needs[N_COUNTERS], needs[N_SOURCES]
   local versions, signals = needs[N_VERSIONS], needs[N_SIGNALS]
-  local shares, amount, mode, hold_id = s[S_SHARES], s[S_AMOUNT], s[S_MODE], s[S_HOLD_ID]
+  local shares, amount, mode = s[S_SHARES], s[S_AMOUNT], s[S_MODE]
   -- Values come in the order of their keys: one offset serves both.
   local at_signals = 3 + #versions
   local at_counters = at_signals + signals
   local at_sources = at_counters + #counters / COUNTER
-  local last = at_sources + #sources / SOURCE
-  local values = redis.call('MGET', unpack(keys, 1, last))
+  local values = redis.call('MGET', unpack(keys))
   local epoch = values[3]
   local early = precheck(epoch, s[S_KEEP] > 0 and values[1], args[2], now)
     or stale(versions, values, 3, needs[N_FROM], min(needs[N_UNTIL], s[S_NOT_AFTER]), now)
@@ -154,13 +170,13 @@ local function authorize(keys, args)
   end
   local readings, allowed = read_counters(counters, shares, values, at_counters, now)
   local funds = {}
-  for i = 1, last - at_sources do funds[i] = tonumber(values[at_sources + i] or 0) end
+  for i = 1, #keys - at_sources do funds[i] = tonumber(values[at_sources + i] or 0) end
   local draws, rest = draw(sources, funds, amount)
   allowed = allowed and rest == 0 and not s[S_REFUSED]
   if not allowed then draws = {} end
-  local seen, counted = {}, {}
+  local seen, counted, stays = {}, {}, {}
   for i = 1, signals do
-    counted[i] = count_signal(values[at_signals + i], amount, now, seen)
+    counted[i], stays[i] = count_signal(values[at_signals + i], amount, now, seen)
   end
   local held_amount, expires = 0, 0
   if allowed and mode == MODE_HOLD then
@@ -171,10 +187,10 @@ local function authorize(keys, args)
   if s[S_PROBE] and not allowed then return { ROOM, now, out } end
   if mode == MODE_DRY then return { DONE, now, out } end
   for i = 1, signals do
-    redis.call('SET', keys[at_signals + i], counted[i], 'PXAT', now + SIGNAL_TTL_MS)
+    write_signal(keys[at_signals + i], counted[i], stays[i], now)
   end
   if allowed then
-    write_counters(counters, shares, readings, values, at_counters, keys, last + 2,
+    write_counters(counters, shares, readings, values, at_counters, keys, needs[N_INDEXES],
       mode == MODE_CAPTURE, expires > 0 and expires + WINDOW_GRACE_MS or 0, now)
     pay(sources, funds, draws, keys, at_sources, values, at_sources)
     if mode == MODE_HOLD then
@@ -185,11 +201,13 @@ local function authorize(keys, args)
       hold[H_AMOUNT], hold[H_EXPIRES] = held_amount, expires
       add_draws(hold, sources, draws)
       add_counted(hold, counters, shares, now)
-      redis.call('SET', keys[2], dump_hold(hold, asked or args[5]))
-      redis.call('ZADD', keys[last + 2], expires, hold_id)
+      asked = asked or needs[N_BRIEF] .. args[3]
+      redis.call('SET', hold_key, dump_hold(hold, asked))
+      redis.call('ZADD', needs[N_DUE], expires, s[S_HOLD_ID])
     end
   end
-  append(keys[last + 1], epoch, s[S_EXTENDS] and 'extend' or 'authorize', out, args[3])
-  keep(keys[1], s[S_KEEP], args[2], out, args[3], now)
+  local body = needs[N_RECORD] .. args[3]
+  append(needs[N_STREAM], epoch, s[S_EXTENDS] and 'extend' or 'authorize', out, body)
+  keep(idempotency, s[S_KEEP], args[2], out, body, now)
   return { DONE, now, out }
 end

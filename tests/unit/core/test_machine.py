@@ -51,7 +51,7 @@ def needs(**more: Any) -> Needs:
 def plan(amount: int = 100, mode: Mode = Mode.HOLD, name: str = "hold_1", **more: Any) -> Plan:
     settles = mode is Mode.CAPTURE
     shares = (amount, 1, 0, 0 if settles else 1, 0 if settles else amount)
-    given = {"not_after_ms": NOON + 500, "hold_ttl_ms": 60_000, "body": b"asked", **more}
+    given = {"not_after_ms": NOON + 500, "hold_ttl_ms": 60_000, "asked": b"asked", **more}
     return Plan(given.pop("needs", needs()), name, amount, shares, mode=mode, **given)
 
 

@@ -135,11 +135,11 @@ def test_the_record_says_who_asked_for_what_and_the_plan_carries_it_to_the_store
     assert (asked.quantity, asked.amount, asked.mode) == (ASKED, 11_000, Mode.HOLD)
     assert (asked.context, asked.caller, asked.is_partial) == ({"country": "DE"}, "cred_1", True)
     kept = Idempotency("k/1", b"0" * 16, 600_000)
-    made = plan.assemble(TERMS, asked, asked_for, (b"body", b"note"), NOON + 50, idempotency=kept)
+    made = plan.assemble(TERMS, asked, asked_for, b"asked", NOON + 50, idempotency=kept)
     assert made.needs is TERMS.needs, "what requests share is not copied"
     assert (made.hold_id, made.amount, made.shares) == ("hold_1", 11_000, asked.shares)
     assert (made.not_after_ms, made.hold_ttl_ms) == (NOON + 50, 300_000)
-    assert (made.body, made.note) == (b"body", b"note")
+    assert made.asked == b"asked"
     assert (made.mode, made.refused, made.probe, made.extends) == (Mode.HOLD, False, False, False)
     assert made.idempotency == kept
 
@@ -148,7 +148,7 @@ def test_a_refused_plan_goes_to_the_store_but_asks_for_no_room() -> None:
     """Every decision makes the store call; no smaller request would pass."""
     asked_for = request(ASKED, product="new")
     asked = plan.make(UNPRICED, asked_for, "dec_1", "hold_1", 0)
-    made = plan.assemble(UNPRICED, asked, asked_for, (b"", b""), NOON, probe=True)
+    made = plan.assemble(UNPRICED, asked, asked_for, b"", NOON, probe=True)
     assert (made.refused, made.probe) == (True, False)
 
 
@@ -156,7 +156,7 @@ def test_a_plan_of_suspended_terms_is_refused() -> None:
     suspended = compile_terms(profile(status="suspended"), lineage_terms(), "gpt", NOON)
     asked = plan.make(suspended, request(amount=1), "dec_1", "hold_1", 1)
     assert asked.refusals == ()
-    assert plan.assemble(suspended, asked, request(amount=1), (b"", b""), NOON).refused
+    assert plan.assemble(suspended, asked, request(amount=1), b"", NOON).refused
 
 
 def test_a_hold_remembers_what_settling_it_needs_and_no_more() -> None:
@@ -164,19 +164,21 @@ def test_a_hold_remembers_what_settling_it_needs_and_no_more() -> None:
     terms = compile_terms(
         profile(status="suspended", caps=(Cap("c", "org", "day", 1),)), lineage_terms(), "gpt", NOON
     )
-    asked = plan.make(terms, request(ASKED), "dec_1", "hold_1", 11_000)
-    kept = plan.note(asked, terms)
-    assert kept.terms.price == asked.terms.price
-    assert replace(kept, terms=asked.terms, refusals=asked.refusals) == asked
+    assert terms.brief.price == terms.asked.price
     assert (
         replace(
-            kept.terms,
-            refusals=asked.terms.refusals,
-            limits=asked.terms.limits,
-            sources=asked.terms.sources,
-            versions=asked.terms.versions,
+            terms.brief,
+            refusals=terms.asked.refusals,
+            limits=terms.asked.limits,
+            sources=terms.asked.sources,
+            versions=terms.asked.versions,
         )
-        == asked.terms
+        == terms.asked
     )
-    assert (kept.terms.limits, kept.terms.sources) == ((), ())
-    assert not kept.is_refused
+    assert (terms.brief.limits, terms.brief.sources) == ((), ())
+
+
+def test_record_and_hold_begin_with_the_terms_and_go_on_with_what_was_asked() -> None:
+    made = replace(TERMS.needs, record=b"terms:", brief=b"brief:")
+    found = plan.Plan(made, "hold_1", 1, (1, 1, 0, 1, 1), NOON, 1_000, b"asked")
+    assert (found.body, found.note) == (b"terms:asked", b"brief:asked")

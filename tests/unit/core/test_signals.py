@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.money import MAX_MICROS
-from gateway.core.signals import Signal, counted_signal, read_signal, signal_name
+from gateway.core.signals import (
+    Signal,
+    counted_signal,
+    read_signal,
+    signal_ends_ms,
+    signal_name,
+)
 from gateway.core.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.unit.core.making import ms
 
@@ -47,7 +53,7 @@ def test_what_a_signal_shows(
 def test_a_signal_takes_fixed_memory() -> None:
     busy = after(*((i * 997, i) for i in range(500)))
     assert busy is not None
-    assert len(busy) == 15
+    assert len(busy) == 13
 
 
 def test_a_sum_stays_a_number_that_lua_can_hold() -> None:
@@ -61,3 +67,16 @@ def test_an_attempt_of_nothing_is_an_attempt() -> None:
 
 def test_a_signal_s_cell_begins_unlike_any_other() -> None:
     assert signal_name("u/u_1") == "s/u/u_1"
+
+
+def test_a_signal_lives_until_its_longest_window_counts_no_more() -> None:
+    for into_ms in (0, 1, DAY_MS - 1):
+        ends_ms = signal_ends_ms(MIDNIGHT + into_ms)
+        assert ends_ms == MIDNIGHT + 2 * DAY_MS
+        assert read_signal(after((into_ms, 10**9)), ends_ms - MINUTE_MS)[5] > 0
+        assert read_signal(after((into_ms, 10**9)), ends_ms) == [0] * 6
+
+
+def test_a_clock_that_goes_back_loses_no_attempt() -> None:
+    signal = counted_signal(after((HOUR_MS, 5)), 7, MIDNIGHT + HOUR_MS - 1)
+    assert read_signal(signal, MIDNIGHT + HOUR_MS) == [2, 12] * 3

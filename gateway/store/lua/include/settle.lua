@@ -41,7 +41,7 @@ local function uncount_sliding(key, value, entry, change)
   elseif bucket == entry[4] + 1 then
     previous = min(MAX_MICROS, max(0, previous + change))
   end
-  redis.call('SET', key, struct.pack('<ddd', bucket, current, previous), 'KEEPTTL')
+  redis.call('SETRANGE', key, '0', struct.pack('<ddd', bucket, current, previous))
 end
 
 -- Take the hold out of every counter that still stands, and count what it cost.
@@ -56,7 +56,7 @@ local function uncount(tag, hold, step, cost, tokens, was_held)
       if entry[2] == WINDOW then
         local used, held = struct.unpack('<dd', value)
         used, held = min(MAX_MICROS, used + cost), max(0, held - given)
-        redis.call('SET', key, struct.pack('<dd', used, held), 'KEEPTTL')
+        redis.call('SETRANGE', key, '0', struct.pack('<dd', used, held))
       elseif entry[2] == GAUGE then
         if tonumber(value) - given > 0 then
           redis.call('DECRBY', key, given)

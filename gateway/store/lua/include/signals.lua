@@ -1,36 +1,54 @@
--- Velocity signals; the same numbers as gateway.core.signals. Unrolled: three windows of five
--- numbers each stay in locals, which is most of what this costs.
-local SIGNAL_TTL_MS = 172800000
+-- Velocity signals; the same numbers as gateway.core.signals. Unrolled: one moment and three
+-- windows of four numbers each stay in locals, which is most of what this costs.
 local MINUTE_MS, HOUR_MS, DAY_MS = 60000, 3600000, 86400000
-local FIFTEEN = '<ddddddddddddddd'
+local SIGNAL_BUCKETS = 2
+local THIRTEEN = '<ddddddddddddd'
 
--- One window as of bucket `here`: bucket, attempts, micros, and those of the bucket before.
-local function rolled_pair(here, bucket, n, micros, n_before, micros_before)
-  if bucket >= here then return bucket, n, micros, n_before, micros_before end
-  if bucket == here - 1 then return here, 0, 0, n, micros end
-  return here, 0, 0, 0, 0
+-- A window's numbers (attempts, micros, and those of the bucket before) as of a later bucket.
+local function rolled_on(buckets, n, micros)
+  if buckets == 1 then return 0, 0, n, micros end
+  return 0, 0, 0, 0
 end
 
--- Append an entity's six numbers to `seen`; return its signal after one more attempt.
+-- Append an entity's six numbers to `seen`; return its signal after one more attempt, and whether
+-- its key can stay: it lives as long as its longest window may count.
 local function count_signal(value, amount, now, seen)
-  local b1, n1, a1, p1, q1, b2, n2, a2, p2, q2, b3, n3, a3, p3, q3 =
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-  if value then
-    b1, n1, a1, p1, q1, b2, n2, a2, p2, q2, b3, n3, a3, p3, q3 = struct.unpack(FIFTEEN, value)
-  end
+  local at, n1, a1, p1, q1, n2, a2, p2, q2, n3, a3, p3, q3 = now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+  local stays = false
   local into1, into2, into3 = now % MINUTE_MS, now % HOUR_MS, now % DAY_MS
-  b1, n1, a1, p1, q1 = rolled_pair((now - into1) / MINUTE_MS, b1, n1, a1, p1, q1)
-  b2, n2, a2, p2, q2 = rolled_pair((now - into2) / HOUR_MS, b2, n2, a2, p2, q2)
-  b3, n3, a3, p3, q3 = rolled_pair((now - into3) / DAY_MS, b3, n3, a3, p3, q3)
-  local share1 = (MINUTE_MS - into1) / MINUTE_MS
-  local share2 = (HOUR_MS - into2) / HOUR_MS
-  local share3 = (DAY_MS - into3) / DAY_MS
-  local at = #seen
-  seen[at + 1], seen[at + 2] = n1 + floor(p1 * share1), a1 + floor(q1 * share1)
-  seen[at + 3], seen[at + 4] = n2 + floor(p2 * share2), a2 + floor(q2 * share2)
-  seen[at + 5], seen[at + 6] = n3 + floor(p3 * share3), a3 + floor(q3 * share3)
-  return struct.pack(FIFTEEN,
-    b1, n1 + 1, min(MAX_MICROS, a1 + amount), p1, q1,
-    b2, n2 + 1, min(MAX_MICROS, a2 + amount), p2, q2,
-    b3, n3 + 1, min(MAX_MICROS, a3 + amount), p3, q3)
+  if value then
+    at, n1, a1, p1, q1, n2, a2, p2, q2, n3, a3, p3, q3 = struct.unpack(THIRTEEN, value)
+    stays = at >= now - into3
+    -- Older than this minute; windows that are longer may still be the same.
+    if at < now - into1 then
+      n1, a1, p1, q1 = rolled_on((now - into1 - at + at % MINUTE_MS) / MINUTE_MS, n1, a1)
+      if at < now - into2 then
+        n2, a2, p2, q2 = rolled_on((now - into2 - at + at % HOUR_MS) / HOUR_MS, n2, a2)
+        if not stays then
+          n3, a3, p3, q3 = rolled_on((now - into3 - at + at % DAY_MS) / DAY_MS, n3, a3)
+        end
+      end
+    end
+    at = max(at, now)
+  end
+  local s1 = p1 * ((MINUTE_MS - into1) / MINUTE_MS)
+  local t1 = q1 * ((MINUTE_MS - into1) / MINUTE_MS)
+  local s2, t2 = p2 * ((HOUR_MS - into2) / HOUR_MS), q2 * ((HOUR_MS - into2) / HOUR_MS)
+  local s3, t3 = p3 * ((DAY_MS - into3) / DAY_MS), q3 * ((DAY_MS - into3) / DAY_MS)
+  local i = #seen
+  seen[i + 1], seen[i + 2] = n1 + (s1 - s1 % 1), a1 + (t1 - t1 % 1)
+  seen[i + 3], seen[i + 4] = n2 + (s2 - s2 % 1), a2 + (t2 - t2 % 1)
+  seen[i + 5], seen[i + 6] = n3 + (s3 - s3 % 1), a3 + (t3 - t3 % 1)
+  return struct.pack(THIRTEEN, at,
+    n1 + 1, min(MAX_MICROS, a1 + amount), p1, q1,
+    n2 + 1, min(MAX_MICROS, a2 + amount), p2, q2,
+    n3 + 1, min(MAX_MICROS, a3 + amount), p3, q3), stays
+end
+
+local function write_signal(key, packed, stays, now)
+  if stays then
+    redis.call('SETRANGE', key, '0', packed)
+  else
+    redis.call('SET', key, packed, 'PXAT', now - now % DAY_MS + SIGNAL_BUCKETS * DAY_MS)
+  end
 end
