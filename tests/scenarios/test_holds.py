@@ -17,10 +17,11 @@ from tests.scenarios.steps import at, cap, codes, funds, rate_limit, until_nothi
 
 
 class TestS4CallersThatVanish:
-    """1,500 callers, each with its own patience; many never come back to capture."""
+    """10,000 callers, each with its own patience; many never come back to capture."""
 
-    CALLERS = 1500
-    SLOTS = 200
+    CALLERS = 10_000
+    COME_WITHIN_S = 8
+    SLOTS = 300
     HELD = 100
     USED = 60
 
@@ -61,7 +62,7 @@ class TestS4CallersThatVanish:
 
     async def one(self, caller: Caller, org: str, n: int, fates: Counter[str]) -> None:
         chance = random.Random(n)
-        await asyncio.sleep(chance.uniform(0, 2))
+        await asyncio.sleep(chance.uniform(0, self.COME_WITHIN_S))
         stage, patience = "cut while asking", 60.0
         if n % 3 == 0:
             patience = chance.choice((0.002, 0.01, 0.05, 0.2)) * chance.random()
