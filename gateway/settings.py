@@ -39,6 +39,9 @@ class Settings:
     ended_hold_kept_s: int = _setting(600, "how long an ended hold answers from the store")
     late_capture_s: int = _setting(3600, "how long an expired hold can be captured late")
     profile_cache: int = _setting(5000, "orgs whose profile a worker keeps in memory")
+    backlog_bound: int = _setting(
+        200_000, "records that may wait for the ledger (0.9 KB each); at more, requests are refused"
+    )
     sweep_ms: int = _setting(200, "pause between sweeps for expired holds and grants")
     writer_ms: int = _setting(100, "pause between batches of the ledger's writer")
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")

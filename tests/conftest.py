@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.store.embedded import EmbeddedStore
+from tests.databases import Postgres
 from tests.gateways import Caller, Gateway, running
 
 
@@ -23,6 +24,13 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield store.url
     loop.run_until_complete(store.stop())
     loop.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for this session."""
+    with Postgres() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,15 @@ from typing import Any
 
 from msgspec import msgpack
 
-from gateway.core.state import Shard
+from gateway.core.state import Record, Shard
 from gateway.store import keys
 from gateway.store.codec import decode_hold
+from gateway.store.functions import Functions
 from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
 from gateway.store.redis import RedisStore
+from gateway.store.shards import Shards
+from gateway.wire.records import encode_kept
 
 CLOCK_KEY = "{clock}now"
 TEST_CLOCK = f"local function clock_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
@@ -33,14 +36,16 @@ class ClockedRedis(RedisStore):
 
     def __init__(self, url: str, now_ms: int = 0) -> None:
         self.pipeline = Pipeline(parse_url(url), deadline_s=10)
-        super().__init__(self.pipeline, build(TEST_CLOCK))
+        functions = Functions(self.pipeline, build(TEST_CLOCK))
+        super().__init__(functions)
+        self.whole = Shards(functions)
         self.now_ms = now_ms
 
     async def prepare(self) -> None:
         await self.pipeline.call("FLUSHALL")
         await self.pipeline.call("FUNCTION", "FLUSH")
-        await self.load_functions()
-        await self.open_shards(range(keys.SHARDS))
+        await self.whole.load_functions()
+        await self.whole.open(dict.fromkeys(range(keys.SHARDS), 1))
         await self.set_time(self.now_ms)
 
     async def set_time(self, now_ms: int) -> None:
@@ -75,7 +80,8 @@ async def _decode(store: ClockedRedis, key: str, kind: str) -> Any:
         flat = await call("HGETALL", key)
         return {k.decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
     if kind == "stream":
-        return [(f[1].decode(), f[3], f[5]) for _, f in await call("XRANGE", key, "-", "+")]
+        lines = await call("XRANGE", key, "-", "+")
+        return [(f[1].decode(), *f[3::2]) for _, f in lines]
     value = await call("GET", key)
     if "//hold/" in key:
         hold, asked = decode_hold(value)
@@ -86,6 +92,13 @@ async def _decode(store: ClockedRedis, key: str, kind: str) -> Any:
     if len(value) % 8 == 0 and not value.lstrip(b"-").isdigit():
         return tuple(int(n) for n in struct.unpack(f"<{len(value) // 8}d", value))
     return int(value)
+
+
+def _kept(shard_id: int, record: Record) -> bytes:
+    if record.kept is None:
+        return b""
+    key = keys.org_prefix(shard_id, record.org) + record.kept.name
+    return encode_kept(record.kept.expires_ms, record.kept.digest, key)
 
 
 def dump_memory(shard_id: int, shard: Shard, now_ms: int) -> dict[str, Any]:
@@ -114,6 +127,7 @@ def dump_memory(shard_id: int, shard: Shard, now_ms: int) -> dict[str, Any]:
         found[keys.due(shard_id)] = dict(shard.due)
     if shard.records:
         found[keys.stream(shard_id)] = [
-            (r.kind, msgpack.encode(r.out), r.body) for r in shard.records
+            (r.kind, msgpack.encode(r.out), r.terms, r.body, _kept(shard_id, r))
+            for r in shard.records
         ]
     return found

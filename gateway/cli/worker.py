@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import signal
-import sys
 
 import uvloop
 
+from gateway.cli.children import READY
+from gateway.cli.running import said_to_stop, say
 from gateway.settings import Settings, from_environment
-from gateway.wiring import collect_seldom, serve_worker
-
-PARENT_CHECK_S = 1.0
+from gateway.wiring.parts import collect_seldom
+from gateway.wiring.worker import serve_worker
 
 
 def worker() -> None:
@@ -23,24 +21,9 @@ def worker() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     parts, serving = await serve_worker(settings, f"worker-{os.getpid()}")
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    say(READY.decode().strip())
     collect_seldom()
-    watching = asyncio.create_task(_stop_without_parent(stop))
-    await stop.wait()
-    watching.cancel()
+    await said_to_stop()
     await serving.stop()
     await parts.close()
-
-
-async def _stop_without_parent(stop: asyncio.Event) -> None:
-    # Where the system cannot tell a child of its parent's death, looking does.
-    parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110  nothing tells: it has to be looked at
-        await asyncio.sleep(PARENT_CHECK_S)
-    stop.set()

@@ -65,7 +65,17 @@ class Applied(Struct, frozen=True):
     def terms(self) -> LimitTerms:
         """What the record says of it."""
         span_ms = self.period_ms if self.shape == SLIDING else self.ends_ms
-        return LimitTerms(self.id, self.kind, self.level, self.mode, self.limit, span_ms)
+        return LimitTerms(
+            self.id,
+            self.kind,
+            self.level,
+            self.mode,
+            self.limit,
+            span_ms,
+            self.name,
+            self.period_ms,
+            bool(self.index),
+        )
 
 
 def applied(

@@ -92,3 +92,22 @@ class Hold(Struct, array_like=True):
     def state(self) -> HoldStatus:
         """The status as a member of the enum."""
         return HoldStatus(self.status)
+
+
+def add_taken(hold: Hold, taken: Taken) -> None:
+    """Add what an authorize or extend took from a balance."""
+    for entry in hold.draws:
+        if entry.name == taken.name:
+            entry.amount += taken.amount
+            return
+    hold.draws.append(taken)
+
+
+def add_counted(hold: Hold, counted: Counted) -> None:
+    """Add what an authorize or extend added to a counter; the newest bucket is the hold's."""
+    for entry in hold.counted:
+        if entry.name == counted.name:
+            entry.amount += counted.amount
+            entry.bucket = counted.bucket
+            return
+    hold.counted.append(counted)

@@ -12,7 +12,15 @@ from gateway.core import settle
 from gateway.core.caps import HELD, WINDOW_GRACE_MS
 from gateway.core.counters import GAUGE, SLIDING, WINDOW, Counter, refuses, rolled, used
 from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
-from gateway.core.holds import Counted, Hold, HoldStatus, Taken, status_at
+from gateway.core.holds import (
+    Counted,
+    Hold,
+    HoldStatus,
+    Taken,
+    add_counted,
+    add_taken,
+    status_at,
+)
 from gateway.core.money import MAX_MICROS
 from gateway.core.orders import (
     AdjustOrder,
@@ -20,15 +28,14 @@ from gateway.core.orders import (
     Mode,
     Moved,
     Outcome,
-    Part,
     Plan,
     Reply,
     Status,
     VoidOrder,
 )
 from gateway.core.signals import counted_signal, read_signal, signal_ends_ms, signal_name
-from gateway.core.state import Record, Shard
-from gateway.core.steps import draw, keep, pay, precheck, stale
+from gateway.core.state import Shard
+from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
 
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
@@ -58,9 +65,10 @@ def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
         _take(shard, plan, outcome, expires_ms)
         if plan.mode is Mode.HOLD:
             _hold(shard, plan, outcome, held, expires_ms)
-    shard.records.append(Record("extend" if plan.extends else "authorize", outcome, plan.body))
-    keep(shard, plan.needs.org, plan.idempotency, outcome, plan.body, now_ms)
-    return Reply(Status.DONE, now_ms, outcome=outcome)
+    what = ("extend" if plan.extends else "authorize", outcome)
+    org, terms = plan.needs.org, plan.needs.record
+    at = record(shard, org, what, plan.asked, plan.idempotency, terms=terms)
+    return Reply(Status.DONE, now_ms, outcome=outcome, position=at)
 
 
 def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
@@ -131,10 +139,12 @@ def _write_window(
     cells.put(org, counter.name, value, now_ms, until_ms)
     if until_ms > counter.period_ms:
         cells.prolong(org, counter.name, until_ms)
-    if counter.index and is_new:
+    if counter.index:
         members = cells.get(org, counter.index, now_ms) or frozenset()
         target = counter.name.rpartition("/")[2]
-        cells.replace(org, counter.index, members | {target}, until_ms)
+        cells.put(org, counter.index, members | {target}, now_ms, until_ms)
+        if is_new or until_ms > counter.period_ms:
+            cells.prolong(org, counter.index, until_ms)
 
 
 def _expiry_ms(plan: Plan, standing: Hold | None, now_ms: int) -> int:
@@ -166,32 +176,16 @@ def _hold(
     hold.expires_ms = expires_ms
     for source, part in zip(plan.needs.sources, outcome.draws, strict=True):
         if part:
-            _add_taken(hold, Taken(source.name, part, source.perishable))
+            add_taken(hold, Taken(source.name, part, source.perishable))
     for counter in plan.needs.counters:
         if counter.in_hold:
-            _add_counted(hold, counter, plan.shares[counter.measure], now_ms)
+            period_ms = counter.period_ms if counter.shape == SLIDING else 0
+            bucket = now_ms // period_ms if period_ms else 0
+            share = plan.shares[counter.measure]
+            add_counted(hold, Counted(counter.name, counter.shape, share, bucket, period_ms))
     shard.holds[plan.hold_id] = (hold, note, 0)
     shard.due[plan.hold_id] = hold.expires_ms
     outcome.hold_amount, outcome.hold_expires_ms = hold.amount, hold.expires_ms
-
-
-def _add_taken(hold: Hold, taken: Taken) -> None:
-    for entry in hold.draws:
-        if entry.name == taken.name:
-            entry.amount += taken.amount
-            return
-    hold.draws.append(taken)
-
-
-def _add_counted(hold: Hold, counter: Counter, share: int, now_ms: int) -> None:
-    bucket = now_ms // counter.period_ms if counter.shape == SLIDING else 0
-    period_ms = counter.period_ms if counter.shape == SLIDING else 0
-    for entry in hold.counted:
-        if entry.name == counter.name:
-            entry.amount += share
-            entry.bucket = bucket
-            return
-    hold.counted.append(Counted(counter.name, counter.shape, share, bucket, period_ms))
 
 
 def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:
@@ -262,7 +256,7 @@ def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
     pay(shard, order.org, order.sources, funds, draws, now_ms)
     if rest:
         cells.put(order.org, SHORTFALL, debt + rest, now_ms)
-    parts = [Part(s.name, d) for s, d in zip(order.sources, draws, strict=True) if d]
+    parts = parts_of(order.sources, draws)
     after = available + amount + rest
     moved = Moved(now_ms, order.kind, "", order.org, order.currency, amount, 0, rest, after, parts)
     return _moved(shard, "adjust", order, moved)
@@ -271,6 +265,5 @@ def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
 def _moved(
     shard: Shard, kind: str, order: GrantOrder | VoidOrder | AdjustOrder, moved: Moved
 ) -> Reply:
-    shard.records.append(Record(kind, moved, order.body))
-    keep(shard, order.org, order.idempotency, moved, order.body, moved.now_ms)
-    return Reply(Status.DONE, moved.now_ms, moved=moved)
+    at = record(shard, order.org, (kind, moved), order.body, order.idempotency)
+    return Reply(Status.DONE, moved.now_ms, moved=moved, position=at)

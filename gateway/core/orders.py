@@ -63,8 +63,8 @@ class Needs(Struct):
 
     `signals` are the entities whose attempts are counted. Times are Unix ms of the store's clock:
     outside [valid_from, valid_until) the store answers STALE. `record` and `brief` are opaque to
-    the store: what every record, and what a hold remembers of it, begins with. `prepared` is what
-    a store derived from the rest, kept here so that it is derived once.
+    the store: what every record, and what a hold remembers of it, begins with. `prepared` and
+    `shown` are what a store and the wire derived from the rest, kept here to be derived once.
     """
 
     org: str
@@ -80,6 +80,7 @@ class Needs(Struct):
     record: bytes = b""
     brief: bytes = b""
     prepared: object = None
+    shown: object = None
 
 
 class Plan(Struct, frozen=True):
@@ -156,11 +157,15 @@ class Finish(Struct, frozen=True):
 
 
 class Part(Struct, array_like=True):
-    """An amount of one balance; `gone` money ended with the balance it would go back to."""
+    """An amount of one balance; `gone` money ended with the balance it would go back to.
+
+    `expires_ms` comes with what was drawn: when a balance that it created may go (0: never).
+    """
 
     name: str
     amount: int
     gone: bool = False
+    expires_ms: int = 0
 
 
 class Ended(Struct, array_like=True):
@@ -244,7 +249,10 @@ class Moved(Struct, array_like=True):
 
 
 class Reply(Struct):
-    """A store function's answer. `body` comes with a REPLAY: what was asked the first time."""
+    """A store function's answer. `body` comes with a REPLAY: what was asked the first time.
+
+    `position` is (epoch, seq) of the record that a DONE appended; None where it appended none.
+    """
 
     status: Status
     now_ms: int = 0
@@ -254,3 +262,4 @@ class Reply(Struct):
     moved: Moved | None = None
     hold: Hold | None = None
     body: bytes = b""
+    position: tuple[int, int] | None = None

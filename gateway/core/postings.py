@@ -7,6 +7,8 @@ side; `shortfall` is what orgs owe us.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE
@@ -30,7 +32,7 @@ ACCOUNT_KINDS = {
 }
 
 
-class Account(Struct, frozen=True):
+class Account(Struct, frozen=True, gc=False):
     """An account: whose, of which kind, of which grant or quota ("" where there is one)."""
 
     book: str
@@ -39,12 +41,28 @@ class Account(Struct, frozen=True):
     currency: str
 
 
-class Posting(Struct, frozen=True):
+class Posting(Struct, frozen=True, gc=False):
     """`amount_micros` > 0 from the credited to the debited account."""
 
     debit: Account
     credit: Account
     amount_micros: int
+
+
+@lru_cache(maxsize=65_536)
+def _account(book: str, kind: str, ref: str, currency: str) -> Account:
+    # The same accounts come again and again: each is made once.
+    return Account(book, kind, ref, currency)
+
+
+@lru_cache(maxsize=65_536)
+def _source(book: str, name: str, currency: str) -> Account:
+    kind, _, rest = name.partition("/")
+    if kind == "g":
+        return _account(book, "grant", rest, currency)
+    if kind == "i":
+        return _account(book, "included", rest, currency)
+    return _account(book, name, "", currency)
 
 
 class _Booking:
@@ -53,15 +71,10 @@ class _Booking:
         self.postings: list[Posting] = []
 
     def account(self, kind: str, ref: str = "") -> Account:
-        return Account(self._book, kind, ref, self._currency)
+        return _account(self._book, kind, ref, self._currency)
 
     def source(self, name: str) -> Account:
-        kind, _, rest = name.partition("/")
-        if kind == "g":
-            return self.account("grant", rest)
-        if kind == "i":
-            return self.account("included", rest)
-        return self.account(name)
+        return _source(self._book, name, self._currency)
 
     def move(self, debit: Account, credit: Account, amount: int) -> None:
         if amount:
@@ -70,12 +83,10 @@ class _Booking:
 
 def of_outcome(asked: Asked, outcome: Outcome) -> list[Posting]:
     """An allowed request: its draws go on hold, or are revenue at once. A refused one: nothing."""
-    booking = _Booking(asked.terms.book, asked.terms.currency)
-    goes_to = booking.account("revenue" if asked.mode == Mode.CAPTURE else "held")
-    for source, part in zip(asked.terms.sources, outcome.draws, strict=False):
-        if part:
-            booking.move(booking.source(source.name), goes_to, part)
-    return booking.postings
+    book, currency = asked.terms.book, asked.terms.currency
+    goes_to = _account(book, "revenue" if asked.mode == Mode.CAPTURE else "held", "", currency)
+    pairs = zip(asked.terms.sources, outcome.draws, strict=False)
+    return [Posting(_source(book, s.name, currency), goes_to, part) for s, part in pairs if part]
 
 
 def of_ended(ended: Ended) -> list[Posting]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.core.counters import Source
+from gateway.core.entities import Grant
 from gateway.core.pricing import Price
 from gateway.core.reasons import Refusal
 
 
 class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
-    """A cap or rate limit that applied. `span_ms` is a cap's window end, a rate limit's width."""
+    """A cap or rate limit that applied. `span_ms` is a cap's window end, a rate limit's width.
+
+    `name`, `period_ms` and `is_indexed` are its counter's: what rebuilding it takes.
+    """
 
     id: str
     kind: str
@@ -22,6 +26,9 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     mode: str
     limit: int
     span_ms: int
+    name: str
+    period_ms: int
+    is_indexed: bool = False
 
 
 class AskedTerms(Struct, frozen=True, array_like=True):
@@ -77,7 +84,8 @@ class EndNote(Struct, array_like=True):
 
 
 class AdminNote(Struct, array_like=True):
-    """Who moved funds outside a request, and why."""
+    """Who moved funds outside a request, and why; and the grant that was made, if one was."""
 
     note: str
     caller: str = ""
+    grant: Grant | None = None

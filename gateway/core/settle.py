@@ -17,8 +17,8 @@ from gateway.core.holds import (
 )
 from gateway.core.money import MAX_MICROS
 from gateway.core.orders import Ended, Finish, Moved, Part, Reply, Status
-from gateway.core.state import Record, Shard
-from gateway.core.steps import draw, keep, pay, precheck, stale
+from gateway.core.state import Shard
+from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
 
 
 def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
@@ -40,12 +40,11 @@ def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
         if _debt_after(shard, hold, order, order.cost - held, now_ms) > MAX_MICROS:
             return Reply(Status.RANGE, now_ms)
     ended = _end(shard, hold, order, now_ms)
-    shard.records.append(Record("finish", ended, order.body))
-    keep(shard, order.org, order.idempotency, ended, order.body, now_ms)
+    at = record(shard, order.org, ("finish", ended), order.body, order.idempotency)
     keep_ms = LATE_CAPTURE_MS if order.step is Step.expire else order.keep_ms
     shard.holds[order.hold_id] = (hold, asked, now_ms + keep_ms)
     shard.due.pop(order.hold_id, None)
-    return Reply(Status.DONE, now_ms, ended=ended)
+    return Reply(Status.DONE, now_ms, ended=ended, position=at)
 
 
 def _debt_after(shard: Shard, hold: Hold, order: Finish, over: int, now_ms: int) -> int:
@@ -134,8 +133,7 @@ def _draw_excess(shard: Shard, order: Finish, over: int, now_ms: int) -> tuple[l
     funds = [shard.cells.get(order.org, s.name, now_ms) or 0 for s in order.sources]
     draws, rest = draw(order.sources, funds, over)
     pay(shard, order.org, order.sources, funds, draws, now_ms)
-    parts = [Part(s.name, d) for s, d in zip(order.sources, draws, strict=True) if d]
-    return parts, rest
+    return parts_of(order.sources, draws), rest
 
 
 def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: int) -> None:
@@ -193,7 +191,7 @@ def sweep(shard: Shard, now_ms: int, limit: int) -> int:
             currency = shard.grants[org][grant_id][0]
             left = end_grant(shard, org, grant_id, now_ms) or 0
             moved = Moved(now_ms, "lapse", grant_id, org, currency, -left, 0, 0, 0, [])
-            shard.records.append(Record("lapse", moved, b""))
+            record(shard, org, ("lapse", moved), b"", None)
             continue
         hold = shard.holds[member][0]
         finish(shard, Finish(hold.org, member, Step.expire), now_ms)

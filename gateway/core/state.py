@@ -48,12 +48,23 @@ class Cells:
         return {k: v for k, (v, at) in self._cells.items() if not at or at > now_ms}
 
 
+class Kept(Struct, frozen=True):
+    """That a record's outcome is kept under an idempotency key: its name, digest and end."""
+
+    name: str
+    digest: bytes
+    expires_ms: int
+
+
 class Record(Struct):
-    """One line of a shard's stream: what happened, and what was asked."""
+    """One line of a shard's stream: what happened, and what was asked: `terms` and `body`."""
 
     kind: str
     out: Outcome | Ended | Moved
     body: bytes
+    terms: bytes = b""
+    org: str = ""
+    kept: Kept | None = None
 
 
 class Shard:
@@ -68,6 +79,7 @@ class Shard:
         """org → grant id → (currency, metadata)."""
         self.due: dict[str, int] = {}
         """member → the moment the sweep has to end it."""
+        self.epoch = 1
         self.records: list[Record] = []
         self.is_open = True
 

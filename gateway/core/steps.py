@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 
 from gateway.core.counters import Source
-from gateway.core.orders import Idempotency, Moved, Outcome, Reply, Status, Version
-from gateway.core.state import Shard
+from gateway.core.orders import Ended, Idempotency, Moved, Outcome, Part, Reply, Status, Version
+from gateway.core.state import Kept, Record, Shard
 
 
 def precheck(shard: Shard, org: str, idempotency: Idempotency | None, now_ms: int) -> Reply | None:
@@ -39,18 +39,27 @@ def stale(
     return None
 
 
-def keep(
+def record(
     shard: Shard,
     org: str,
-    idempotency: Idempotency | None,
-    result: object,
+    what: tuple[str, Outcome | Ended | Moved],
     body: bytes,
-    now_ms: int,
-) -> None:
-    """Keep an outcome under its idempotency key."""
+    idempotency: Idempotency | None,
+    *,
+    terms: bytes = b"",
+) -> tuple[int, int]:
+    """Append a record (its kind and result), and keep the result under its idempotency key.
+
+    Returns the record's (epoch, seq).
+    """
+    kind, out = what
+    kept = None
     if idempotency is not None:
-        kept = (idempotency.digest, copy.deepcopy(result), body)
-        shard.cells.replace(org, idempotency.name, kept, now_ms + idempotency.ttl_ms)
+        kept = Kept(idempotency.name, idempotency.digest, out.now_ms + idempotency.ttl_ms)
+        value = (kept.digest, copy.deepcopy(out), terms + body)
+        shard.cells.replace(org, kept.name, value, kept.expires_ms)
+    shard.records.append(Record(kind, out, body, terms, org, kept))
+    return shard.epoch, len(shard.records) - 1
 
 
 def draw(sources: tuple[Source, ...], funds: list[int], amount: int) -> tuple[list[int], int]:
@@ -61,6 +70,12 @@ def draw(sources: tuple[Source, ...], funds: list[int], amount: int) -> tuple[li
         taken.append(part)
         amount -= part
     return taken, amount
+
+
+def parts_of(sources: tuple[Source, ...], draws: list[int]) -> list[Part]:
+    """What was drawn, for the record."""
+    pairs = zip(sources, draws, strict=True)
+    return [Part(s.name, part, False, s.expires_ms) for s, part in pairs if part]
 
 
 def pay(

@@ -114,10 +114,11 @@ def compile_terms(
         sources,
         tuple(v.expected for v in versions),
     )
-    return Terms(needs, asked, _brief(asked))
+    return Terms(needs, asked, brief(asked))
 
 
-def _brief(asked: AskedTerms) -> AskedTerms:
+def brief(asked: AskedTerms) -> AskedTerms:
+    """What a hold remembers of terms: whose, which product, at which price."""
     return replace(asked, refusals=(), limits=(), sources=(), versions=())
 
 
@@ -140,7 +141,7 @@ def terms_of_hold(
     counters = (*(a.counter() for a in found), held_counter(profile))
     limits = tuple(a.terms() for a in found)
     return Terms(
-        replace(terms.needs, counters=counters, prepared=None),
+        replace(terms.needs, counters=counters, prepared=None, shown=None),
         replace(terms.asked, limits=limits, price=price),
         terms.brief,
     )

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 
 from gateway.core import ids, plan
-from gateway.core.decision import (
-    Decision,
-    affordable_micros,
-    conclude,
-    token_room,
-)
+from gateway.core.decision import affordable_micros, conclude, token_room
 from gateway.core.entities import Lineage
 from gateway.core.money import check_range
-from gateway.core.orders import Idempotency, Mode, Outcome, Reply, Status
+from gateway.core.orders import Idempotency, Mode, Needs, Outcome, Reply, Status
 from gateway.core.partial import units_that_fit
-from gateway.core.record import Asked
+from gateway.core.reasons import Reason
+from gateway.core.record import Asked, AskedTerms
 from gateway.core.terms import Terms
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.context import masked
@@ -30,6 +26,7 @@ from gateway.flows.gateway import (
     reused,
 )
 from gateway.wire import answers, records
+from gateway.wire.allowed import AllowedAnswers
 from gateway.wire.messages import AuthorizeBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
@@ -40,7 +37,7 @@ PARTIAL_PROBES = 2
 class Authorized(Struct, frozen=True):
     """An answer, and whether it was given before. `shared_signals` are those of the ip."""
 
-    answer: answers.AuthorizeAnswer
+    answer: answers.AuthorizeAnswer | Raw
     is_replay: bool = False
     shared_signals: tuple[int, ...] = ()
 
@@ -55,18 +52,34 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
         idempotency = caller.idempotency(body.subject.org, body, kept_s)
     id_body = gateway.new_id_body(body.subject.org)
     try:
-        decision, replay, shared = await _decide(
-            gateway, request, body.partial, id_body, idempotency
-        )
+        if gateway.is_backlogged:
+            return await _backlogged(gateway, request, id_body, idempotency)
+        return await _decide(gateway, request, body.partial, id_body, idempotency)
     except Unavailable as error:
-        quote = answers.QuoteAnswer(
-            amount_micros=request.amount or 0, currency="", rate_card=None, lines=[]
-        )
-        gateway.hooks.on_unavailable(error.code)
-        return Authorized(answers.unavailable_answer(ids.DECISION + id_body, quote, error.detail))
-    if not replay:
-        gateway.hooks.on_decision(decision)
-    return Authorized(answers.authorize_answer(decision), replay, shared)
+        return _refused(gateway, request, id_body, Reason.store_unavailable, error.detail)
+
+
+async def _backlogged(
+    gateway: Gateway, request: plan.Request, id_body: str, idempotency: Idempotency | None
+) -> Authorized:
+    """No new decision while too many wait for the ledger; one that was made is answered again."""
+    if idempotency is not None:
+        kept = await gateway.store.kept(request.lineage.org, idempotency, Outcome)
+        if kept is not None:
+            return Authorized(answer_of(gateway, None, kept, None), is_replay=True)
+    detail = f"{gateway.health.backlog} records wait for the ledger; try again later"
+    return _refused(gateway, request, id_body, Reason.ledger_backlog, detail)
+
+
+def _refused(
+    gateway: Gateway, request: plan.Request, id_body: str, reason: Reason, detail: str
+) -> Authorized:
+    """The answer when nothing could be asked: nothing is promised, nothing is recorded."""
+    quote = answers.QuoteAnswer(
+        amount_micros=request.amount or 0, currency="", rate_card=None, lines=[]
+    )
+    gateway.hooks.on_unavailable(reason.name)
+    return Authorized(answers.refused_answer(ids.DECISION + id_body, quote, reason, detail))
 
 
 def _request(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> plan.Request:
@@ -119,7 +132,7 @@ async def _decide(
     partial: Partial | None,
     id_body: str,
     idempotency: Idempotency | None,
-) -> tuple[Decision, bool, tuple[int, ...]]:
+) -> Authorized:
     """Plan and ask the store until it decides: again when stale, smaller when partial."""
     shared: asyncio.Task[tuple[int, ...]] | None = None
     probes = PARTIAL_PROBES if partial is not None else 0
@@ -135,7 +148,7 @@ async def _decide(
             if is_verified:
                 org = request.lineage.org
                 reply = await kept_or(gateway, org, idempotency, Outcome, error)
-                return concluded(None, reply), True, ()
+                return Authorized(answer_of(gateway, None, reply, None), is_replay=True)
             # What this worker believes may be old; before it refuses, it looks.
             await gateway.profiles.load(request.lineage.org)
             is_verified = True
@@ -159,9 +172,9 @@ async def _decide(
             else:
                 request = structs.replace(request, quantity=smaller)
         else:
-            decision = concluded(asked, reply)
+            answer = answer_of(gateway, asked, reply, terms.needs)
             seen = await shared if shared is not None else ()
-            return decision, reply.status is Status.REPLAY, seen
+            return Authorized(answer, reply.status is Status.REPLAY, seen)
 
 
 async def _count_shared(gateway: Gateway, request: plan.Request, amount: int) -> tuple[int, ...]:
@@ -219,13 +232,29 @@ def _smaller(
     return {**asked.quantity, partial.unit: units}
 
 
-def concluded(asked: Asked | None, reply: Reply) -> Decision:
-    """The decision a reply carries; of what was asked the first time when it is a replay."""
+def answer_of(
+    gateway: Gateway, asked: Asked | None, reply: Reply, needs: Needs | None
+) -> answers.AuthorizeAnswer | Raw:
+    """The answer a reply makes; to what was asked the first time when it is a replay."""
     if reply.status is Status.REUSED:
         raise reused()
     if reply.status is Status.CLOSED:
         raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
     if reply.status is Status.REPLAY:
         asked = records.decode_asked(reply.body)
-    assert asked is not None and reply.outcome is not None
-    return conclude(asked, reply.outcome)
+    outcome, is_new = reply.outcome, reply.status is not Status.REPLAY
+    assert asked is not None and outcome is not None
+    if outcome.allowed and is_new and needs is not None:
+        gateway.hooks.on_decision(asked, allowed=True, code=0)
+        return _shown(needs, asked.terms).encode(asked, outcome)
+    decision = conclude(asked, outcome)
+    if is_new:
+        code = decision.reasons[0].code if decision.reasons else 0
+        gateway.hooks.on_decision(asked, decision.allowed, code)
+    return answers.authorize_answer(decision)
+
+
+def _shown(needs: Needs, terms: AskedTerms) -> AllowedAnswers:
+    if not isinstance(needs.shown, AllowedAnswers):
+        needs.shown = AllowedAnswers(terms)
+    return needs.shown

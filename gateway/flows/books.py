@@ -12,7 +12,7 @@ from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, grant_name
 from gateway.core.postings import HOT_KINDS, balance_of
 from gateway.errors import Unavailable
 from gateway.flows.gateway import Caller, Gateway
-from gateway.ledger.port import Position
+from gateway.ledger.batch import Position
 from gateway.ledger.reader import AccountBalance
 from gateway.store.port import Snapshot
 from gateway.wire import records
@@ -97,7 +97,8 @@ async def _check_org(gateway: Gateway, org: str) -> list[dict[str, Any]]:
     await _wait_for_writer(gateway, snapshot)
     hot = dict(zip(names, snapshot.balances, strict=True))
     position = (snapshot.epoch, snapshot.seq)
-    booked = _booked(await gateway.ledger.balances(org, snapshot.shard, position))
+    as_of = (snapshot.shard, position, snapshot.now_ms)
+    booked = _booked(await gateway.ledger.balances(org, *as_of))
     for name in names:
         report.check(org, name, hot[name], booked.pop(name, 0))
     for name, value in booked.items():
@@ -148,7 +149,7 @@ async def lag_s(gateway: Gateway) -> float:
     now_ms = await gateway.store.ping()
     oldest = now_ms
     for record in await gateway.store.records(cursors, 1):
-        out, _ = records.decode(record.kind, record.out, record.body)
+        out, _ = records.decode(record)
         oldest = min(oldest, out.now_ms)
     return max(0, now_ms - oldest) / 1000
 

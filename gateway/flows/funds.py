@@ -49,7 +49,7 @@ async def grant(gateway: Gateway, org: str, body: GrantBody, caller: Caller) -> 
     except CallerError as error:
         reply = await kept_or(gateway, org, idempotency, Moved, error)
     else:
-        note = records.encode(AdminNote("", caller.credential.id))
+        note = records.encode(AdminNote("", caller.credential.id, given))
         meta = records.encode(given)
         order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
         reply = await gateway.store.grant(order)

@@ -44,6 +44,13 @@ class Chance:
         return int.from_bytes(self._pool[self._at - self._EACH : self._at], "big") >> 2
 
 
+@dataclass
+class Health:
+    """What a worker knows of the parts behind it; its chores keep it up to date."""
+
+    backlog: int = 0
+
+
 @dataclass(frozen=True)
 class Gateway:
     """The parts of one worker. `secret` keys the hashes of personal data."""
@@ -58,6 +65,12 @@ class Gateway:
     hooks: Hooks
     secret: bytes
     chance: Chance = field(default_factory=Chance)
+    health: Health = field(default_factory=Health)
+
+    @property
+    def is_backlogged(self) -> bool:
+        """Whether so many records wait for the ledger that no more may be made."""
+        return self.health.backlog >= self.settings.backlog_bound
 
     def new_id_body(self, org: str) -> str:
         """The body of a new id in the org's shard."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from gateway.core import ids, plan
 from gateway.core.entities import Lineage
@@ -16,7 +16,7 @@ from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked, EndNote
 from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Unavailable
-from gateway.flows.authorize import concluded, when_stale
+from gateway.flows.authorize import answer_of, when_stale
 from gateway.flows.gateway import Caller, Gateway, exactly_one, kept_or, reused
 from gateway.wire import answers, records
 from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
@@ -26,7 +26,7 @@ from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
 class Finished:
     """An answer, and whether it was given before."""
 
-    answer: answers.EndAnswer | answers.AuthorizeAnswer
+    answer: answers.EndAnswer | answers.AuthorizeAnswer | Raw
     is_replay: bool = False
 
 
@@ -197,10 +197,8 @@ async def extend(gateway: Gateway, hold_id: str, body: ExtendBody, caller: Calle
             await when_stale(gateway, hold.org, reply, started)
             continue
         check_standing(hold_id, reply)
-        decision = concluded(addition, reply)
-        if reply.status is Status.DONE:
-            gateway.hooks.on_decision(decision)
-        return Finished(answers.authorize_answer(decision), reply.status is Status.REPLAY)
+        answer = answer_of(gateway, addition, reply, None)
+        return Finished(answer, reply.status is Status.REPLAY)
 
 
 async def _extension(

@@ -50,6 +50,11 @@ class _Connection(web.RequestHandler):
         self._is_midway = True
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading; each body that is read calls this, and most were never paused."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:

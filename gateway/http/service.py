@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.errors import SpendgateError
+from gateway.errors import SpendgateError, Unavailable
 from gateway.flows import access
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import JSON, Answered, Call, refusal
@@ -44,9 +44,19 @@ class Probes:
             await self._gateway.store.ping()
             await self._gateway.ledger.ping()
             await self._gateway.catalog.ping()
+            self._check_ledger()
         except SpendgateError as error:
             return refusal(error)
         return web.Response(body=b'{"ok":true}', headers=JSON)
+
+    def _check_ledger(self) -> None:
+        """Raise Unavailable when the ledger's writer has stopped, or is too far behind."""
+        if metrics.gauge(self._gateway.settings.metrics, metrics.LEDGER_STOPPED):
+            detail = "the ledger's writer has stopped at a gap; `spendgate doctor` tells more"
+            raise Unavailable("ledger_stopped", detail)
+        if self._gateway.is_backlogged:
+            detail = f"{self._gateway.health.backlog} records wait for the ledger"
+            raise Unavailable("ledger_backlog", detail)
 
     async def metrics(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """Prometheus' text format."""

@@ -5,29 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, true
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import BigInteger, and_, cast, func, or_, select, true
+from sqlalchemy.dialects.postgresql import JSONB
 
 from gateway.core import ids
 from gateway.core.holds import Hold, Taken
 from gateway.core.orders import Ended, Outcome
 from gateway.core.record import Asked
-from gateway.errors import Unavailable
 from gateway.ledger import schema as t
-from gateway.ledger.port import Position
+from gateway.ledger.batch import Position
+from gateway.ledger.reading import NO_ROW, Reading, halves_of, whole
 from gateway.wire import records
 
-HALF = 2**32
-
-
-def _halves(column: Any) -> tuple[Any, Any]:
-    """A sum in two halves: together they may pass what one SQL integer holds."""
-    return func.sum(column // HALF), func.sum(column % HALF)
-
-
-def _whole(high: int | None, low: int | None) -> int:
-    return int(high or 0) * HALF + int(low or 0)
+CLOCK_SLACK_MS = 1_000
+"""How far the store's clock may have gone back between two records of a shard."""
+RECENT_BATCHES = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,18 +53,8 @@ class BookCheck:
     revenue: int
 
 
-class Ledger:
-    """The reading side, the same for every database. Raises Unavailable when it does not answer."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def _all(self, query: Any) -> list[Any]:
-        try:
-            async with self._engine.connect() as c:
-                return list((await c.execute(query)).all())
-        except (OperationalError, OSError) as error:
-            raise Unavailable("ledger_unavailable", "the ledger does not answer") from error
+class Ledger(Reading):
+    """What callers are told of the ledger."""
 
     async def ping(self) -> None:
         """Raises Unavailable when the ledger does not answer."""
@@ -92,18 +74,34 @@ class Ledger:
         query = select(a.kind, a.currency, *halves).group_by(a.kind, a.currency)
         rows = await self._all(query.order_by(a.currency, a.kind))
         return [
-            KindTotal(kind, currency, _whole(*halves[:2]), _whole(*halves[2:]))
+            KindTotal(kind, currency, whole(*halves[:2]), whole(*halves[2:]))
             for kind, currency, *halves in rows
         ]
 
-    async def balances(self, book: str, shard: int, upto: Position) -> list[AccountBalance]:
-        """Every account of a book as of a record of its shard: one statement, one moment."""
-        a, p = t.accounts.c, t.postings.c
+    async def balances(
+        self, book: str, shard: int, upto: Position, now_ms: int
+    ) -> list[AccountBalance]:
+        """Every account of a book as of a record of its shard: one statement, one moment.
+
+        `now_ms` is a moment of the store's clock at which that was the shard's last record.
+        """
+        a, p, b = t.accounts.c, t.postings.c, t.batches.c
         epoch, seq = upto
-        later = and_(p.shard == shard, or_(p.epoch > epoch, and_(p.epoch == epoch, p.seq > seq)))
+        # What came later stands in batches that reach beyond that moment.
+        recent = b.n > select(func.max(t.batches.c.n)).scalar_subquery() - RECENT_BATCHES
+        reaching = select(func.coalesce(func.min(b.first_row), NO_ROW)).where(
+            recent, b.at_ms >= now_ms - CLOCK_SLACK_MS
+        )
+        later = and_(
+            p.row >= reaching.scalar_subquery(),
+            p.shard == shard,
+            or_(p.epoch > epoch, and_(p.epoch == epoch, p.seq > seq)),
+        )
 
         def since(column: Any) -> list[Any]:
-            moved = [select(half).where(later, column == a.id) for half in _halves(p.amount_micros)]
+            moved = [
+                select(half).where(later, column == a.id) for half in halves_of(p.amount_micros)
+            ]
             return [half.scalar_subquery() for half in moved]
 
         query = select(
@@ -116,8 +114,8 @@ class Ledger:
             AccountBalance(
                 kind,
                 ref,
-                _whole(*n[0:2]) - _whole(*n[2:4]),
-                _whole(*n[4:6]) - _whole(*n[6:8]),
+                whole(*n[0:2]) - whole(*n[2:4]),
+                whole(*n[4:6]) - whole(*n[6:8]),
             )
             for kind, ref, *n in await self._all(query)
         ]
@@ -133,9 +131,9 @@ class Ledger:
         cost = c.captured_micros + c.shortfall_micros
         total = (func.sum(a.credits_high), func.sum(a.credits_low))
         parts = [
-            summed(r.book, *_halves(r.held_micros)),
+            summed(r.book, *halves_of(r.held_micros)),
             summed(a.book, *total, a.kind == "held"),
-            summed(c.book, *_halves(cost)),
+            summed(c.book, *halves_of(cost)),
             summed(a.book, *total, a.kind == "revenue"),
         ]
         query = select(parts[0].c.book, *(half for p in parts for half in (p.c.high, p.c.low)))
@@ -143,7 +141,7 @@ class Ledger:
         for part in parts[1:]:
             joined = joined.outerjoin(part, part.c.book == parts[0].c.book)
         return [
-            BookCheck(book, *(_whole(n[i], n[i + 1]) for i in range(0, 8, 2)))
+            BookCheck(book, *(whole(n[i], n[i + 1]) for i in range(0, 8, 2)))
             for book, *n in await self._all(query.select_from(joined))
         ]
 
@@ -165,18 +163,24 @@ class Ledger:
             r.id.in_((hold_id, ids.decision_of(hold_id))),
             and_(r.hold == hold_id, r.kind == "extend"),
         )
-        query = select(t.records).where(of_hold)
-        lines = await self._all(query.order_by(r.shard, r.epoch, r.seq))
+        lines = await self.lines_where(of_hold)
         hold: Hold | None = None
         first: Asked | None = None
         for line in lines:
-            out, note = records.decode(line.kind, line.out, line.body)
+            out, note = records.decode(line)
             if isinstance(out, Outcome) and isinstance(note, Asked):
                 first = first or note
                 hold = _after_outcome(hold, out, note)
             elif isinstance(out, Ended) and hold is not None:
                 _after_end(hold, out)
         return (hold, first) if hold is not None and first is not None else None
+
+    def _units(self, quantity: Any) -> Any:
+        """The units and counts of a quantity, as a table of key and value."""
+        if self._engine.dialect.name == "sqlite":
+            return func.json_each(quantity).table_valued("key", "value")
+        each = func.jsonb_each_text(cast(quantity, JSONB))
+        return each.table_valued("key", "value")
 
     async def usage(
         self, org: str, from_ms: int, to_ms: int, group_by: tuple[str, ...]
@@ -186,24 +190,24 @@ class Ledger:
         columns = {"product": c.product, "day": c.at_ms // 86_400_000}
         groups = [columns[name].label(name) for name in group_by]
         where = (c.org == org, c.at_ms >= from_ms, c.at_ms < to_ms)
-        sums = [func.count(), *_halves(c.captured_micros), *_halves(c.shortfall_micros)]
+        sums = [func.count(), *halves_of(c.captured_micros), *halves_of(c.shortfall_micros)]
         by = [columns[name] for name in group_by]
         rows = await self._all(select(*groups, *sums).where(*where).group_by(*by).order_by(*by))
-        units = func.json_each(c.quantity).table_valued("key", "value")
-        of = select(*groups, units.c.key, *_halves(units.c.value))
+        units = self._units(c.quantity)
+        of = select(*groups, units.c.key, *halves_of(cast(units.c.value, BigInteger)))
         counted = await self._all(
             of.select_from(t.charges.join(units, true())).where(*where).group_by(*by, units.c.key)
         )
         n = len(group_by)
         quantities: dict[tuple[Any, ...], dict[str, int]] = {}
         for row in counted:
-            quantities.setdefault(tuple(row[:n]), {})[row[n]] = _whole(*row[n + 1 : n + 3])
+            quantities.setdefault(tuple(row[:n]), {})[row[n]] = whole(*row[n + 1 : n + 3])
         return [
             {
                 **dict(zip(group_by, row[:n], strict=True)),
                 "requests": row[n],
-                "captured_micros": _whole(*row[n + 1 : n + 3]),
-                "shortfall_micros": _whole(*row[n + 3 : n + 5]),
+                "captured_micros": whole(*row[n + 1 : n + 3]),
+                "shortfall_micros": whole(*row[n + 3 : n + 5]),
                 "quantity": quantities.get(tuple(row[:n]), {}),
             }
             for row in rows

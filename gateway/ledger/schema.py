@@ -1,7 +1,8 @@
-"""The ledger's tables: three linked datasets under one (shard, epoch, seq).
+"""The ledger's tables: three linked datasets under one (shard, epoch, seq), and one `row`.
 
 `records` say what was asked and why it was decided, `charges` what it is charged, `postings` how
-balances moved. `accounts` carry running totals; `cursors` how far the writer came.
+balances moved. `accounts` carry running totals, `batches` the chain, `cursors` how far the writer
+came. Records and the terms they were made under are kept by day, and only they are ever pruned.
 """
 
 from __future__ import annotations
@@ -20,83 +21,121 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
-_EXTENDS = text("kind = 'extend'")
+_EXPIRES = text("expires_ms > 0")
+
+
+def _number(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=key, nullable=False, autoincrement=False)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _blob(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False)
 
 
 def _position() -> list[Column[int]]:
     return [
-        Column("shard", Integer, primary_key=True),
-        Column("epoch", Integer, primary_key=True),
-        Column("seq", BigInteger, primary_key=True),
+        Column("shard", Integer, nullable=False),
+        Column("epoch", Integer, nullable=False),
+        _number("seq"),
     ]
 
 
 records = Table(
     "records",
     metadata,
+    _number("row", key=True),
+    Column("day", Integer, nullable=False),
     *_position(),
-    Column("kind", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("hold", Text, nullable=False),
-    Column("org", Text, nullable=False),
-    Column("book", Text, nullable=False),
-    Column("product", Text, nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
+    *(_text(name) for name in ("kind", "id", "hold", "org", "book", "product")),
+    _number("at_ms"),
     Column("allowed", Boolean, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("held_micros", BigInteger, nullable=False),
-    Column("out", LargeBinary, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Index("records_by_id", "id"),
-    # A hold's decision and its end are found by id; only what extended it needs an index more.
-    Index("extends_by_hold", "hold", sqlite_where=_EXTENDS, postgresql_where=_EXTENDS),
-    sqlite_with_rowid=False,
+    _text("reason"),
+    _number("held_micros"),
+    _number("terms"),
+    *(_blob(name) for name in ("out", "body", "kept")),
+)
+"""In PostgreSQL a table in partitions, in SQLite a view over a table a day."""
+terms = Table(
+    "terms",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    _number("id", key=True),
+    _blob("body"),
 )
 charges = Table(
     "charges",
     metadata,
+    _number("row", key=True),
     *_position(),
-    Column("org", Text, nullable=False),
-    Column("book", Text, nullable=False),
-    Column("product", Text, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("captured_micros", BigInteger, nullable=False),
-    Column("shortfall_micros", BigInteger, nullable=False),
-    Column("quantity", Text, nullable=False),
+    *(_text(name) for name in ("org", "book", "product", "currency")),
+    _number("at_ms"),
+    _number("captured_micros"),
+    _number("shortfall_micros"),
+    _text("quantity"),
     Index("charges_by_org", "org", "at_ms"),
-    sqlite_with_rowid=False,
 )
 postings = Table(
     "postings",
     metadata,
-    *_position(),
+    _number("row", key=True),
     Column("n", Integer, primary_key=True),
+    *_position(),
     Column("debit", Integer, nullable=False),
     Column("credit", Integer, nullable=False),
-    Column("amount_micros", BigInteger, nullable=False),
+    _number("amount_micros"),
     sqlite_with_rowid=False,
 )
 accounts = Table(
     "accounts",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("book", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("ref", Text, nullable=False),
-    Column("currency", Text, nullable=False),
+    *(_text(name) for name in ("book", "kind", "ref", "currency")),
     # Totals in halves of 32 bits: a collective account may pass what one SQL integer holds.
-    *(
-        Column(f"{side}_{half}", BigInteger, nullable=False)
-        for side in ("debits", "credits")
-        for half in ("high", "low")
-    ),
+    *(_number(f"{side}_{half}") for side in ("debits", "credits") for half in ("high", "low")),
     Index("accounts_by_name", "book", "kind", "ref", "currency", unique=True),
+)
+batches = Table(
+    "batches",
+    metadata,
+    _number("n", key=True),
+    _number("first_row"),
+    _number("rows"),
+    _number("at_ms"),
+    *(_blob(name) for name in ("hash", "sources", "books", "marks")),
+    Index("batches_by_time", "at_ms"),
 )
 cursors = Table(
     "cursors",
     metadata,
     Column("shard", Integer, primary_key=True),
     Column("epoch", Integer, nullable=False),
-    Column("seq", BigInteger, nullable=False),
+    _number("seq"),
+    # The last record there is; behind the start of a new epoch it is one of an older epoch.
+    Column("last_epoch", Integer, nullable=False),
+    _number("last_seq"),
 )
+pruned = Table(
+    "pruned",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    _number("rows"),
+    _number("at_ms"),
+    _text("exported_to"),
+)
+"""Days whose records were removed."""
+hot = Table(
+    "hot",
+    metadata,
+    Column("shard", Integer, primary_key=True),
+    *(Column(name, Text, primary_key=True) for name in ("kind", "org", "name")),
+    *(_number(name) for name in ("a", "b", "expires_ms")),
+    _blob("data"),
+    Index("hot_by_expiry", "expires_ms", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
+    sqlite_with_rowid=False,
+)
+"""What the store must hold, as of the record that `hot_state` names; see hot.py."""
+hot_state = Table("hot_state", metadata, Column("id", Integer, primary_key=True), _number("row"))

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from gateway.errors import Bug, Unavailable
-from gateway.ledger.port import LedgerWriter, Position, SecondWriter, Streams
-from gateway.ledger.rows import Rows
-from gateway.wire.records import StreamRecord
+from gateway.ledger.batch import Batch, Position, make_batch
+from gateway.ledger.hot import HotChanges
+from gateway.ledger.port import History, LedgerWriter, SecondWriter, Streams, Written
+from gateway.wire import records
+from gateway.wire.records import Decoded, StreamRecord
 
 BATCH = 4000
 """Records read from each stream at a time; a batch is one transaction."""
+HOT_EVERY_S = 10.0
+"""How often the hot state is saved: what a rebuild has to replay is not older."""
+REPLAYED_AT_A_TIME = 5000
 
 
 class Gap(Exception):
@@ -21,30 +28,28 @@ class Gap(Exception):
 def check_contiguous(shard: int, before: Position | None, record: StreamRecord) -> Position:
     """The record's position, when it directly follows `before`. Raises Gap."""
     position = (record.epoch, record.seq)
-    if before is None:
-        expected = record.seq == 0
-    elif record.epoch == before[0]:
-        expected = record.seq == before[1] + 1
-    else:
-        expected = record.epoch == before[0] + 1 and record.seq == 0
-    if not expected:
+    # An epoch begins in the ledger first (start_epochs), with the cursor at -1.
+    if position != ((before[0], before[1] + 1) if before else (record.epoch, 0)):
         raise Gap(f"shard {shard}: after {before} came {position}; the ledger stops there")
     return position
 
 
-async def _rows_of(
-    batch: list[StreamRecord], cursors: dict[int, Position]
-) -> tuple[Rows, dict[int, Position]]:
-    """The rows of a batch, and how far it goes in each shard. Raises Gap."""
-    rows, after = Rows(), dict[int, Position]()
-    for i, record in enumerate(batch):
-        before = after.get(record.shard) or cursors.get(record.shard)
-        after[record.shard] = check_contiguous(record.shard, before, record)
-        rows.add(record)
-        if i % 500 == 499:
-            # The sweep shares this loop and must not wait for a long batch.
-            await asyncio.sleep(0)
-    return rows, after
+def batch_of(lines: list[StreamRecord], written: Written) -> Batch:
+    """The batch of these records. Raises Gap."""
+    moves: dict[int, tuple[Position | None, Position]] = {}
+    for record in lines:
+        first = written.cursors.get(record.shard)
+        before = moves[record.shard][1] if record.shard in moves else first
+        after = check_contiguous(record.shard, before, record)
+        moves[record.shard] = (first, after)
+    return make_batch(written.head, lines, moves)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long what the hot state keeps is kept."""
+
+    late_capture_ms: int = 3_600_000
 
 
 class Writer:
@@ -54,24 +59,33 @@ class Writer:
         self,
         store: Streams,
         ledger: LedgerWriter,
-        pause_s: float,
+        history: History,
         on_event: Callable[[str], None],
+        *,
+        pause_s: float = 0.1,
+        retention: Retention = Retention(),
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._pause_s = pause_s
+        self._history = history
         self._on_event = on_event
-        self._cursors: dict[int, Position] | None = None
+        self._pause_s = pause_s
+        self._retention = retention
+        self._at: Written | None = None
+        self._hot: HotChanges | None = None
+        self._hot_saved_at = 0.0
+        self._is_ending = asyncio.Event()
+        self._busy = asyncio.Lock()
         self.written = 0
         self.stopped_by: str | None = None
 
     async def run(self) -> None:
-        """Write until cancelled. A gap stops it for good; what does not answer is tried again."""
-        while True:
+        """Write until told to stop. A gap ends it for good; what does not answer is tried again."""
+        while not self._is_ending.is_set():
             try:
                 # A pause fills batches: fewer commits, and so fewer fsyncs, for the same records.
                 if await self.step() < BATCH // 2:
-                    await asyncio.sleep(self._pause_s)
+                    await self._pause(self._pause_s)
             except Gap as gap:
                 self.stopped_by = str(gap)
                 self._on_event(f"ledger writer stopped: {gap}")
@@ -79,38 +93,122 @@ class Writer:
             except SecondWriter as second:
                 # Whoever comes second waits: the two would only undo each other's batches.
                 self._on_event(f"a second ledger writer is running: {second}")
-                self._cursors = None
-                await asyncio.sleep(1)
+                await self._pause(1.0)
             except (Unavailable, Bug, OSError) as error:
                 self._on_event(f"ledger writer waits: {error}")
-                self._cursors = None
-                await asyncio.sleep(0.5)
+                await self._pause(0.5)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_ending.wait(), seconds)
+
+    def end(self) -> None:
+        """Let `run` return once the batch under way is written: none is left half done."""
+        self._is_ending.set()
 
     async def step(self) -> int:
         """Write one batch; how many records it had."""
-        if self._cursors is None:
-            self._cursors = await self._ledger.cursors()
-        batch = await self._store.records(self._cursors, BATCH)
-        if not batch:
-            return 0
+        async with self._busy:
+            try:
+                return await self._step()
+            except BaseException:
+                # What is known of the ledger may be wrong by now.
+                self._at = self._hot = None
+                raise
+
+    async def _step(self) -> int:
+        if self._at is None:
+            self._at = await self._ledger.written()
+        lines = await self._store.records(self._at.cursors, BATCH)
+        if lines:
+            await self._write(self._at, lines)
+        await self._save_hot_in_time()
+        return len(lines)
+
+    async def _write(self, at: Written, lines: list[StreamRecord]) -> None:
         try:
-            rows, after = await _rows_of(batch, self._cursors)
+            # Not on the loop: the sweep shares it and must not wait for a long batch.
+            batch = await asyncio.to_thread(batch_of, lines, at)
         except Gap as gap:
             # Another writer trims what it wrote: then its cursor is ahead of the one we know.
-            if await self._ledger.cursors() != self._cursors:
+            if await self._ledger.written() != at:
                 raise SecondWriter(f"it trimmed records this one did not write ({gap})") from gap
             raise
-        await self._ledger.write(rows, self._cursors, after)
-        self._cursors |= after
-        self.written += len(batch)
+        await self._ledger.write(batch)
+        after = {shard: after for shard, (_, after) in batch.moves.items()}
+        self._at = Written(batch.head, at.cursors | after, at.last | after, at.hot_row)
+        self.written += len(lines)
         # Behind the commit: what is trimmed is in the ledger.
         await self._store.trim(after)
-        return len(batch)
+        await self._change_hot(at, [entry.source for entry in batch.entries])
+
+    async def append(self, lines: list[StreamRecord]) -> None:
+        """Write records that come from elsewhere than the streams, behind each shard's last."""
+        async with self._busy:
+            self._at = await self._ledger.written()
+            await self._write(self._at, lines)
+
+    async def _change_hot(self, before: Written, fresh: Sequence[Decoded]) -> None:
+        if self._hot is None or self._hot.row != before.head.rows:
+            await self._catch_up(before)
+        await self._apply(fresh)
+
+    async def _catch_up(self, upto: Written) -> None:
+        """Replay the records that are not in the saved hot state yet."""
+        at = await self._ledger.written()
+        self._hot = HotChanges(at.hot_row, self._retention.late_capture_ms)
+        while (missing := upto.head.rows - self._hot.row) > 0:
+            limit = min(missing, REPLAYED_AT_A_TIME)
+            lines = await self._history.lines(self._hot.row, limit)
+            await self._apply([records.read(line) for line in lines])
+            if not lines:
+                raise Bug(f"the ledger's records from row {self._hot.row} on are missing")
+
+    async def _apply(self, lines: Sequence[Decoded]) -> None:
+        assert self._hot is not None
+        unknown = self._hot.unknown(lines)
+        self._hot.learn(unknown, await self._ledger.hot(unknown))
+        await asyncio.to_thread(self._hot.apply, lines)
+
+    async def _save_hot_in_time(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._hot is not None and now - self._hot_saved_at > HOT_EVERY_S:
+            await self._save_hot(self._hot)
+            self._hot_saved_at = now
+
+    async def _save_hot(self, hot: HotChanges) -> None:
+        if hot.row > hot.from_row:
+            await self._ledger.save_hot(await asyncio.to_thread(hot.save))
+
+    async def refresh(self) -> None:
+        """Look at the ledger anew: somebody else changed where it stands."""
+        async with self._busy:
+            self._at = None
+
+    async def save_hot(self) -> Written:
+        """Bring the saved hot state to the ledger's last record; how far that is."""
+        async with self._busy:
+            self._at = await self._ledger.written()
+            if self._at.hot_row < self._at.head.rows:
+                if self._hot is None or self._hot.row != self._at.head.rows:
+                    await self._catch_up(self._at)
+                assert self._hot is not None
+                await self._save_hot(self._hot)
+            self._at = await self._ledger.written()
+            return self._at
 
     async def drain(self) -> None:
         """Write everything there is, unless another writer does."""
-        try:
-            while self.stopped_by is None and await self.step():
-                pass
-        except (Gap, SecondWriter) as reason:
-            self._on_event(f"ledger writer leaves the rest: {reason}")
+        for is_last in (False, True):
+            try:
+                while self.stopped_by is None and await self.step():
+                    pass
+                await self.save_hot()
+                return
+            except SecondWriter as second:
+                # Perhaps it is gone by now, and only what this one knew was old.
+                if is_last:
+                    self._on_event(f"ledger writer leaves the rest: {second}")
+            except (Gap, Unavailable) as reason:
+                self._on_event(f"ledger writer leaves the rest: {reason}")
+                return

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.core.decision import Decision
 from gateway.core.orders import Ended
+from gateway.core.record import Asked
 
 
 class Hooks(Protocol):
     """Called by flows."""
 
-    def on_decision(self, decision: Decision) -> None:
-        """A request was decided (replays are not)."""
+    def on_decision(self, asked: Asked, allowed: bool, code: int) -> None:
+        """A request was decided (replays are not); `code` is its weightiest reason's, or 0."""
         ...
 
     def on_end(self, ended: Ended) -> None:

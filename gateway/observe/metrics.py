@@ -21,9 +21,9 @@ from prometheus_client.core import (
     Metric,
 )
 
-from gateway.core.decision import Decision
 from gateway.core.orders import Ended
 from gateway.core.reasons import Reason
+from gateway.core.record import Asked
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 HOLD_STATUS = ("held", "captured", "released", "expired")
@@ -37,8 +37,9 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_unavailable": (("code",), "decisions that could not be made"),
     "spendgate_ledger_records": ((), "records the ledger's writer has written"),
 }
+LEDGER_STOPPED = "spendgate_ledger_stopped"
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
-    "spendgate_ledger_stopped": ((), "1 when the ledger's writer has stopped at a gap"),
+    LEDGER_STOPPED: ((), "1 when the ledger's writer has stopped at a gap"),
 }
 LATENCY = "spendgate_request_seconds"
 LATENCY_LABELS = ("route", "status")
@@ -64,13 +65,12 @@ class CountingHooks:
         self._gauges: dict[str, float] = {}
         self._latency: dict[tuple[str, int], list[float]] = {}
 
-    def on_decision(self, decision: Decision) -> None:
+    def on_decision(self, asked: Asked, allowed: bool, code: int) -> None:
         """Count it by outcome and reason."""
-        code = decision.reasons[0].code if decision.reasons else 0
-        self._decisions[decision.allowed, code] += 1
-        if decision.allowed:
-            currency = decision.asked.terms.currency
-            self._counters[f"spendgate_allowed_micros\n{currency}"] += decision.asked.amount
+        self._decisions[allowed, code] += 1
+        if allowed:
+            currency = asked.terms.currency
+            self._counters[f"spendgate_allowed_micros\n{currency}"] += asked.amount
 
     def on_end(self, ended: Ended) -> None:
         """Count it by status."""
@@ -96,7 +96,7 @@ class CountingHooks:
     def set_ledger(self, written: int, is_stopped: bool) -> None:
         """How far the ledger's writer came."""
         self._counters["spendgate_ledger_records"] = written
-        self._gauges["spendgate_ledger_stopped"] = 1.0 if is_stopped else 0.0
+        self._gauges[LEDGER_STOPPED] = 1.0 if is_stopped else 0.0
 
     def write(self) -> None:
         """Write the counts for whoever answers /metrics."""
@@ -128,6 +128,12 @@ class _Sum:
                 before = total.latency.get(key, [0.0] * len(numbers))
                 total.latency[key] = [a + b for a, b in zip(before, numbers, strict=True)]
         yield from _families(total)
+
+
+def gauge(directory: Path, name: str) -> float:
+    """A gauge of the deployment, as its processes last wrote it; 0 where none did."""
+    tallies = (msgspec.json.decode(p.read_bytes(), type=Tally) for p in directory.glob("*.json"))
+    return sum(tally.gauges.get(name, 0.0) for tally in tallies)
 
 
 def _families(total: Tally) -> Iterator[Metric]:

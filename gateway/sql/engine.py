@@ -35,17 +35,22 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
         )
     engine = create_async_engine(f"{ASYNC_DRIVERS[scheme]}://{rest}", pool_size=connections)
     if scheme == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(
+            engine.sync_engine, "connect", lambda connection, _: prepare_sqlite(connection)
+        )
     return engine
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+def prepare_sqlite(connection: Any) -> None:
+    """Make a connection durable and patient; its `journal_mode` is the file's from then on."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout = 10000")
+    # Of a new file only: rows of a kilobyte fit better, a quarter less work a row.
+    cursor.execute("PRAGMA page_size = 16384")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
-    # Fewer checkpoints, each of which waits for the disk: at most 16 MiB of log instead of 4.
-    cursor.execute("PRAGMA wal_autocheckpoint = 4000")
+    # Fewer checkpoints, each of which waits for the disk: at most 16 MiB of log.
+    cursor.execute("PRAGMA wal_autocheckpoint = 1000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 

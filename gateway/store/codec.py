@@ -13,6 +13,7 @@ from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Reply, Status
 from gateway.store import keys
+from gateway.wire import records
 
 UNKNOWN = 9
 """The authorize function's status when it does not remember the needs: status.lua."""
@@ -21,14 +22,13 @@ pack = msgpack.Encoder().encode
 outcome_of = msgpack.Decoder(Outcome).decode
 ended_of = msgpack.Decoder(Ended).decode
 _moved = msgpack.Decoder(Moved).decode
-_hold = msgpack.Decoder(Hold).decode
 _numbers = msgpack.Decoder(tuple[int, ...]).decode
 
 
 def decode_hold(value: bytes) -> tuple[Hold, bytes]:
     """A stored hold: the length of its state, the state, what was asked."""
     (size,) = struct.unpack_from("<I", value)
-    return _hold(value[4 : 4 + size]), value[4 + size :]
+    return records.decode_hold(value[4 : 4 + size]), value[4 + size :]
 
 
 def kept_under(shard: int, org: str, idempotency: Idempotency | None) -> tuple[str, bytes, int]:
@@ -99,10 +99,12 @@ def prepare(needs: Needs) -> Prepared:
     return Prepared(shard, keys.nothing(shard), epoch, digest, told)
 
 
-def grant_spec(org: str, currency: str, given: Grant, ttl_ms: int) -> tuple[str | int, ...]:
+def grant_spec(
+    org: str, currency: str, given: Grant, ttl_ms: int, epoch: int
+) -> tuple[str | int, ...]:
     """The grant function's argument."""
     expires_ms = given.expires_ms or 0
-    return (org, currency, given.id, given.kind, given.amount_micros, expires_ms, ttl_ms)
+    return (org, currency, given.id, given.kind, given.amount_micros, expires_ms, ttl_ms, epoch)
 
 
 def position(line_id: bytes) -> tuple[int, int]:
@@ -115,7 +117,8 @@ def reply_of(raw: Any) -> tuple[Reply, bytes | None]:
     """The common part of a reply, and its packed outcome when there is one."""
     status, now_ms = raw[0], raw[1]
     if status in (Status.DONE, Status.ROOM):
-        return Reply(Status(status), now_ms), raw[2]
+        at = position(raw[3]) if len(raw) > 3 else None
+        return Reply(Status(status), now_ms, position=at), raw[2]
     if status == Status.REPLAY:
         return Reply(Status.REPLAY, now_ms, body=raw[3]), raw[2]
     reply = Reply(Status(status), now_ms)
@@ -126,12 +129,12 @@ def reply_of(raw: Any) -> tuple[Reply, bytes | None]:
     return reply, None
 
 
-def with_moved(raw: Any) -> Reply:
-    """The reply of a function that moves funds outside requests."""
+def with_moved(raw: Any) -> tuple[Reply, bytes | None]:
+    """The reply of a function that moves funds outside requests, and its packed result."""
     reply, out = reply_of(raw)
     if out is not None:
         reply.moved = _moved(out)
-    return reply
+    return reply, out
 
 
 def kept_reply(value: bytes, digest: bytes, result: type[Outcome | Ended | Moved]) -> Reply:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -38,6 +39,22 @@ def due(shard: int) -> str:
 def epoch(shard: int) -> str:
     """The shard's epoch; a shard without one is closed."""
     return f"{{s{shard}}}//epoch"
+
+
+def lock(shard: int) -> str:
+    """Who may open the shard."""
+    return f"{{s{shard}}}//lock"
+
+
+def offers(shard: int) -> str:
+    """Acknowledged records that were handed in while the shard is closed."""
+    return f"{{s{shard}}}//offers"
+
+
+def shard_in(key: str) -> int | None:
+    """The shard a key belongs to, or None where it is none of a shard's."""
+    found = re.match(r"{s(\d+)}", key)
+    return int(found[1]) if found else None
 
 
 def hold(shard: int, hold_id: str) -> str:

@@ -17,6 +17,12 @@ FUNCTIONS = (
     "void",
     "adjust",
     "fence",
+    "open",
+    "standing",
+    "lock",
+    "restore",
+    "offer",
+    "backlog",
     "count",
     "snapshot",
 )

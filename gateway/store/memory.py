@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from gateway.core import ids, machine, settle, steps
 from gateway.core.holds import Hold
@@ -104,15 +104,17 @@ class MemoryStore:
             first = after[shard][1] + 1 if shard in after else 0
             lines = self.shards[shard].records[first : first + limit]
             for seq, line in enumerate(lines, first):
-                out = records.encode(line.out)
-                found.append(StreamRecord(shard, 1, seq, line.kind, out, line.body))
+                out, kept = records.encode(line.out), b""
+                if line.kept is not None:
+                    key = keys.org_prefix(shard, line.org) + line.kept.name
+                    kept = records.encode_kept(line.kept.expires_ms, line.kept.digest, key)
+                found.append(
+                    StreamRecord(shard, 1, seq, line.kind, out, line.body, line.terms, kept)
+                )
         return found
 
     async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
         """Records stay: the sequence is their position."""
-
-    async def open_shards(self, shards: Sequence[int]) -> int:
-        return 0
 
     async def ping(self) -> int:
         return self._clock()

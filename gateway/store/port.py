@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -35,6 +35,14 @@ class Snapshot(Struct, frozen=True):
     seq: int
     now_ms: int
     balances: tuple[int, ...]
+
+
+class Standing(Struct, frozen=True):
+    """Whether a shard is open, its epoch (0: none), and (epoch, seq) of its last record."""
+
+    is_open: bool
+    epoch: int
+    last: tuple[int, int]
 
 
 class Store(Protocol):
@@ -102,10 +110,6 @@ class Store(Protocol):
 
     async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
         """Forget records up to and with (epoch, seq) of each shard."""
-        ...
-
-    async def open_shards(self, shards: Sequence[int]) -> int:
-        """Open those of these shards that have no epoch yet; how many were opened."""
         ...
 
     async def ping(self) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import hiredis
 
 from gateway.core import ids
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
@@ -17,10 +16,11 @@ from gateway.core.orders import (
     Idempotency,
     Plan,
     Reply,
+    Status,
     Version,
     VoidOrder,
 )
-from gateway.errors import Bug, OperatorError, Unavailable
+from gateway.errors import Unavailable
 from gateway.store import keys
 from gateway.store.codec import (
     UNKNOWN,
@@ -38,13 +38,13 @@ from gateway.store.codec import (
     sources_spec,
     with_moved,
 )
-from gateway.store.library import Library
-from gateway.store.pipeline import Argument, Pipeline
+from gateway.store.functions import Command, Functions
 from gateway.store.port import Result, Snapshot
-from gateway.wire.records import StreamRecord
+from gateway.store.recent import Recent
+from gateway.wire.records import StreamRecord, encode_kept
 
-OLDEST_VERSION = (7, 2)
-"""As INFO's redis_version tells it, which Valkey 8 gives as 7.2 too."""
+NOT_KEPT = ("", b"", 0)
+LAST_SEQ = 2**64 - 1
 
 
 class RedisStore:
@@ -52,37 +52,20 @@ class RedisStore:
 
     def __init__(
         self,
-        pipeline: Pipeline,
-        library: Library,
+        functions: Functions,
         *,
         late_capture_ms: int = LATE_CAPTURE_MS,
         ended_kept_ms: int = ENDED_KEPT_MS,
     ) -> None:
-        self._pipeline = pipeline
-        self._library = library
-        self._names = library.names
+        self._functions = functions
+        self._pipeline = functions.pipeline
         self._late_capture_ms = late_capture_ms
         self._ended_kept_ms = ended_kept_ms
-
-    async def _function(
-        self, name: str, function_keys: list[str], args: tuple[Argument, ...]
-    ) -> Any:
-        command = ("FCALL", self._names[name], len(function_keys), *function_keys, *args)
-        try:
-            return await self._pipeline.call(*command)
-        except hiredis.ReplyError as error:
-            if "Function not found" in str(error):
-                await self.load_functions()
-                return await self._pipeline.call(*command)
-            raise _fault(error) from error
-
-    async def load_functions(self) -> None:
-        """Load the library unless it is there; another version's stays beside it."""
-        try:
-            await self._pipeline.call("FUNCTION", "LOAD", self._library.source)
-        except hiredis.ReplyError as error:
-            if "already exists" not in str(error):
-                raise _fault(error) from error
+        self._epochs: dict[int, int] = {}
+        """The newest epoch known of each shard."""
+        self.recent = Recent()
+        self.met_closed = asyncio.Event()
+        """Set when a shard was found closed."""
 
     async def authorize(self, plan: Plan) -> Reply:
         needs = plan.needs
@@ -104,18 +87,46 @@ class RedisStore:
             ttl_ms,
             plan.hold_id,
             plan.shares,
+            self._epochs.get(shard, 0),
         )
         own = [idem_key, keys.hold(shard, plan.hold_id), prepared.epoch]
         args = (pack(spec), digest, plan.asked, prepared.id)
         raw = None
         if prepared.is_known:
-            raw = await self._function("authorize", own, args)
+            raw = await self._functions.call("authorize", own, args)
         if raw is None or raw[0] == UNKNOWN:
-            raw = await self._function("authorize", own, (*args, *prepared.told))
+            raw = await self._functions.call("authorize", own, (*args, *prepared.told))
             prepared.is_known = True
         reply, out = reply_of(raw)
-        if out is not None:
-            reply.outcome = outcome_of(out)
+        if out is None:
+            return self._no_result(reply)
+        reply.outcome = outcome_of(out)
+        kind = "extend" if plan.extends else "authorize"
+        said = (kind, out, plan.asked, needs.record)
+        return self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+
+    def _heard(
+        self,
+        shard: int,
+        reply: Reply,
+        said: tuple[str, bytes, bytes, bytes],
+        kept: tuple[str, bytes, int] = NOT_KEPT,
+    ) -> Reply:
+        """Remember what was acknowledged: kind, result, what was asked, and its terms."""
+        if reply.position is None:
+            return reply
+        epoch, seq = reply.position
+        # A server that still lives in an older epoch than we know of is refused from now on.
+        self._epochs[shard] = epoch
+        kind, out, body, terms = said
+        key, digest, ttl_ms = kept
+        name = encode_kept(reply.now_ms + ttl_ms, digest, key) if ttl_ms else b""
+        self.recent.add(StreamRecord(shard, epoch, seq, kind, out, body, terms, name))
+        return reply
+
+    def _no_result(self, reply: Reply) -> Reply:
+        if reply.status is Status.CLOSED:
+            self.met_closed.set()
         return reply
 
     async def finish(self, order: Finish) -> Reply:
@@ -143,12 +154,15 @@ class RedisStore:
             order.hold_id,
             [v.expected for v in order.versions],
             sources_spec(order.sources),
+            self._epochs.get(shard, 0),
         )
         args = (pack(spec), digest, order.body, keys.tag(shard))
-        reply, out = reply_of(await self._function("finish", of, args))
-        if out is not None:
-            reply.ended = ended_of(out)
-        return reply
+        reply, out = reply_of(await self._functions.call("finish", of, args))
+        if out is None:
+            return self._no_result(reply)
+        reply.ended = ended_of(out)
+        said = ("finish", out, order.body, b"")
+        return self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
 
     async def grant(self, order: GrantOrder) -> Reply:
         shard, given = keys.shard_of(order.org), order.grant
@@ -156,10 +170,20 @@ class RedisStore:
         idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.due(shard), keys.epoch(shard), idem_key]
         of += [prefix + name for name in ("shortfall", f"g/{given.id}", "grants", "v.grants")]
-        spec = grant_spec(order.org, order.currency, given, ttl_ms)
+        epoch = self._epochs.get(shard, 0)
+        spec = grant_spec(order.org, order.currency, given, ttl_ms, epoch)
         meta = order.currency.encode() + order.meta
-        raw = await self._function("grant", of, (pack(spec), digest, order.body, meta))
-        return with_moved(raw)
+        raw = await self._functions.call("grant", of, (pack(spec), digest, order.body, meta))
+        return self._moved(shard, raw, ("grant", order.body), (idem_key, digest, ttl_ms))
+
+    def _moved(
+        self, shard: int, raw: Any, said: tuple[str, bytes], kept: tuple[str, bytes, int]
+    ) -> Reply:
+        reply, out = with_moved(raw)
+        if out is None:
+            return self._no_result(reply)
+        kind, body = said
+        return self._heard(shard, reply, (kind, out, body, b""), kept)
 
     async def void(self, order: VoidOrder) -> Reply:
         shard = keys.shard_of(order.org)
@@ -167,9 +191,10 @@ class RedisStore:
         idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.due(shard), keys.epoch(shard), idem_key]
         of += [f"{prefix}g/{order.grant_id}"]
-        spec = (order.org, order.currency, order.grant_id, ttl_ms)
+        spec = (order.org, order.currency, order.grant_id, ttl_ms, self._epochs.get(shard, 0))
         args = (pack(spec), digest, order.body, keys.tag(shard))
-        return with_moved(await self._function("void", of, args))
+        raw = await self._functions.call("void", of, args)
+        return self._moved(shard, raw, ("void", order.body), (idem_key, digest, ttl_ms))
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         shard = keys.shard_of(order.org)
@@ -190,74 +215,80 @@ class RedisStore:
             ttl_ms,
             [v.expected for v in order.versions],
             sources_spec(order.sources),
+            self._epochs.get(shard, 0),
         )
-        return with_moved(await self._function("adjust", of, (pack(spec), digest, order.body)))
+        raw = await self._functions.call("adjust", of, (pack(spec), digest, order.body))
+        return self._moved(shard, raw, ("adjust", order.body), (idem_key, digest, ttl_ms))
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
         shard = keys.shard_of(org)
-        value = await self._pipeline.call("GET", keys.org_prefix(shard, org) + idempotency.name)
+        value = await self._functions.run(("GET", keys.org_prefix(shard, org) + idempotency.name))
         return None if value is None else kept_reply(value, idempotency.digest, result)
 
     async def expire(self, shards: range, limit: int) -> int:
-        name, ended, limits = self._names["expire"], 0, (limit, self._late_capture_ms)
+        name, ended, limits = self._functions.names["expire"], 0, (limit, self._late_capture_ms)
+
+        def of_shard(shard: int) -> tuple[str, str, str]:
+            return keys.stream(shard), keys.due(shard), keys.epoch(shard)
+
         # Most shards have nothing due: one question for all of them, not a call each.
-        due = [shards[i - 1] for i in await self._function("due", [*map(keys.due, shards)], ())]
-        commands: list[tuple[Argument, ...]] = [
-            ("FCALL", name, 3, keys.stream(s), keys.due(s), keys.epoch(s), keys.tag(s), *limits)
+        due = [
+            shards[i - 1] for i in await self._functions.call("due", [*map(keys.due, shards)], ())
+        ]
+        commands: list[Command] = [
+            (*("FCALL", name, 3), *of_shard(s), keys.tag(s), *limits, self._epochs.get(s, 0))
             for s in due
         ]
-        for _, count in await self._many(commands):
-            ended += count
+        replies = await self._functions.run_all(commands)
+        for shard, (_, now_ms, *lines) in zip(due, replies, strict=True):
+            ended += len(lines)
+            for kind, out, at in lines:
+                reply = Reply(Status.DONE, now_ms, position=position(at))
+                self._heard(shard, reply, (kind.decode(), out, b"", b""))
         return ended
-
-    async def _many(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
-        try:
-            return await self._pipeline.call_many(commands)
-        except hiredis.ReplyError as error:
-            if "Function not found" in str(error):
-                await self.load_functions()
-                return await self._pipeline.call_many(commands)
-            raise _fault(error) from error
 
     async def hold(self, hold_id: str) -> tuple[Hold, bytes] | None:
         shard = ids.shard_in(hold_id)
         if shard is None or shard >= keys.SHARDS:
             return None
-        value = await self._pipeline.call("GET", keys.hold(shard, hold_id))
+        value = await self._functions.run(("GET", keys.hold(shard, hold_id)))
         return None if value is None else decode_hold(value)
 
     async def grants(self, org: str) -> tuple[int, list[tuple[bytes, int]]]:
         shard = keys.shard_of(org)
         prefix = keys.org_prefix(shard, org)
         # The version is read first: a grant that comes between makes the profile stale, not wrong.
-        version = await self._pipeline.call("GET", prefix + "v.grants")
-        flat = await self._pipeline.call("HGETALL", prefix + "grants")
+        version = await self._functions.run(("GET", prefix + "v.grants"))
+        flat = await self._functions.run(("HGETALL", prefix + "grants"))
         metas = dict(zip(flat[::2], flat[1::2], strict=True))
         if not metas:
             return int(version or 0), []
         balances = [f"{prefix}g/{grant_id.decode()}" for grant_id in metas]
-        values = await self._pipeline.call("MGET", *balances)
+        values = await self._functions.run(("MGET", *balances))
         found = [(m[3:], int(v or 0)) for m, v in zip(metas.values(), values, strict=True)]
         return int(version or 0), found
 
     async def fence(self, version: Version, shards: tuple[int, ...]) -> int:
-        name = self._names["fence"]
-        commands: list[tuple[Argument, ...]] = [
-            ("FCALL", name, 1, keys.version(shard, version), version.expected) for shard in shards
+        name = self._functions.names["fence"]
+        commands: list[Command] = [
+            ("FCALL", name, 2, keys.version(shard, version), keys.epoch(shard), version.expected)
+            for shard in shards
         ]
-        numbers: list[int] = await self._many(commands)
+        numbers: list[int] = await self._functions.run_all(commands)
+        if min(numbers) < 0:
+            raise Unavailable("store_unavailable", "a shard is closed until it is rebuilt")
         return max(numbers)
 
     async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
         key = keys.shared_entity(kind, digest)
-        numbers: list[int] = await self._function("count", [key], (amount_micros,))
+        numbers: list[int] = await self._functions.call("count", [key], (amount_micros,))
         return numbers
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
         shard = keys.shard_of(org)
         prefix = keys.org_prefix(shard, org)
         of = [keys.stream(shard), *(prefix + name for name in names)]
-        last, now_ms, values = await self._function("snapshot", of, ())
+        last, now_ms, values = await self._functions.call("snapshot", of, ())
         epoch, seq = position(last)
         balances = tuple(int(v or 0) for v in values)
         return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
@@ -266,80 +297,48 @@ class RedisStore:
         if not names:
             return []
         prefix = keys.org_prefix(keys.shard_of(org), org)
-        values = await self._pipeline.call("MGET", *(prefix + name for name in names))
+        values = await self._functions.run(("MGET", *(prefix + name for name in names)))
         pairs = [struct.unpack("<dd", v) if v else (0, 0) for v in values]
         return [(int(used), int(held)) for used, held in pairs]
 
     async def targets(self, org: str, index: str) -> list[str]:
         prefix = keys.org_prefix(keys.shard_of(org), org)
-        return sorted(v.decode() for v in await self._pipeline.call("SMEMBERS", prefix + index))
+        return sorted(v.decode() for v in await self._functions.run(("SMEMBERS", prefix + index)))
 
     async def records(self, after: Mapping[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
         names, positions = [], []
         for shard in range(keys.SHARDS):
             names.append(keys.stream(shard))
-            epoch, seq = after.get(shard, (0, 0))
-            positions.append(f"{epoch}-{seq}")
-        streams = await self._pipeline.call("XREAD", "COUNT", limit, "STREAMS", *names, *positions)
+            positions.append(_behind(*after.get(shard, (0, 0))))
+        streams = await self._functions.run(
+            ("XREAD", "COUNT", limit, "STREAMS", *names, *positions)
+        )
         found = []
         for name, lines in streams or ():
             shard = int(name[2 : name.index(b"}")])
             for line_id, fields in lines:
                 epoch, seq = position(line_id)
-                kind, out, body = fields[1].decode(), fields[3], fields[5]
-                found.append(StreamRecord(shard, epoch, seq, kind, out, body))
+                _, kind, _, out, _, terms, _, body, _, kept = fields
+                record = StreamRecord(shard, epoch, seq, kind.decode(), out, body, terms, kept)
+                found.append(record)
         return found
 
     async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
-        await self._pipeline.call_many(
+        await self._functions.run_all(
             [
                 ("XTRIM", keys.stream(shard), "MINID", f"{epoch}-{seq + 1}")
                 for shard, (epoch, seq) in upto.items()
             ]
         )
 
-    async def open_shards(self, shards: Sequence[int]) -> int:
-        commands: list[tuple[Argument, ...]] = [
-            ("SET", keys.epoch(shard), 1, "NX") for shard in shards
-        ]
-        return sum(reply is not None for reply in await self._pipeline.call_many(commands))
-
-    async def closed_shards(self, shards: Sequence[int]) -> list[int]:
-        """Those of these shards that have no epoch."""
-        if not shards:
-            return []
-        epochs = await self._pipeline.call("MGET", *(keys.epoch(shard) for shard in shards))
-        return [s for s, epoch in zip(shards, epochs, strict=True) if epoch is None]
-
-    async def check_server(self) -> None:
-        """Raise OperatorError on a server that cannot keep money safe."""
-        text = (await self._pipeline.call("INFO", "everything")).decode()
-        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-        version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
-        if version < OLDEST_VERSION:
-            raise OperatorError(
-                "store_too_old",
-                f"the store is version {info['redis_version']}; it must be redis 7.2 or valkey 8"
-                " or newer",
-            )
-        policy = info.get("maxmemory_policy", "noeviction")
-        if policy != "noeviction":
-            raise OperatorError(
-                "store_evicts",
-                f"the store's maxmemory-policy is {policy}: it would forget balances;"
-                " set it to noeviction",
-            )
-
     async def ping(self) -> int:
-        seconds, micros = await self._pipeline.call("TIME")
+        seconds, micros = await self._functions.run(("TIME",))
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def close(self) -> None:
         await self._pipeline.close()
 
 
-def _fault(error: hiredis.ReplyError) -> Exception:
-    text = str(error)
-    if text.startswith(("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN")):
-        return Unavailable("store_unavailable", f"the store refuses to work: {text}")
-    return Bug(f"a store function failed: {text}")
+def _behind(epoch: int, seq: int) -> str:
+    """The id behind which the next record stands; an epoch that has begun has none yet."""
+    return f"{epoch}-{seq}" if seq >= 0 else f"{epoch - 1}-{LAST_SEQ}"

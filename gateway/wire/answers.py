@@ -242,11 +242,10 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
     )
 
 
-def unavailable_answer(
-    decision_id: str, product_quote: QuoteAnswer, detail: str
+def refused_answer(
+    decision_id: str, product_quote: QuoteAnswer, reason: Reason, detail: str
 ) -> AuthorizeAnswer:
-    """The closed answer when the store cannot be asked: nothing is promised, nothing moved."""
-    reason = Reason.store_unavailable
+    """The closed answer when nothing can be asked: nothing is promised, nothing moved."""
     return AuthorizeAnswer(
         id=decision_id,
         decision="deny",

@@ -6,19 +6,33 @@ fields; `body` is what was asked, packed here. Both only ever grow at the end.
 
 from __future__ import annotations
 
+import struct
+from functools import lru_cache
+from typing import Any, NamedTuple, get_type_hints
+
 from msgspec import Struct, msgpack
 
 from gateway.core.entities import Grant
+from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import AdminNote, Asked, EndNote
-from gateway.core.terms import Terms
+from gateway.core.record import AdminNote, Asked, AskedTerms, EndNote
+from gateway.core.state import Kept
+from gateway.core.terms import Terms, brief
 
 Out = Outcome | Ended | Moved
 Note = Asked | EndNote | AdminNote
 
 
-class StreamRecord(Struct, frozen=True):
-    """One line of a shard's stream. `out` and `body` are packed."""
+LOST = "lost"
+"""A record that was never seen: it fills a hole that recovery left in a shard's sequence."""
+
+
+class StreamRecord(Struct, frozen=True, gc=False):
+    """One line of a shard's stream. `out` and `body` are packed.
+
+    `terms` is the beginning of the body that many records share ("" where there is none); `kept`
+    says under which idempotency key the outcome is kept, "" without one.
+    """
 
     shard: int
     epoch: int
@@ -26,12 +40,21 @@ class StreamRecord(Struct, frozen=True):
     kind: str
     out: bytes
     body: bytes
+    terms: bytes = b""
+    kept: bytes = b""
 
 
 _encoder = msgpack.Encoder()
 _FIELDS = len(Asked.__struct_fields__)
 _BEGIN = _encoder.encode([None] * _FIELDS)[:-_FIELDS]
 """How a packed Asked begins, before its terms."""
+_TAIL = _encoder.encode([None] * (_FIELDS - 1))[: 1 - _FIELDS]
+_tail: msgpack.Decoder[tuple[Any, ...]] = msgpack.Decoder(
+    tuple.__class_getitem__(tuple(get_type_hints(Asked).values())[1:])
+)
+"""An Asked without its terms."""
+_terms = msgpack.Decoder(AskedTerms)
+_hold = msgpack.Decoder(Hold)
 
 
 def _pair(out: type[Out], note: type[Note]) -> tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]:
@@ -68,10 +91,66 @@ def encode_asked(asked: Asked, terms: Terms) -> bytes:
     return _encoder.encode(asked)[len(terms.needs.record) :]
 
 
-def decode(kind: str, out: bytes, body: bytes) -> tuple[Out, Note | None]:
+class Decoded(NamedTuple):
+    """A record, its result and, where there is one, what was asked; of a lost one nothing."""
+
+    line: StreamRecord
+    out: Out | None
+    note: Note | None
+
+
+def read(record: StreamRecord) -> Decoded:
+    """Unpack a record; of a lost one nothing is known."""
+    if record.kind == LOST:
+        return Decoded(record, None, None)
+    return Decoded(record, *decode(record))
+
+
+def decode(record: StreamRecord) -> tuple[Out, Note | None]:
     """Unpack a record's result and, where there is one, what was asked."""
-    outs, bodies = _decoders[kind]
-    return outs.decode(out), bodies.decode(body) if body else None
+    outs, bodies = _decoders[record.kind]
+    if record.terms:
+        tail = _tail.decode(_TAIL + record.body)
+        return outs.decode(record.out), Asked(_terms_of(record.terms), *tail)
+    return outs.decode(record.out), bodies.decode(record.body) if record.body else None
+
+
+@lru_cache(maxsize=8192)
+def _terms_of(packed: bytes) -> AskedTerms:
+    """The terms that a record begins with; many begin with the same."""
+    return _terms.decode(packed[len(_BEGIN) :])
+
+
+def encode_kept(expires_ms: int, digest: bytes, key: str) -> bytes:
+    """What a record says of the idempotency key its outcome is kept under."""
+    return struct.pack("<d", expires_ms) + digest + key.encode()
+
+
+def decode_kept(kept: bytes) -> Kept:
+    """The name (within its org), digest and end of what a record's outcome is kept under."""
+    (expires_ms,) = struct.unpack_from("<d", kept)
+    return Kept(kept[24:].decode().split("/", 2)[2], kept[8:24], int(expires_ms))
+
+
+@lru_cache(maxsize=8192)
+def brief_of(terms: bytes) -> bytes:
+    """How what a hold remembers begins, of a record that begins with these terms."""
+    return _BEGIN + _encoder.encode(brief(_terms_of(terms)))
+
+
+def org_of_kept(kept: bytes) -> str:
+    """Whose idempotency key it is."""
+    return kept[24:].decode().split("/", 2)[1]
+
+
+def encode_hold(hold: Hold) -> bytes:
+    """Pack the state of a hold."""
+    return _encoder.encode(hold)
+
+
+def decode_hold(packed: bytes) -> Hold:
+    """The state of a hold."""
+    return _hold.decode(packed)
 
 
 def decode_asked(body: bytes) -> Asked:

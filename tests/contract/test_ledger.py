@@ -1,43 +1,61 @@
-"""One suite for every ledger: exactly once, in order, balanced. Today: SQLite."""
+"""One suite for every ledger, SQLite and PostgreSQL: exactly once, in order, balanced."""
 
 from __future__ import annotations
 
-import sqlite3
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
 
 from gateway.core.entities import Grant
 from gateway.core.orders import GrantOrder, Status
-from gateway.ledger.port import SecondWriter
+from gateway.core.record import AdminNote
+from gateway.errors import Unavailable
+from gateway.ledger.days import table_of
+from gateway.ledger.history import History
+from gateway.ledger.hot import BALANCE, GRANT
+from gateway.ledger.port import LedgerWriter, SecondWriter
 from gateway.ledger.reader import Ledger
-from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.verify import Verdict, verify
 from gateway.ledger.writer import Gap, Writer, check_contiguous
 from gateway.sql.engine import migrate, open_engine
 from gateway.store.memory import MemoryStore
+from gateway.wire import records
 from gateway.wire.records import StreamRecord
+from gateway.wiring.backstage import build_ledger
+from tests.databases import Postgres
 
 
 class Books:
     """A ledger, a store that feeds it, and a writer between them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.engine = open_engine(f"sqlite:///{path}")
-        self.store = MemoryStore(lambda: 1_800_000_000_000)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = open_engine(url)
+        self.store = MemoryStore(lambda: self.now_ms)
+        self.now_ms = 1_800_000_000_000
         self.events: list[str] = []
         self.serial = 0
+        self.ledgers: list[LedgerWriter] = []
+
+    def ledger(self) -> LedgerWriter:
+        self.ledgers.append(build_ledger(self.url))
+        return self.ledgers[-1]
 
     def writer(self) -> Writer:
-        return Writer(self.store, SqliteLedger(self.engine), 0.01, self.events.append)
+        history = History(self.engine)
+        return Writer(self.store, self.ledger(), history, self.events.append, pause_s=0.01)
 
     async def give(self, org: str, amount: int) -> None:
         self.serial += 1
         given = Grant(f"g{self.serial}", "paid", amount, 10, 0)
-        reply = await self.store.grant(GrantOrder(org, "USD", given, b"", b""))
+        note = records.encode(AdminNote("", "", given))
+        order = GrantOrder(org, "USD", given, records.encode(given), note)
+        reply = await self.store.grant(order)
         assert reply.status is Status.DONE
 
     async def credits(self) -> int:
@@ -45,13 +63,29 @@ class Books:
         assert sum(t.debits - t.credits for t in totals.values()) == 0
         return totals["grant"].credits if "grant" in totals else 0
 
+    async def execute(self, statement: str, **values: Any) -> None:
+        async with self.engine.begin() as c:
+            await c.execute(text(statement), values)
 
-@pytest_asyncio.fixture
-async def books(tmp_path: Path) -> AsyncIterator[Books]:
-    found = Books(tmp_path / "ledger.db")
+    async def verdict(self) -> Verdict:
+        return await verify(History(self.engine), lambda rows: None)
+
+    async def close(self) -> None:
+        for ledger in self.ledgers:
+            await ledger.close()
+        await self.engine.dispose()
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgresql"])
+async def books(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres
+) -> AsyncIterator[Books]:
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'ledger.db'}" if is_sqlite else postgres.database()
+    found = Books(url)
     await migrate(found.engine, "ledger")
     yield found
-    await found.engine.dispose()
+    await found.close()
 
 
 async def test_every_record_is_booked_once_however_often_the_writer_starts_anew(
@@ -99,15 +133,13 @@ async def test_a_second_writer_that_finds_records_trimmed_does_not_take_it_for_a
     assert await books.credits() == 300
 
 
-@pytest.mark.parametrize("table", ["postings", "accounts", "records"])
+@pytest.mark.parametrize("table", ["postings", "accounts", "cursors", "batches"])
 async def test_a_batch_is_written_whole_or_not_at_all(books: Books, table: str) -> None:
     await books.give("acme", 100)
-    with sqlite3.connect(books.path) as connection:
-        connection.execute(f"ALTER TABLE {table} RENAME TO hidden")
-    with pytest.raises(OperationalError, match="no such table"):
+    await books.execute(f"ALTER TABLE {table} RENAME TO hidden")
+    with pytest.raises(Unavailable, match=r"no such table|does not exist"):
         await books.writer().step()
-    with sqlite3.connect(books.path) as connection:
-        connection.execute(f"ALTER TABLE hidden RENAME TO {table}")
+    await books.execute(f"ALTER TABLE hidden RENAME TO {table}")
     await books.writer().drain()
     assert await books.credits() == 100
 
@@ -116,8 +148,9 @@ GAPS = {
     "a first record that is not the first": (None, (1, 3)),
     "a hole": ((1, 4), (1, 6)),
     "a repetition": ((1, 4), (1, 4)),
-    "an epoch left out": ((1, 4), (3, 0)),
-    "an epoch that begins late": ((1, 4), (2, 1)),
+    "an epoch that was not begun": ((1, 4), (2, 0)),
+    "an epoch that begins late": ((2, -1), (2, 1)),
+    "an epoch that has ended": ((2, -1), (1, 5)),
 }
 
 
@@ -146,3 +179,102 @@ async def test_a_gap_stops_the_writer_and_says_so(books: Books) -> None:
     await writer.run()
     assert writer.stopped_by is not None and "after (1, 2) came (1, 4)" in writer.stopped_by
     assert await books.credits() == 300
+
+
+async def three_batches(books: Books) -> None:
+    writer = books.writer()
+    for _ in range(3):
+        for org in ("acme", "other", "third"):
+            await books.give(org, 100)
+        await writer.step()
+        books.now_ms += 86_400_000
+
+
+async def test_a_whole_ledger_verifies_and_its_head_is_that_of_the_last_batch(
+    books: Books,
+) -> None:
+    assert (await books.verdict()).fault == ""
+    await three_batches(books)
+    verdict = await books.verdict()
+    assert (verdict.fault, verdict.batches, verdict.rows) == ("", 3, 9)
+    written = await books.ledger().written()
+    assert written.head == verdict.head
+
+
+CHANGES = {
+    "a posting's amount": ("postings", "amount_micros = amount_micros + 1", "row = 4", "row 4 "),
+    "a posting's account": ("postings", "debit = credit, credit = debit", "row = 7", "row 7 "),
+    "a record's source": ("records", "body = out", "row = 2", "row 2 "),
+    "a record's column": ("records", "org = 'mallory'", "row = 5", "row 5 .*org was changed"),
+    "a record's moment": ("records", "at_ms = at_ms + 1", "row = 8", "row 8 .*at_ms was changed"),
+    "an account's name": (
+        "accounts",
+        "book = 'mallory'",
+        "book = 'acme'",
+        "its charge or postings",
+    ),
+    "an account's total": ("accounts", "debits_low = 7", "kind = 'cash'", "account .*totals"),
+    "a batch's hash": ("batches", "hash = sources", "n = 2", "batch 2: its hash"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_one_change_in_a_row_is_found_and_named(books: Books, name: str) -> None:
+    await three_batches(books)
+    table, change, where, fault = CHANGES[name]
+    if table == "records" and books.url.startswith("sqlite"):
+        # What a view shows is changed where it stands.
+        async with books.engine.begin() as c:
+            days = (await c.execute(text("SELECT DISTINCT day FROM records"))).scalars().all()
+            for day in days:
+                await c.execute(text(f"UPDATE {table_of(day)} SET {change} WHERE {where}"))
+    else:
+        await books.execute(f"UPDATE {table} SET {change} WHERE {where}")
+    found = (await books.verdict()).fault
+    assert re.search(fault, found), found
+
+
+@pytest.mark.parametrize("table", ["postings", "batches"])
+async def test_a_row_that_was_removed_is_missed(books: Books, table: str) -> None:
+    await three_batches(books)
+    column = "n" if table == "batches" else "row"
+    await books.execute(f"DELETE FROM {table} WHERE {column} = 2")
+    assert (await books.verdict()).fault
+
+
+async def test_a_new_epoch_takes_nothing_of_the_one_before(books: Books) -> None:
+    writer, ledger = books.writer(), books.ledger()
+    await books.give("acme", 100)
+    await writer.step()
+    shard = next(iter(books.store.shards))
+    await books.give("acme", 100)
+    # A writer that still reads from the old server, behind the back of the new one.
+    await ledger.start_epochs({shard: 2})
+    with pytest.raises(SecondWriter):
+        await writer.step()
+    with pytest.raises(Gap):
+        await writer.step()
+    written = await ledger.written()
+    assert (written.cursors[shard], written.last[shard]) == ((2, -1), (1, 0))
+    assert await books.credits() == 100
+    await ledger.start_epochs({shard: 1})
+    assert (await ledger.written()).cursors[shard] == (2, -1), "epochs never go back"
+
+
+async def test_the_hot_state_is_saved_and_goes_on_after_a_restart(books: Books) -> None:
+    history = History(books.engine)
+    for amount in (100, 250):
+        await books.give("acme", amount)
+        writer = books.writer()
+        await writer.drain()
+        written = await writer.save_hot()
+        assert written.hot_row == written.head.rows
+    rows = await history.hot(range(256), None, 100)
+    balances = {row.name: row.a for row in rows if row.kind == BALANCE}
+    assert balances == {"g/g1": 100, "g/g2": 250}
+    assert {row.name for row in rows if row.kind == GRANT} == {"g1", "g2"}
+    # Lost between the records and the hot state: replayed from the records.
+    await books.execute("DELETE FROM hot")
+    await books.execute("UPDATE hot_state SET row = 0")
+    await books.writer().save_hot()
+    assert await history.hot(range(256), None, 100) == rows

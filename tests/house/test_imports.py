@@ -61,7 +61,8 @@ def test_nothing_but_cli_and_tests_imports_wiring() -> None:
         for name, _ in imported(tree(path))
         if lies_in(name, "gateway.wiring")
     }
-    assert {name for name in importers if not lies_in(name, "gateway.cli")} == set()
+    allowed = ("gateway.cli", "gateway.wiring")
+    assert {n for n in importers if not any(lies_in(n, room) for room in allowed)} == set()
     assert importers, "the guard sees nothing any more"
 
 

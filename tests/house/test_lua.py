@@ -18,16 +18,17 @@ LUA = ROOT / "gateway/store/lua"
 FILES = sorted(LUA.rglob("*.lua"))
 FUNCTION_FILES = sorted(LUA.glob("*.lua"))
 
-ENDS = ("finish", "due", "expire", "void", "fence", "snapshot")
+ENDS = ("finish", "due", "expire", "void", "fence", "snapshot", "open", "standing", "lock")
+ENDS += ("restore", "offer", "backlog")
 """What gives memory back, or writes next to nothing, works when the store is full."""
 
 JOINED = {
     "'[^']*'": "text as it stands",
-    r"tag|prefix|org|hold\[H_ORG\]|member|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
+    r"tag|prefix|org|key|hold\[H_ORG\]|member|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
     r"s\[1\]|s\[3\]": "grant.lua: org and grant id",
-    "epoch": "the stream's id; a string as Redis gave it",
+    "epoch|id": "an epoch, a server's run id: strings as they were given",
     r"needs\[N_RECORD\]|needs\[N_BRIEF\]|args\[3\]": "what was asked, packed",
-    r"digest|state|asked|out|body|struct\.pack\(.*": "bytes",
+    r"digest|state|asked|out|terms|body|struct\.pack\(.*": "bytes",
 }
 """All that `..` may join, and what it is. A new operand is placed here once it is no amount."""
 

@@ -52,6 +52,7 @@ from gateway.core.state import Record, Shard
 from gateway.core.terms import Terms, compile_terms, terms_of_hold, versions_of
 from gateway.core.windows import FOREVER_MS
 from gateway.wire import records
+from gateway.wire.records import StreamRecord
 from tests.unit.core.making import CARD, CREATED, NOON, lineage, lineage_terms
 
 PLAN = PricePlan(
@@ -173,7 +174,8 @@ class Life:
             self.now_ms + 1_000 * delay_s,
             self.now_ms + 1_000 * expires_s if expires_s else None,
         )
-        order = GrantOrder("acme", "USD", given, b"", records.encode(AdminNote("")))
+        note = records.encode(AdminNote("", "", given))
+        order = GrantOrder("acme", "USD", given, records.encode(given), note)
         machine.grant(self.shard, order, self.now_ms)
         self.grants.append(given)
 
@@ -215,7 +217,7 @@ class Life:
         self.read = len(self.shard.records)
         written = []
         for record in fresh:
-            out, note = records.decode(record.kind, records.encode(record.out), record.body)
+            out, note = decoded(record)
             if isinstance(out, Outcome):
                 assert isinstance(note, Asked)
                 postings = of_outcome(note, out)
@@ -252,6 +254,12 @@ class Life:
             elif name in names:
                 found[Account(book, names[name], "", "USD")] = value
         return found
+
+
+def decoded(record: Record) -> tuple[records.Out, records.Note | None]:
+    """A record as the ledger's writer reads it."""
+    out = records.encode(record.out)
+    return records.decode(StreamRecord(0, 1, 0, record.kind, out, record.body, record.terms))
 
 
 amounts = st.one_of(st.integers(0, 400), st.sampled_from([0, 1, 299, 300, 301, 800, 3_000]))

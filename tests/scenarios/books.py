@@ -14,6 +14,7 @@ from gateway.core.orders import Ended, Moved, Outcome
 from gateway.store import keys
 from gateway.store.pipeline import Pipeline, parse_url
 from gateway.wire import records
+from gateway.wire.records import StreamRecord
 from tests.gateways import Caller, Gateway
 
 
@@ -55,16 +56,18 @@ class Books:
         shard = keys.shard_of(org)
         lines = self.read(
             self.ledger,
-            "SELECT epoch, seq, kind, hold, out, body FROM records"
-            " WHERE shard = ? AND org = ? ORDER BY epoch, seq",
+            "SELECT r.epoch, r.seq, r.kind, r.hold, r.out, r.body, coalesce(t.body, x'')"
+            " FROM records r LEFT JOIN terms t ON t.day = r.day AND t.id = r.terms"
+            " WHERE r.shard = ? AND r.org = ? ORDER BY r.epoch, r.seq",
             shard,
             org,
         )
         posted = self._posted(org, shard)
         found: list[Standing] = []
         funded = held = captured = shortfall = 0
-        for epoch, seq, kind, hold, packed, body in lines:
-            out, _ = records.decode(kind, packed, body)
+        for epoch, seq, kind, hold, packed, body, terms in lines:
+            line = StreamRecord(shard, epoch, seq, kind, packed, body, terms)
+            out, _ = records.decode(line)
             if isinstance(out, Outcome):
                 taken = sum(out.draws)
                 held, captured = (held + taken, captured) if hold else (held, captured + taken)

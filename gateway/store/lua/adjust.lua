@@ -4,14 +4,15 @@
 -- flags:
 -- meaning: gateway.core.machine.adjust
 -- spec: org, currency, kind, amount, target (-1: none), from, until, idempotency ttl, versions,
---       sources
+--       sources, epoch
 local function adjust(keys, args)
   local s = cmsgpack.unpack(args[1])
   local versions, sources = s[9], s[10]
   local now = clock_ms()
   local n_sources = #sources / SOURCE
   local values = redis.call('MGET', unpack(keys, 2, 6 + #versions + n_sources))
-  local early = precheck(values[1], s[8] > 0 and values[2], args[2], now)
+  local epoch = open_epoch(values[1], s[11])
+  local early = precheck(epoch, s[8] > 0 and values[2], args[2], now)
     or stale(versions, values, 5, s[6], s[7], now)
   if early then return early end
   local funds, available = {}, 0
@@ -26,19 +27,13 @@ local function adjust(keys, args)
   if max(largest, max(balance, available) + tonumber(values[5] or 0) + amount) > MAX_MICROS then
     return { RANGE, now }
   end
-  local parts = {}
-  for i = 1, n_sources do
-    if draws[i] > 0 then
-      parts[#parts + 1] = { sources[SOURCE * i], draws[i], false }
-    end
-  end
+  local parts = parts_of(sources, draws)
   local out = cmsgpack.pack({
     now, s[3], '', s[1], s[2], amount, 0, rest, available + amount + rest, parts,
   })
   if amount > 0 then redis.call('INCRBY', keys[5], amount) end
   pay(sources, funds, draws, keys, 6 + #versions, values, 5 + #versions)
   if rest > 0 then redis.call('INCRBY', keys[4], rest) end
-  append(keys[1], values[1], 'adjust', out, args[3])
-  keep(keys[3], s[8], args[2], out, args[3], now)
-  return { DONE, now, out }
+  local id = record(keys[1], epoch, 'adjust', out, '', args[3], keys[3], s[8], args[2], now)
+  return { DONE, now, out, id }
 end

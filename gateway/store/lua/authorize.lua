@@ -6,13 +6,42 @@
 -- `spec` is what this request alone asks, `needs` what it shares with others of its kind. Needs
 -- come once and are remembered under their digest; of one that was forgotten the whole is asked.
 local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT = 1, 2, 3, 4, 5
-local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES = 6, 7, 8, 9, 10
+local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES, S_EPOCH = 6, 7, 8, 9, 10, 11
 local N_FROM, N_UNTIL, N_BOOK, N_CURRENCY, N_PRODUCT, N_ORG = 1, 2, 3, 4, 5, 6
 local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_KEYS = 7, 8, 9, 10, 11
 local N_STREAM, N_DUE, N_INDEXES, N_RECORD, N_BRIEF = 12, 13, 14, 15, 16
+local N_HOLD, N_READINGS, N_FUNDS, N_SEEN, N_OUT = 17, 18, 19, 20, 21
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
-local COUNTER = 7 -- shape, measure, limit, period, in_hold, has_index, name
-local SLOT = 3
+local COUNTER = 7 -- as told: shape, measure, limit, period, in_hold, has_index, name
+-- As kept; the entry is what a hold says of the counter, false where it says nothing.
+local C_SHAPE, C_SHARE, C_LIMIT, C_PERIOD, C_INDEX, C_ENTRY = 1, 2, 3, 4, 5, 6
+local SLOT = 4 -- the place of slots among a request's shares
+
+-- Take in needs. What a call fills in anew each time (a new hold, what it read) is made here, once:
+-- calls never overlap.
+local function learn(packed, record, brief)
+  local n = cmsgpack.unpack(packed)
+  local spec, counters, entries, index = n[N_COUNTERS], {}, {}, 0
+  for at = 1, #spec, COUNTER do
+    local shape, period, index_key, entry = spec[at], spec[at + 3], false, false
+    if spec[at + 5] then
+      index = index + 1
+      index_key = n[N_INDEXES][index]
+    end
+    if spec[at + 4] then
+      entry = { spec[at + 6], shape, 0, 0, shape == SLIDING and period or 0 }
+      entries[#entries + 1] = entry
+    end
+    counters[#counters + 1] = { shape, spec[at + 1] + 1, spec[at + 2], period, index_key, entry }
+  end
+  n[N_COUNTERS], n[N_RECORD], n[N_BRIEF] = counters, record, brief
+  n[N_HOLD] = {
+    HELD, n[N_ORG], n[N_BOOK], n[N_CURRENCY], n[N_PRODUCT], 0, 0, 0, {}, entries,
+    false, 0, 0, 0, 0,
+  }
+  n[N_READINGS], n[N_FUNDS], n[N_SEEN], n[N_OUT] = {}, {}, {}, {}
+  return n
+end
 
 -- Two generations: when the young one is full it becomes the old one, and what the old one still
 -- had in use comes back by being asked for.
@@ -22,11 +51,7 @@ local young, old, n_young = {}, {}, 0
 local function needs_of(id, packed, record, brief)
   local needs = young[id]
   if needs then return needs end
-  needs = old[id]
-  if not needs and packed then
-    needs = cmsgpack.unpack(packed)
-    needs[N_RECORD], needs[N_BRIEF] = record, brief
-  end
+  needs = old[id] or packed and learn(packed, record, brief)
   if needs then
     if n_young >= MOST_NEEDS then young, old, n_young = {}, young, 0 end
     young[id], n_young = needs, n_young + 1
@@ -34,69 +59,74 @@ local function needs_of(id, packed, record, brief)
   return needs
 end
 
--- Read every counter; false as second value when one of them refuses.
-local function read_counters(spec, shares, values, first, now)
-  local readings, allowed, c = {}, true, 0
-  for at = 1, #spec, COUNTER do
-    local shape, measure, limit = spec[at], spec[at + 1], spec[at + 2]
-    local value = values[first + c + 1]
-    local a, b = 0, 0
-    if shape == SLIDING then
-      a, b = rolled(value, spec[at + 3], now)
+-- Read every counter into readings; whether all of them bear the request.
+local function read_counters(counters, shares, values, first, readings, now)
+  local allowed = true
+  for i = 1, #counters do
+    local c = counters[i]
+    local shape, limit, value = c[C_SHAPE], c[C_LIMIT], values[first + i]
+    local a, b, used = 0, 0, 0
+    if shape == WINDOW then
+      if value then a, b = struct.unpack('<dd', value) end
+      used = a + b
+    elseif shape == SLIDING then
+      local period = c[C_PERIOD]
+      local into = now % period
+      if value then a, b = rolled(value, (now - into) / period) end
+      used = a + b * ((period - into) / period)
     elseif value then
-      if shape == WINDOW then a, b = struct.unpack('<dd', value) else a = tonumber(value) end
+      a = tonumber(value)
+      used = a
     end
-    readings[2 * c + 1], readings[2 * c + 2] = a, b
-    c = c + 1
-    local share = shares[measure + 1]
-    if limit >= 0 and not (measure == SLOT and share == 0) then
-      local used = a + b
-      if shape == SLIDING then
-        local period = spec[at + 3]
-        used = a + b * ((period - now % period) / period)
+    readings[2 * i - 1], readings[2 * i] = a, b
+    if limit >= 0 then
+      local share = shares[c[C_SHARE]]
+      if (limit == 0 or used + share > limit) and (share > 0 or c[C_SHARE] ~= SLOT) then
+        allowed = false
       end
-      if limit == 0 or used + share > limit then allowed = false end
     end
   end
-  return readings, allowed
+  return allowed
 end
 
 -- A window's key outlives its window, and any hold made in it, by a grace for extends and late
 -- captures: `least` is that moment for this request's hold (0 when it settles at once).
-local function write_window(key, packed, stands, period, least)
+local function write_window(key, packed, stands, c, least)
+  local period, index = c[C_PERIOD], c[C_INDEX]
+  if stands then
+    redis.call('SETRANGE', key, '0', packed)
+    if least > period and period > 0 then
+      redis.call('PEXPIREAT', key, least, 'GT')
+      if index then redis.call('PEXPIREAT', index, least, 'GT') end
+    end
+    return
+  end
+  if index then redis.call('SADD', index, string.match(key, '[^/]*$')) end
   if period == 0 then
     redis.call('SET', key, packed)
-  elseif stands then
-    redis.call('SETRANGE', key, '0', packed)
-    if least > period then redis.call('PEXPIREAT', key, least, 'GT') end
   else
     redis.call('SET', key, packed, 'PXAT', max(period, least))
+    if index then
+      -- A set lives as long as any of its targets: set at first, then only prolonged.
+      redis.call('PEXPIREAT', index, max(period, least), 'NX')
+      redis.call('PEXPIREAT', index, max(period, least), 'GT')
+    end
   end
 end
 
-local function write_counters(
-  spec, shares, readings, values, first, keys, indexes, settles, least, now)
-  local index = 0
-  local c = 0
-  for at = 1, #spec, COUNTER do
-    local shape, share, period = spec[at], shares[spec[at + 1] + 1], spec[at + 3]
-    local a, b = readings[2 * c + 1], readings[2 * c + 2]
-    c = c + 1
-    local key, value = keys[first + c], values[first + c]
+local function write_counters(counters, shares, values, first, readings, keys, settles, least, now)
+  for i = 1, #counters do
+    local c, key, value = counters[i], keys[first + i], values[first + i]
+    local shape, share = c[C_SHAPE], shares[c[C_SHARE]]
+    local a, b = readings[2 * i - 1], readings[2 * i]
     if shape == WINDOW then
       if settles then a = min(MAX_MICROS, a + share) else b = min(MAX_MICROS, b + share) end
-      write_window(key, struct.pack('<dd', a, b), value, period, least)
-      if spec[at + 5] then
-        index = index + 1
-        if not value then
-          redis.call('SADD', indexes[index], string.match(key, '[^/]*$'))
-          if period > 0 then redis.call('PEXPIREAT', indexes[index], max(period, least)) end
-        end
-      end
+      write_window(key, struct.pack('<dd', a, b), value, c, least)
     elseif shape == GAUGE then
       if share > 0 then redis.call('INCRBY', key, share) end
     else
-      local bucket = floor(now / period)
+      local period = c[C_PERIOD]
+      local bucket = (now - now % period) / period
       local packed = struct.pack('<ddd', bucket, min(MAX_MICROS, a + share), b)
       if value and struct.unpack('<d', value) == bucket then
         redis.call('SETRANGE', key, '0', packed)
@@ -107,37 +137,36 @@ local function write_counters(
   end
 end
 
-local function add_draws(hold, spec, draws)
-  local held = hold[H_DRAWS]
+-- What a hold says of what it took and counted: a new one of this request alone, one that is
+-- extended of both.
+local function fill(hold, needs, draws, shares, is_new, now)
+  local spec, taken = needs[N_SOURCES], is_new and {} or hold[H_DRAWS]
   for i = 1, #draws do
     if draws[i] > 0 then
       local name = spec[SOURCE * i]
-      local entry = #held > 0 and find(held, name)
+      local entry = not is_new and find(taken, name)
       if entry then
         entry[2] = entry[2] + draws[i]
       else
-        held[#held + 1] = { name, draws[i], spec[SOURCE * i - 1] }
+        taken[#taken + 1] = { name, draws[i], spec[SOURCE * i - 1] }
       end
     end
   end
-end
-
-local function add_counted(hold, spec, shares, now)
-  local counted = hold[H_COUNTED]
-  local is_new = #counted == 0
-  for at = 1, #spec, COUNTER do
-    if spec[at + 4] then
-      local shape, share, period, bucket = spec[at], shares[spec[at + 1] + 1], 0, 0
-      if shape == SLIDING then
-        period = spec[at + 3]
-        bucket = floor(now / period)
-      end
-      local name = spec[at + 6]
-      local entry = not is_new and find(counted, name)
-      if entry then
+  hold[H_DRAWS] = taken
+  local counters, counted = needs[N_COUNTERS], hold[H_COUNTED]
+  for i = 1, #counters do
+    local c = counters[i]
+    local made = c[C_ENTRY]
+    if made then
+      local share, period = shares[c[C_SHARE]], made[5]
+      local bucket = period > 0 and (now - now % period) / period or 0
+      local entry = is_new and made or find(counted, made[1])
+      if is_new then
+        made[3], made[4] = share, bucket
+      elseif entry then
         entry[3], entry[4] = entry[3] + share, bucket
       else
-        counted[#counted + 1] = { name, shape, share, bucket, period }
+        counted[#counted + 1] = { made[1], made[2], share, bucket, period }
       end
     end
   end
@@ -156,9 +185,9 @@ local function authorize(keys, args)
   -- Values come in the order of their keys: one offset serves both.
   local at_signals = 3 + #versions
   local at_counters = at_signals + signals
-  local at_sources = at_counters + #counters / COUNTER
+  local at_sources = at_counters + #counters
   local values = redis.call('MGET', unpack(keys))
-  local epoch = values[3]
+  local epoch = open_epoch(values[3], s[S_EPOCH])
   local early = precheck(epoch, s[S_KEEP] > 0 and values[1], args[2], now)
     or stale(versions, values, 3, needs[N_FROM], min(needs[N_UNTIL], s[S_NOT_AFTER]), now)
   if early then return early end
@@ -168,46 +197,48 @@ local function authorize(keys, args)
     hold, asked = load_hold(values[2])
     if is_over(hold, now) then return { ENDED, now, values[2] } end
   end
-  local readings, allowed = read_counters(counters, shares, values, at_counters, now)
-  local funds = {}
+  local readings, funds, seen = needs[N_READINGS], needs[N_FUNDS], needs[N_SEEN]
+  local allowed = read_counters(counters, shares, values, at_counters, readings, now)
   for i = 1, #keys - at_sources do funds[i] = tonumber(values[at_sources + i] or 0) end
   local draws, rest = draw(sources, funds, amount)
   allowed = allowed and rest == 0 and not s[S_REFUSED]
   if not allowed then draws = {} end
-  local seen, counted, stays = {}, {}, {}
+  local counted, stays = {}, {}
   for i = 1, signals do
-    counted[i], stays[i] = count_signal(values[at_signals + i], amount, now, seen)
+    counted[i], stays[i] = count_signal(values[at_signals + i], amount, now, seen, 6 * i - 6)
   end
   local held_amount, expires = 0, 0
   if allowed and mode == MODE_HOLD then
     held_amount = amount + (hold and hold[H_AMOUNT] or 0)
     expires = s[S_TTL] > 0 and now + s[S_TTL] or hold[H_EXPIRES]
   end
-  local out = cmsgpack.pack({ allowed, now, readings, funds, draws, seen, held_amount, expires })
+  local o = needs[N_OUT]
+  o[1], o[2], o[3], o[4], o[5], o[6] = allowed, now, readings, funds, draws, seen
+  o[7], o[8] = held_amount, expires
+  local out = cmsgpack.pack(o)
   if s[S_PROBE] and not allowed then return { ROOM, now, out } end
   if mode == MODE_DRY then return { DONE, now, out } end
   for i = 1, signals do
     write_signal(keys[at_signals + i], counted[i], stays[i], now)
   end
   if allowed then
-    write_counters(counters, shares, readings, values, at_counters, keys, needs[N_INDEXES],
-      mode == MODE_CAPTURE, expires > 0 and expires + WINDOW_GRACE_MS or 0, now)
+    write_counters(counters, shares, values, at_counters, readings, keys, mode == MODE_CAPTURE,
+      expires > 0 and expires + WINDOW_GRACE_MS or 0, now)
     pay(sources, funds, draws, keys, at_sources, values, at_sources)
     if mode == MODE_HOLD then
-      hold = hold or {
-        HELD, needs[N_ORG], needs[N_BOOK], needs[N_CURRENCY], needs[N_PRODUCT], 0, now, 0,
-        {}, {}, false, 0, 0, 0, 0,
-      }
+      local is_new = not hold
+      if is_new then
+        hold, asked = needs[N_HOLD], needs[N_BRIEF] .. args[3]
+        hold[H_CREATED] = now
+      end
       hold[H_AMOUNT], hold[H_EXPIRES] = held_amount, expires
-      add_draws(hold, sources, draws)
-      add_counted(hold, counters, shares, now)
-      asked = asked or needs[N_BRIEF] .. args[3]
+      fill(hold, needs, draws, shares, is_new, now)
       redis.call('SET', hold_key, dump_hold(hold, asked))
       redis.call('ZADD', needs[N_DUE], expires, s[S_HOLD_ID])
     end
   end
-  local body = needs[N_RECORD] .. args[3]
-  append(needs[N_STREAM], epoch, s[S_EXTENDS] and 'extend' or 'authorize', out, body)
-  keep(idempotency, s[S_KEEP], args[2], out, body, now)
-  return { DONE, now, out }
+  local kind = s[S_EXTENDS] and 'extend' or 'authorize'
+  local id = record(needs[N_STREAM], epoch, kind, out, needs[N_RECORD], args[3],
+    idempotency, s[S_KEEP], args[2], now)
+  return { DONE, now, out, id }
 end

@@ -1,6 +1,6 @@
 -- name: expire
 -- keys: stream due epoch
--- args: tag limit late_capture_ms
+-- args: tag limit late_capture_ms least_epoch
 -- flags: allow-oom
 -- meaning: gateway.core.settle.sweep
 local function expire_hold(keys, tag, epoch, member, keep_ms, now)
@@ -9,7 +9,7 @@ local function expire_hold(keys, tag, epoch, member, keep_ms, now)
   local out = end_hold(tag, member, hold, STEP_EXPIRE, 0, -1, {}, 0, now)
   redis.call('SET', key, dump_hold(hold, asked), 'PXAT', now + keep_ms)
   redis.call('ZREM', keys[2], member)
-  append(keys[1], epoch, 'finish', out, '')
+  return { 'finish', out, record(keys[1], epoch, 'finish', out, '', '', '', 0, '', now) }
 end
 
 local function expire_grant(keys, tag, epoch, member, now)
@@ -18,20 +18,21 @@ local function expire_grant(keys, tag, epoch, member, now)
   local left = end_grant(tag, org, grant_id, keys[2])
   local currency = string.sub(meta, 1, 3)
   local out = cmsgpack.pack({ now, 'lapse', grant_id, org, currency, -left, 0, 0, 0, {} })
-  append(keys[1], epoch, 'lapse', out, '')
+  return { 'lapse', out, record(keys[1], epoch, 'lapse', out, '', '', '', 0, '', now) }
 end
 
 local function expire(keys, args)
-  local epoch = redis.call('GET', keys[3])
+  local epoch = open_epoch(redis.call('GET', keys[3]), tonumber(args[4]))
   if not epoch then return { CLOSED, 0 } end
   local now = clock_ms()
   local due = redis.call('ZRANGEBYSCORE', keys[2], '-inf', now, 'LIMIT', 0, args[2])
+  local found = { DONE, now }
   for _, member in ipairs(due) do
     if string.sub(member, 1, 6) == 'grant/' then
-      expire_grant(keys, args[1], epoch, member, now)
+      found[#found + 1] = expire_grant(keys, args[1], epoch, member, now)
     else
-      expire_hold(keys, args[1], epoch, member, args[3], now)
+      found[#found + 1] = expire_hold(keys, args[1], epoch, member, args[3], now)
     end
   end
-  return { DONE, #due }
+  return found
 end

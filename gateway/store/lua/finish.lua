@@ -4,14 +4,15 @@
 -- flags: allow-oom
 -- meaning: gateway.core.settle.finish
 -- spec: step, cost, tokens, from, until, idempotency ttl, has_sources, keep, hold id, versions,
---       sources
+--       sources, epoch
 local function finish(keys, args)
   local s = cmsgpack.unpack(args[1])
   local step, cost, versions, sources, hold_id = s[1], s[2], s[10], s[11], s[9]
   local now = clock_ms()
   local n_sources = #sources / SOURCE
   local values = redis.call('MGET', unpack(keys, 3, 5 + #versions + n_sources))
-  local early = precheck(values[1], s[6] > 0 and values[2], args[2], now)
+  local epoch = open_epoch(values[1], s[12])
+  local early = precheck(epoch, s[6] > 0 and values[2], args[2], now)
   if early then return early end
   if not values[3] then return { MISSING, now } end
   local hold, asked = load_hold(values[3])
@@ -31,17 +32,12 @@ local function finish(keys, args)
       local debt = redis.call('GET', shortfall_key(args[4], hold[H_ORG]))
       if tonumber(debt or 0) + shortfall > MAX_MICROS then return { RANGE, now } end
     end
-    for i = 1, n_sources do
-      if draws[i] > 0 then
-        excess[#excess + 1] = { sources[SOURCE * i], draws[i], false }
-      end
-    end
+    excess = parts_of(sources, draws)
   end
   pay(sources, funds, draws, keys, 5 + #versions, values, 3 + #versions)
   local out = end_hold(args[4], hold_id, hold, step, cost, s[3], excess, shortfall, now)
   redis.call('SET', keys[5], dump_hold(hold, asked), 'PXAT', now + s[8])
   redis.call('ZREM', keys[2], hold_id)
-  append(keys[1], values[1], 'finish', out, args[3])
-  keep(keys[4], s[6], args[2], out, args[3], now)
-  return { DONE, now, out }
+  local id = record(keys[1], epoch, 'finish', out, '', args[3], keys[4], s[6], args[2], now)
+  return { DONE, now, out, id }
 end

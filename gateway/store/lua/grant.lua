@@ -3,12 +3,13 @@
 -- args: spec digest body meta
 -- flags:
 -- meaning: gateway.core.machine.grant
--- spec: org, currency, grant id, kind, amount, expiry (0: none), idempotency ttl
+-- spec: org, currency, grant id, kind, amount, expiry (0: none), idempotency ttl, epoch
 local function grant(keys, args)
   local s = cmsgpack.unpack(args[1])
   local now = clock_ms()
   local values = redis.call('MGET', keys[3], keys[4], keys[5])
-  local early = precheck(values[1], s[7] > 0 and values[2], args[2], now)
+  local epoch = open_epoch(values[1], s[8])
+  local early = precheck(epoch, s[7] > 0 and values[2], args[2], now)
   if early then return early end
   local settled = s[4] == 'paid' and min(tonumber(values[3] or 0), s[5]) or 0
   local left = s[5] - settled
@@ -18,7 +19,6 @@ local function grant(keys, args)
   redis.call('HSET', keys[7], s[3], args[4])
   redis.call('INCR', keys[8])
   if s[6] > 0 then redis.call('ZADD', keys[2], s[6], 'grant/' .. s[1] .. '/' .. s[3]) end
-  append(keys[1], values[1], 'grant', out, args[3])
-  keep(keys[4], s[7], args[2], out, args[3], now)
-  return { DONE, now, out }
+  local id = record(keys[1], epoch, 'grant', out, '', args[3], keys[4], s[7], args[2], now)
+  return { DONE, now, out, id }
 end

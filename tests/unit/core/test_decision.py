@@ -11,6 +11,7 @@ from gateway.core.reasons import Reason
 from gateway.core.record import Asked
 from gateway.core.windows import DAY_MS
 from gateway.wire import records
+from gateway.wire.records import StreamRecord
 from tests.unit.core.making import NOON, lineage, ms
 from tests.unit.core.stories import (
     DAILY,
@@ -353,7 +354,8 @@ EVERY = [story for _, _, story in ALONE]
 @pytest.mark.parametrize("story", [*EVERY, *FITS])
 def test_a_record_that_was_written_and_read_gives_the_same_decision(story: Story) -> None:
     asked, outcome = story.asked(), story.outcome(None)
-    read = records.decode("authorize", records.encode(outcome), records.encode(asked))
+    out, body = records.encode(outcome), records.encode(asked)
+    read = records.decode(StreamRecord(0, 1, 0, "authorize", out, body))
     assert isinstance(read[0], Outcome) and isinstance(read[1], Asked)
     told, again = conclude(asked, outcome), conclude(read[1], read[0])
     assert again == told

@@ -1,18 +1,15 @@
 -- Counters and balances. The arithmetic is that of gateway.core.counters and steps.draw, in the
 -- same order of floating-point operations.
 -- (The global `math` cannot be reached while a library loads.)
-local function floor(x) return x - x % 1 end
 local function min(a, b) return a < b and a or b end
 local function max(a, b) return a > b and a or b end
 
--- (current, previous) of a SLIDING value as of now.
-local function rolled(value, period, now)
-  if not value then return 0, 0 end
+-- (current, previous) of a SLIDING value as of bucket `here`.
+local function rolled(value, here)
   local bucket, current, previous = struct.unpack('<ddd', value)
-  local here = floor(now / period)
-  if bucket < here - 1 then return 0, 0 end
+  if bucket >= here then return current, previous end
   if bucket == here - 1 then return 0, current end
-  return current, previous
+  return 0, 0
 end
 
 -- What each source gives towards amount, in order, down to its floor; and what is left unpaid.
@@ -26,6 +23,17 @@ local function draw(spec, funds, amount)
     amount = amount - part
   end
   return draws, amount
+end
+
+-- What was drawn, for the record: name, amount, gone, expiry of a balance it may have created.
+local function parts_of(spec, draws)
+  local parts = {}
+  for i = 1, #draws do
+    if draws[i] > 0 then
+      parts[#parts + 1] = { spec[SOURCE * i], draws[i], false, spec[SOURCE * i - 2] }
+    end
+  end
+  return parts
 end
 
 -- Lower each balance by its draw; a balance that a draw creates gets its expiry.

@@ -1,10 +1,27 @@
--- Records, idempotency and versions.
+-- Epochs, records, idempotency and versions.
 
--- The payload kept under an idempotency key: digest (16 bytes), length of out, out, body.
-local function keep(key, ttl, digest, out, body, now)
-  if ttl > 0 then
-    redis.call('SET', key, digest .. struct.pack('<I4', #out) .. out .. body, 'PXAT', now + ttl)
+-- A shard is open on the server that opened it: its epoch stands as <epoch>:<run id>, so a server
+-- that started anew, or a replica that became primary, finds it closed until it is opened again.
+local run_id
+local epochs = {}
+
+local function own_run_id()
+  run_id = run_id or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  return run_id
+end
+
+-- The epoch as text; nil when the shard is closed, or older than the caller knows it to be.
+local function open_epoch(value, least)
+  if not value then return nil end
+  local epoch = epochs[value]
+  if not epoch then
+    local id
+    epoch, id = string.match(value, '^(%d+):(%x+)$')
+    if id ~= own_run_id() then return nil end
+    epochs[value] = epoch
   end
+  if tonumber(epoch) < least then return nil end
+  return epoch
 end
 
 -- CLOSED, REPLAY or REUSED as a reply; nil when the call is new.
@@ -28,7 +45,27 @@ local function stale(expected, values, first, from, untl, now)
   return { STALE, now, cmsgpack.pack(found) }
 end
 
--- One line of the shard's stream: its id is <epoch>-<seq>, gapless.
-local function append(stream, epoch, kind, out, body)
-  redis.call('XADD', stream, epoch .. '-*', 'k', kind, 'o', out, 'b', body)
+-- The id of a stream's last record, trimmed or not.
+local function last_id(stream)
+  if redis.call('EXISTS', stream) == 0 then return '0-0' end
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return info[i + 1] end
+  end
+end
+
+-- One line of the shard's stream: its id is <epoch>-<seq>, gapless. `terms` is the beginning of
+-- the body that many records share. A call with an idempotency key (ttl > 0) keeps its outcome
+-- under it: digest (16 bytes), length of out, out, body; the record says so with when it ends,
+-- digest and key. Returns the id.
+local function record(stream, epoch, kind, out, terms, body, key, ttl, digest, now)
+  local kept = ''
+  if ttl > 0 then
+    local asked = terms .. body
+    local value = digest .. struct.pack('<I4', #out) .. out .. asked
+    redis.call('SET', key, value, 'PXAT', now + ttl)
+    kept = struct.pack('<d', now + ttl) .. digest .. key
+  end
+  return redis.call('XADD', stream, epoch .. '-*', 'k', kind, 'o', out, 't', terms, 'b', body,
+    'i', kept)
 end

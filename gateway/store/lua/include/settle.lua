@@ -17,12 +17,12 @@ local function split(tag, hold, cost)
     local taken = hold[H_DRAWS][i]
     local stays = min(taken[2], cost)
     cost = cost - stays
-    if stays > 0 then kept[#kept + 1] = { taken[1], stays, false } end
+    if stays > 0 then kept[#kept + 1] = { taken[1], stays, false, 0 } end
     if taken[2] > stays then
       local key = prefix .. taken[1]
       local value = redis.call('GET', key)
       local gone = taken[3] and not value
-      back[#back + 1] = { taken[1], taken[2] - stays, gone }
+      back[#back + 1] = { taken[1], taken[2] - stays, gone, 0 }
       if not gone then
         redis.call('INCRBY', key, taken[2] - stays)
         if string.sub(taken[1], 1, 2) == 'g/' and tonumber(value or 0) == 0 then
@@ -90,8 +90,8 @@ local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfal
   hold[H_SHORTFALL], hold[H_ENDED] = shortfall, now
   hold[H_CAPTURED], hold[H_RELEASED] = cost - shortfall, max(0, held - cost)
   local draws = {}
-  for i = 1, #kept do draws[#draws + 1] = kept[i] end
-  for i = 1, #excess do draws[#draws + 1] = excess[i] end
+  for i = 1, #kept do draws[#draws + 1] = { kept[i][1], kept[i][2], false } end
+  for i = 1, #excess do draws[#draws + 1] = { excess[i][1], excess[i][2], false } end
   hold[H_DRAWS] = draws
   return cmsgpack.pack({
     now, hold_id, step, hold[H_ORG], hold[H_BOOK], hold[H_CURRENCY], hold[H_PRODUCT], held,

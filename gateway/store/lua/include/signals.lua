@@ -10,9 +10,9 @@ local function rolled_on(buckets, n, micros)
   return 0, 0, 0, 0
 end
 
--- Append an entity's six numbers to `seen`; return its signal after one more attempt, and whether
--- its key can stay: it lives as long as its longest window may count.
-local function count_signal(value, amount, now, seen)
+-- Write an entity's six numbers into `seen` behind `i`; return its signal after one more attempt,
+-- and whether its key can stay: it lives as long as its longest window may count.
+local function count_signal(value, amount, now, seen, i)
   local at, n1, a1, p1, q1, n2, a2, p2, q2, n3, a3, p3, q3 = now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   local stays = false
   local into1, into2, into3 = now % MINUTE_MS, now % HOUR_MS, now % DAY_MS
@@ -31,11 +31,10 @@ local function count_signal(value, amount, now, seen)
     end
     at = max(at, now)
   end
-  local s1 = p1 * ((MINUTE_MS - into1) / MINUTE_MS)
-  local t1 = q1 * ((MINUTE_MS - into1) / MINUTE_MS)
-  local s2, t2 = p2 * ((HOUR_MS - into2) / HOUR_MS), q2 * ((HOUR_MS - into2) / HOUR_MS)
-  local s3, t3 = p3 * ((DAY_MS - into3) / DAY_MS), q3 * ((DAY_MS - into3) / DAY_MS)
-  local i = #seen
+  local share1, share2 = (MINUTE_MS - into1) / MINUTE_MS, (HOUR_MS - into2) / HOUR_MS
+  local share3 = (DAY_MS - into3) / DAY_MS
+  local s1, t1, s2, t2 = p1 * share1, q1 * share1, p2 * share2, q2 * share2
+  local s3, t3 = p3 * share3, q3 * share3
   seen[i + 1], seen[i + 2] = n1 + (s1 - s1 % 1), a1 + (t1 - t1 % 1)
   seen[i + 3], seen[i + 4] = n2 + (s2 - s2 % 1), a2 + (t2 - t2 % 1)
   seen[i + 5], seen[i + 6] = n3 + (s3 - s3 % 1), a3 + (t3 - t3 % 1)

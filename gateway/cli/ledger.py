@@ -1,0 +1,57 @@
+"""`spendgate ledger`: verify the chain, tell its head."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+from rich.console import Console
+
+from gateway.cli.options import DataDir, LedgerUrl, settings_of
+from gateway.cli.running import say
+from gateway.ledger.history import History
+from gateway.ledger.verify import Verdict
+from gateway.ledger.verify import verify as verify_chain
+from gateway.settings import Settings
+from gateway.sql.engine import open_engine
+
+app = typer.Typer(no_args_is_help=True, help="The ledger: verify it, tell its head.")
+
+
+@app.command("verify")
+def verify(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
+    """Verify every row and the chain of batches; exit 1 names the first that is wrong."""
+    verdict = asyncio.run(_verify(settings_of(data_dir, None, ledger_url)))
+    pruned = f" ({verdict.pruned} of them pruned)" if verdict.pruned else ""
+    say(f"verified {verdict.batches} batches, {verdict.rows} records{pruned}")
+    say(f"head: batch {verdict.head.n} {verdict.head.hash.hex()}")
+    if verdict.fault:
+        say(f"wrong: {verdict.fault}")
+        raise typer.Exit(1)
+
+
+@app.command("head")
+def head(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
+    """The head of the chain, to be published where nobody can change it: number and hash."""
+    number, hashed = asyncio.run(_head(settings_of(data_dir, None, ledger_url)))
+    say(f"{number} {hashed.hex()}")
+
+
+async def _verify(settings: Settings) -> Verdict:
+    engine = open_engine(settings.sql_url("ledger"))
+    console = Console(stderr=True)
+    try:
+        with console.status("verifying") as status:
+            return await verify_chain(
+                History(engine), lambda rows: status.update(f"verified {rows:,} records")
+            )
+    finally:
+        await engine.dispose()
+
+
+async def _head(settings: Settings) -> tuple[int, bytes]:
+    engine = open_engine(settings.sql_url("ledger"))
+    try:
+        return await History(engine).head()
+    finally:
+        await engine.dispose()

@@ -1,0 +1,80 @@
+"""`spendgate doctor`, `spendgate rebuild`: what recovery does by itself, explained and by hand."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+from rich.console import Console
+
+from gateway.cli.options import DataDir, LedgerUrl, StoreUrl, settings_of
+from gateway.cli.running import say, store_of, warn
+from gateway.flows.recovery import ALL_SHARDS, Report, difference
+from gateway.settings import Settings
+from gateway.wiring.backstage import Backstage, build_backstage
+
+MOST_TOLD = 10
+
+
+def doctor(
+    data_dir: DataDir = None, store_url: StoreUrl = None, ledger_url: LedgerUrl = None
+) -> None:
+    """Compare store and ledger shard by shard, and say what opening would do; 1 if anything."""
+    if not asyncio.run(_doctor(settings_of(data_dir, store_url, ledger_url))):
+        raise typer.Exit(1)
+
+
+def rebuild(
+    data_dir: DataDir = None, store_url: StoreUrl = None, ledger_url: LedgerUrl = None
+) -> None:
+    """Build the whole store from the ledger: balances, holds, cap windows, kept outcomes."""
+    report = asyncio.run(_rebuild(settings_of(data_dir, store_url, ledger_url)))
+    say(
+        f"rebuilt {report.rebuilt} shards with {report.restored} entries;"
+        f" {report.handed_in} records handed in, {report.lost} lost"
+    )
+
+
+async def _doctor(settings: Settings) -> bool:
+    async with store_of(settings) as url:
+        parts = await build_backstage(settings, url, warn)
+        try:
+            await parts.shards.load_functions()
+            return await _explain(parts)
+        finally:
+            await parts.close()
+
+
+async def _explain(parts: Backstage) -> bool:
+    standing = await parts.shards.standing(ALL_SHARDS)
+    written = await parts.ledger.written()
+    say(f"ledger: batch {written.head.n}, {written.head.rows} records, {written.head.hash.hex()}")
+    waiting = await parts.shards.backlog()
+    say(f"streams: {waiting} records are not trimmed yet")
+    closed = {shard: at for shard, at in standing.items() if not at.is_open}
+    say(f"shards: {len(standing) - len(closed)} open, {len(closed)} closed")
+    why = {shard: difference(at, written, shard) for shard, at in closed.items()}
+    wrong = {shard: reason for shard, reason in why.items() if reason}
+    if len(wrong) < len(closed):
+        say(f"  {len(closed) - len(wrong)} stand as in the ledger: they open in a new epoch")
+    for shard, reason in list(wrong.items())[:MOST_TOLD]:
+        say(f"  shard {shard}: {reason}; it opens in a new epoch, drained or else rebuilt")
+    if len(wrong) > MOST_TOLD:
+        say(f"  … and {len(wrong) - MOST_TOLD} more")
+    return not closed
+
+
+async def _rebuild(settings: Settings) -> Report:
+    async with store_of(settings) as url:
+        parts = await build_backstage(settings, url, warn)
+        console = Console(stderr=True)
+        try:
+            await parts.shards.check_server()
+            await parts.shards.load_functions()
+            with console.status("rebuilding") as status:
+                parts.recovery.on_progress = lambda what, count: status.update(
+                    f"{what} {count:,} entries"
+                )
+                return await parts.recovery.rebuild()
+        finally:
+            await parts.close()

@@ -1,0 +1,229 @@
+"""What records did to the hot state, so that it can be told, and built again, without the store.
+
+Changes add up: they need not know what stood before, only the hold that an end or extend is about.
+Rate limits and signals are left out; they may start anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.core.caps import FREE_HELD, HELD, MEASURES, WINDOW_GRACE_MS
+from gateway.core.counters import GAUGE, SET_ASIDE, SLIDING, WINDOW
+from gateway.core.decision import SHAPES
+from gateway.core.entities import Grant
+from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
+from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
+from gateway.core.orders import Ended, Mode, Moved, Outcome
+from gateway.core.record import Asked, EndNote, LimitTerms
+
+Cell = tuple[str, str]
+"""An org and the name of one of its cells."""
+
+
+class Balance(Struct):
+    """What was added to a balance; or, when `is_gone`, that it ended before it was added.
+
+    Without `is_made` it is nothing by itself: it came back to a balance that stood before.
+    """
+
+    delta: int = 0
+    expires_ms: int = 0
+    is_gone: bool = False
+    is_made: bool = False
+
+
+class Window(Struct):
+    """What was added to a window's counter; `index` names the set of its targets ("" for none).
+
+    Without `is_made` it is nothing by itself: a hold that counted in it ended.
+    """
+
+    used: int = 0
+    held: int = 0
+    expires_ms: int = 0
+    index: str = ""
+    is_made: bool = False
+
+
+class Standing(Struct):
+    """A hold that can still end, and what was asked for it. `until_ms`: 0, or when it is gone."""
+
+    hold: Hold
+    note: bytes
+    until_ms: int = 0
+
+
+class Made(Struct, frozen=True):
+    """A hold as it was made, not yet taken apart: most end before anybody asks for more."""
+
+    asked: Asked
+    out: Outcome
+    note: bytes
+
+
+class Given(Struct):
+    """A grant's currency and what is known of it."""
+
+    currency: str
+    grant: Grant
+
+
+def hold_of(out: Outcome | Ended | Moved, note: object) -> str:
+    """The id of the hold that must be known to replay a record; "" when none must."""
+    if isinstance(out, Ended):
+        return out.hold_id
+    if isinstance(note, Asked) and note.extends and out_allows(out):
+        return note.hold_id
+    return ""
+
+
+def out_allows(out: Outcome | Ended | Moved) -> bool:
+    """Whether a record moved anything."""
+    return not isinstance(out, Outcome) or out.allowed
+
+
+class Changes:
+    """What some records changed, in their order."""
+
+    def __init__(self, late_capture_ms: int) -> None:
+        self._late_capture_ms = late_capture_ms
+        self.balances: dict[Cell, Balance] = {}
+        self.windows: dict[Cell, Window] = {}
+        self._holds: dict[str, Standing | Made | None] = {}
+        self.grants: dict[Cell, Given | None] = {}
+
+    def learn(self, hold_id: str, standing: Standing | None) -> None:
+        """Take in a hold as it stood before these changes, unless it changed already."""
+        self._holds.setdefault(hold_id, standing)
+
+    def knows(self, hold_id: str) -> bool:
+        """Whether anything is known of a hold, were it that it has ended."""
+        return hold_id in self._holds
+
+    def holds(self) -> Iterator[tuple[str, Standing | None]]:
+        """Every hold that is known, as it stands; None of one that has ended."""
+        for hold_id in self._holds:
+            yield hold_id, self._standing(hold_id)
+
+    def _standing(self, hold_id: str) -> Standing | None:
+        found = self._holds.get(hold_id)
+        if isinstance(found, Made):
+            terms, held = found.asked.terms, int(HoldStatus.held)
+            whose = (terms.org, terms.book, terms.currency, terms.product)
+            hold = Hold(held, *whose, 0, found.out.now_ms, 0, [], [])
+            _grow(hold, found.asked, found.out)
+            found = self._holds[hold_id] = Standing(hold, found.note)
+        return found
+
+    def outcome(self, asked: Asked, out: Outcome, note: bytes) -> None:
+        """An authorize or extend; `note` is what its hold remembers."""
+        if not out.allowed or asked.mode == Mode.DRY:
+            return
+        org, settles = asked.terms.org, asked.mode == Mode.CAPTURE
+        for source, part in zip(asked.terms.sources, out.draws, strict=False):
+            if part:
+                self._pay(org, source.name, -part, source.expires_ms)
+        least_ms = out.hold_expires_ms + WINDOW_GRACE_MS if out.hold_expires_ms else 0
+        for limit in asked.terms.limits:
+            if limit.kind == "cap":
+                window = self._window(org, limit, least_ms)
+                window.used += asked.amount if settles else 0
+                window.held += 0 if settles else asked.amount
+        if asked.extends:
+            standing = self._standing(asked.hold_id)
+            if standing is not None:
+                _grow(standing.hold, asked, out)
+        elif not settles:
+            self._holds[asked.hold_id] = Made(asked, out, note)
+
+    def _pay(self, org: str, name: str, delta: int, expires_ms: int = 0) -> None:
+        balance = self.balances.setdefault((org, name), Balance())
+        balance.delta += delta
+        balance.expires_ms = max(balance.expires_ms, expires_ms)
+        balance.is_made = True
+
+    def _give_back(self, org: str, name: str, amount: int) -> None:
+        self.balances.setdefault((org, name), Balance()).delta += amount
+
+    def _window(self, org: str, limit: LimitTerms, least_ms: int) -> Window:
+        window = self.windows.setdefault((org, limit.name), Window())
+        window.is_made = True
+        if limit.period_ms:
+            window.expires_ms = max(window.expires_ms, limit.period_ms, least_ms)
+        if limit.is_indexed:
+            window.index = f"t/{limit.name.rpartition('/')[0]}"
+        return window
+
+    def ended(self, out: Ended, note: EndNote | None) -> None:
+        """The end of a hold that is known; of one that is not, only the balances move."""
+        for part in out.back:
+            if not part.gone:
+                self._give_back(out.org, part.name, part.amount)
+        for part in out.excess:
+            self._pay(out.org, part.name, -part.amount, part.expires_ms)
+        if out.shortfall and out.book == out.org:
+            self._pay(out.org, SHORTFALL, out.shortfall)
+        found = self._holds.get(out.hold_id)
+        if found is None:
+            return
+        cost = out.captured + out.shortfall
+        for name, amount in _windows_of(found):
+            window = self.windows.setdefault((out.org, name), Window())
+            window.used += cost
+            window.held -= amount
+        expired = self._standing(out.hold_id) if out.status == HoldStatus.expired else None
+        self._holds[out.hold_id] = None
+        if expired is not None:
+            hold = replace(expired.hold, status=out.status, ended_ms=out.now_ms, draws=[])
+            hold.released = out.released
+            until_ms = out.now_ms + self._late_capture_ms
+            self._holds[out.hold_id] = Standing(hold, expired.note, until_ms)
+
+    def moved(self, out: Moved, grant: Grant | None) -> None:
+        """A grant, a void, a lapse or an adjustment."""
+        if out.kind in ("paid", "promotional"):
+            self._pay(out.org, grant_name(out.id), out.amount - out.settled)
+            if out.settled:
+                self._pay(out.org, SHORTFALL, -out.settled)
+            if grant is not None:
+                self.grants[out.org, out.id] = Given(out.currency, grant)
+        elif out.kind in ("void", "lapse"):
+            self.balances[out.org, grant_name(out.id)] = Balance(is_gone=True)
+            self.grants[out.org, out.id] = None
+        else:
+            if out.amount > 0:
+                self._pay(out.org, ADJUSTMENTS, out.amount)
+            for part in out.draws:
+                self._pay(out.org, part.name, -part.amount, part.expires_ms)
+            if out.shortfall:
+                self._pay(out.org, SHORTFALL, out.shortfall)
+
+
+def _windows_of(found: Standing | Made) -> list[tuple[str, int]]:
+    """The windows a hold counts in, and what it still holds there."""
+    if isinstance(found, Made):
+        amount = found.asked.amount
+        return [(limit.name, amount) for limit in found.asked.terms.limits if limit.kind == "cap"]
+    is_held = found.hold.status == HoldStatus.held
+    windows = (entry for entry in found.hold.counted if entry.shape == WINDOW)
+    return [(entry.name, entry.amount if is_held else 0) for entry in windows]
+
+
+def _grow(hold: Hold, asked: Asked, out: Outcome) -> None:
+    """Add what an authorize or extend took and counted to its hold."""
+    hold.amount, hold.expires_ms = out.hold_amount, out.hold_expires_ms
+    for source, part in zip(asked.terms.sources, out.draws, strict=False):
+        if part:
+            add_taken(hold, Taken(source.name, part, source.perishable))
+    for limit in asked.terms.limits:
+        if limit.kind != "requests":
+            shape, share = SHAPES[limit.kind], asked.shares[MEASURES[limit.kind]]
+            period_ms = limit.period_ms if shape == SLIDING else 0
+            bucket = out.now_ms // period_ms if period_ms else 0
+            add_counted(hold, Counted(limit.name, shape, share, bucket, period_ms))
+    gauge = HELD if asked.terms.book == asked.terms.org else FREE_HELD
+    add_counted(hold, Counted(gauge, GAUGE, asked.shares[SET_ASIDE], 0, 0))

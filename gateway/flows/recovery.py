@@ -1,0 +1,324 @@
+"""Opening shards: compare the store with the ledger, build again what differs, begin a new epoch.
+
+A store that started anew, was flushed, or is another server finds its shards closed. Whoever holds
+their locks lets the ledger take in what the streams still hold and what living gateways remember
+of the last seconds; if the store is not where the ledger is then, the shards are built from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gateway.catalog.catalog import Catalog
+from gateway.core.orders import Version
+from gateway.errors import Bug, Unavailable
+from gateway.ledger import hot
+from gateway.ledger.batch import Position
+from gateway.ledger.history import History
+from gateway.ledger.port import LedgerWriter, SecondWriter, Written
+from gateway.ledger.writer import Writer
+from gateway.store import keys
+from gateway.store.port import Standing
+from gateway.store.redis import RedisStore
+from gateway.store.restore import Restorer
+from gateway.store.shards import LOCK_MS, Shards
+from gateway.wire import records
+from gateway.wire.records import LOST, StreamRecord
+
+T = TypeVar("T")
+
+LOOK_EVERY_S = 0.2
+OFFER_WAIT_S = 1.0
+"""Time for living gateways to notice a closed shard and to hand in what they remember."""
+QUIET_MS = 30_000
+"""A ledger whose last record is older was not being used: nobody has anything to hand in."""
+ROWS_AT_A_TIME = 5_000
+ORGS_AT_A_TIME = 5_000
+ATTEMPTS = 100
+ALL_SHARDS = tuple(range(keys.SHARDS))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How long outcomes are kept: of calls about requests, and of moves of funds."""
+
+    requests_ms: int
+    admin_ms: int
+
+
+@dataclass
+class Report:
+    """What opening shards took."""
+
+    opened: int = 0
+    rebuilt: int = 0
+    handed_in: int = 0
+    lost: int = 0
+    restored: int = 0
+
+
+class Recovery:
+    """Opens shards as soon as they are found closed. One at a time does, whoever has the locks."""
+
+    def __init__(
+        self,
+        shards: Shards,
+        store: RedisStore,
+        catalog: Catalog,
+        ledger: History,
+        books: tuple[LedgerWriter, Writer],
+        kept: Kept,
+        on_event: Callable[[str], None],
+    ) -> None:
+        self._shards = shards
+        self._store = store
+        self._catalog = catalog
+        self._ledger = ledger
+        self._ledger_writer, self._writer = books
+        self._kept = kept
+        self._on_event = on_event
+        self._holder = secrets.token_hex(8)
+        self._is_first = True
+        self.on_progress: Callable[[str, int], None] = lambda what, count: None
+
+    async def watch(self) -> None:
+        """Look for closed shards and open them, until cancelled."""
+        while True:
+            try:
+                await self.open_closed()
+            except (Unavailable, Bug) as error:
+                self._on_event(f"shards wait to be opened: {error}")
+                await asyncio.sleep(0.5)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def open_closed(self) -> Report:
+        """Open every closed shard whose lock is free."""
+        standing = await self._shards.standing(ALL_SHARDS)
+        closed = [shard for shard, at in standing.items() if not at.is_open]
+        report = await self.recover(closed) if closed else Report()
+        self._is_first = False
+        return report
+
+    async def rebuild(self) -> Report:
+        """Close all shards and build every one of them from the ledger, whatever they hold."""
+        async with self._locked(list(ALL_SHARDS)) as mine:
+            if len(mine) < len(ALL_SHARDS):
+                raise Unavailable("shards_locked", "another process is opening shards; try again")
+            await self._shards.close(mine)
+            report = Report()
+            await self._recover(mine, report, force=True)
+        return report
+
+    async def recover(self, closed: list[int]) -> Report:
+        """Open these closed shards, those whose locks are free."""
+        started = asyncio.get_running_loop().time()
+        async with self._locked(closed) as mine:
+            report = Report()
+            if mine:
+                await self._recover(mine, report)
+        if report.rebuilt or report.handed_in:
+            seconds = asyncio.get_running_loop().time() - started
+            self._on_event(
+                f"opened {report.opened} shards in {seconds:.1f} s: {report.rebuilt} rebuilt with"
+                f" {report.restored} entries, {report.handed_in} records handed in,"
+                f" {report.lost} lost"
+            )
+        return report
+
+    @asynccontextmanager
+    async def _locked(self, closed: list[int]) -> AsyncIterator[list[int]]:
+        mine = await self._shards.lock(closed, self._holder)
+        keeping = asyncio.create_task(self._keep_locks(mine))
+        try:
+            yield mine
+        finally:
+            keeping.cancel()
+            await self._shards.unlock(mine, self._holder)
+
+    async def _keep_locks(self, mine: list[int]) -> None:
+        while mine:
+            await asyncio.sleep(LOCK_MS / 4000)
+            await self._shards.lock(mine, self._holder)
+
+    async def _recover(self, mine: list[int], report: Report, *, force: bool = False) -> None:
+        await _alone(self._drain)
+        if await self._may_be_offered():
+            await asyncio.sleep(OFFER_WAIT_S)
+        handed_in = await _alone(lambda: self._take_in(mine, report))
+        written = await _alone(self._writer.save_hot)
+        standing = await self._shards.standing(mine)
+        broken = [
+            shard
+            for shard in mine
+            if force or shard in handed_in or not _is_intact(standing[shard], written, shard)
+        ]
+        epochs = {
+            shard: max(standing[shard].epoch, written.cursors.get(shard, (0, 0))[0]) + 1
+            for shard in mine
+        }
+        if broken:
+            await self._rebuild(broken, epochs, report)
+        await self._fence_orgs([shard for shard in mine if shard not in set(broken)])
+        # The ledger first: from here on it takes nothing more of the epoch before.
+        await self._ledger_writer.start_epochs(epochs)
+        await self._writer.refresh()
+        await self._shards.open(epochs)
+        await self._shards.drop_offers(mine)
+        report.opened = len(mine)
+
+    async def _drain(self) -> None:
+        while await self._writer.step():
+            pass
+
+    async def _may_be_offered(self) -> bool:
+        now_ms, latest_ms = await self._store.ping(), await self._ledger.latest_ms()
+        return not self._is_first or now_ms - latest_ms < QUIET_MS
+
+    async def _take_in(self, mine: list[int], report: Report) -> set[int]:
+        """Let the ledger take in what was handed in; the shards it was about."""
+        written = await self._ledger_writer.written()
+        lines = behind(await self._shards.offers(mine), written)
+        if lines:
+            report.handed_in = sum(line.kind != LOST for line in lines)
+            report.lost = len(lines) - report.handed_in
+            await self._writer.append(lines)
+        return {line.shard for line in lines}
+
+    async def _rebuild(self, broken: list[int], epochs: dict[int, int], report: Report) -> None:
+        await self._shards.wipe(broken)
+        now_ms = await self._store.ping()
+        async for restorer in self._contents(broken, epochs, now_ms):
+            count = sum(map(len, restorer.commands.values()))
+            await self._shards.restore(self._holder, restorer.commands)
+            restorer.commands.clear()
+            report.restored += count
+            self.on_progress("restored", report.restored)
+        report.rebuilt = len(broken)
+
+    async def _contents(
+        self, broken: list[int], epochs: dict[int, int], now_ms: int
+    ) -> AsyncIterator[Restorer]:
+        restorer, granted = Restorer(), set[str]()
+        after: hot.HotKey | None = None
+        while rows := await self._ledger.hot(broken, after, ROWS_AT_A_TIME):
+            for row in rows:
+                _restore(restorer, row, now_ms)
+                if row.kind == hot.GRANT and row.org not in granted:
+                    granted.add(row.org)
+                    # Higher than any that a gateway may remember of an earlier epoch.
+                    version = Version("grants", row.org, epochs[row.shard] << 32)
+                    restorer.version(row.shard, version)
+            last = rows[-1]
+            after = (last.shard, last.kind, last.org, last.name)
+            yield restorer
+        restorer.finish()
+        yield restorer
+        async for lines in self._kept_lines(broken, now_ms):
+            for line in lines:
+                kept = records.decode_kept(line.kept)
+                if kept.expires_ms > now_ms:
+                    org = records.org_of_kept(line.kept)
+                    restorer.kept(line.shard, org, kept, line.out, line.terms + line.body)
+            yield restorer
+        async for page in self._orgs(broken):
+            for shard, version in page:
+                restorer.version(shard, version)
+            yield restorer
+
+    async def _kept_lines(
+        self, broken: list[int], now_ms: int
+    ) -> AsyncIterator[list[StreamRecord]]:
+        since = (
+            await self._ledger.row_at(now_ms - self._kept.requests_ms),
+            await self._ledger.row_at(now_ms - self._kept.admin_ms),
+        )
+        row = min(since)
+        while row >= 0:
+            lines, row = await self._ledger.kept(broken, since, row, ROWS_AT_A_TIME)
+            yield lines
+
+    async def _orgs(self, shards: Iterable[int]) -> AsyncIterator[list[tuple[int, Version]]]:
+        """The versions of all orgs in these shards, some at a time."""
+        wanted, after = set(shards), ""
+        while page := await self._catalog.org_versions(after, ORGS_AT_A_TIME):
+            found = [(keys.shard_of(org), Version("org", org, number)) for org, number in page]
+            yield [(shard, version) for shard, version in found if shard in wanted]
+            after = page[-1][0]
+
+    async def _fence_orgs(self, intact: list[int]) -> None:
+        """Without its fence an org would be taken for a free user."""
+        async for page in self._orgs(intact):
+            restorer = Restorer()
+            for (shard, version), number in zip(
+                page, await self._shards.versions(page), strict=True
+            ):
+                if number < version.expected:
+                    restorer.version(shard, version)
+            await self._shards.restore(self._holder, restorer.commands)
+
+
+async def _alone(work: Callable[[], Awaitable[T]]) -> T:
+    """Do something to the ledger; when another writer was at it, too, look anew and try again."""
+    for _ in range(ATTEMPTS):
+        try:
+            return await work()
+        except SecondWriter:
+            await asyncio.sleep(0.05)
+    return await work()
+
+
+def behind(offered: Iterable[StreamRecord], written: Written) -> list[StreamRecord]:
+    """What was handed in and is behind the ledger, each record once, holes filled as lost."""
+    by_shard: dict[int, dict[Position, StreamRecord]] = {}
+    for record in offered:
+        by_shard.setdefault(record.shard, {})[record.epoch, record.seq] = record
+    found: list[StreamRecord] = []
+    for shard, lines in by_shard.items():
+        newest = max(epoch for epoch, _ in lines)
+        epoch, seq = written.cursors.get(shard, (newest, -1))
+        wanted = [at for at in lines if at > (epoch, seq) and at[0] == epoch]
+        for at in range(seq + 1, max((s for _, s in wanted), default=seq) + 1):
+            lost = StreamRecord(shard, epoch, at, LOST, b"", b"")
+            found.append(lines.get((epoch, at), lost))
+    return found
+
+
+def _is_intact(at: Standing, written: Written, shard: int) -> bool:
+    """Whether a shard's last record and epoch are those of the ledger."""
+    return not difference(at, written, shard)
+
+
+def difference(at: Standing, written: Written, shard: int) -> str:
+    """What of a shard, whose records have all been written, is not as in the ledger; or ""."""
+    cursor, last = written.cursors.get(shard), written.last.get(shard, (0, 0))
+    if cursor is not None and at.epoch == 0:
+        return "the store has lost the shard"
+    if cursor is not None and at.epoch != cursor[0]:
+        return f"the store is in epoch {at.epoch}, the ledger in {cursor[0]}"
+    if at.last < last:
+        return f"the store ends at {at.last}, the ledger has {last}: the store is an older copy"
+    if at.last > last:
+        return f"the ledger ends at {last}, the store has {at.last}, which is not written yet"
+    return ""
+
+
+def _restore(restorer: Restorer, row: hot.HotRow, now_ms: int) -> None:
+    if 0 < row.expires_ms <= now_ms:
+        return
+    if row.kind == hot.BALANCE:
+        restorer.balance(row.shard, row.org, row.name, row.a, row.expires_ms)
+    elif row.kind == hot.WINDOW:
+        counts, index = (row.a, row.b), row.data.decode()
+        restorer.window(row.shard, row.org, row.name, counts, row.expires_ms, index)
+    elif row.kind == hot.HOLD:
+        standing = hot.standing_of(row)
+        restorer.hold(row.shard, row.name, standing.hold, standing.note, standing.until_ms)
+    else:
+        given = hot.given_of(row)
+        meta = given.currency.encode() + records.encode(given.grant)
+        restorer.grant(row.shard, row.org, row.name, meta, given.grant.expires_ms or 0)

@@ -1,0 +1,262 @@
+"""Stream records become the rows of one batch. Pure; each ledger database writes them.
+
+A batch links to the one before it: its hash covers the hash before, and two digests of each
+record: of its source (what the store said) and of its books (charge and postings that follow).
+Both kinds are summed up apart, so that the chain still holds once sources have been pruned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import sha256
+
+from msgspec import Struct, json, msgpack
+
+from gateway.core import postings
+from gateway.core.decision import conclude
+from gateway.core.orders import Ended, Mode, Moved, Outcome
+from gateway.core.postings import Posting
+from gateway.core.reasons import Reason
+from gateway.core.record import Asked, EndNote
+from gateway.errors import Bug
+from gateway.wire import records
+from gateway.wire.records import LOST, Decoded, StreamRecord
+
+Position = tuple[int, int]
+"""(epoch, seq) of a shard's record."""
+
+DAY_MS = 86_400_000
+MARK = 8
+"""Bytes that are kept of a digest to name a record that was changed; the hash covers all."""
+
+_pack = msgpack.Encoder().encode
+
+
+class Head(Struct, frozen=True):
+    """The last batch: its number, its hash, how many records there are up to it."""
+
+    n: int = 0
+    hash: bytes = bytes(32)
+    rows: int = 0
+
+
+class RecordRow(Struct, frozen=True, gc=False):
+    """A decision, an end, or a move of funds, with the columns it is found by.
+
+    `row` numbers all records of the ledger; `day` is that of `at_ms` in UTC since 1970.
+    """
+
+    row: int
+    day: int
+    shard: int
+    epoch: int
+    seq: int
+    kind: str
+    id: str
+    hold: str
+    org: str
+    book: str
+    product: str
+    at_ms: int
+    allowed: bool
+    reason: str
+    held_micros: int
+    terms: bytes
+    out: bytes
+    body: bytes
+    kept: bytes
+
+
+class ChargeRow(Struct, frozen=True, gc=False):
+    """What a capture is charged. `quantity` is JSON: unit → count."""
+
+    row: int
+    shard: int
+    epoch: int
+    seq: int
+    org: str
+    book: str
+    product: str
+    currency: str
+    at_ms: int
+    captured_micros: int
+    shortfall_micros: int
+    quantity: str
+
+
+class PostingRow(Struct, frozen=True, gc=False):
+    """How money moved: one of the postings of a record, the `n`th."""
+
+    row: int
+    n: int
+    shard: int
+    epoch: int
+    seq: int
+    posting: Posting
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """All rows of one record, and what they were made from."""
+
+    source: Decoded
+    record: RecordRow
+    charge: ChargeRow | None
+    postings: tuple[PostingRow, ...]
+
+    def digests(self) -> tuple[bytes, bytes]:
+        """The digests of its source and of its books."""
+        return source_digest(self.record), books_digest(self.charge, self.postings)
+
+
+class Batch(Struct, frozen=True):
+    """Records that are written in one transaction, linked to the batch before.
+
+    `sources` and `books` sum up the records' digests, `marks` are the beginnings of the two of
+    each; `moves` says of each shard where it was before and where it is after (None: nowhere).
+    """
+
+    n: int
+    first_row: int
+    at_ms: int
+    hash: bytes
+    sources: bytes
+    books: bytes
+    marks: bytes
+    entries: tuple[Entry, ...]
+    moves: dict[int, tuple[Position | None, Position]]
+
+    @property
+    def head(self) -> Head:
+        """The head of the chain once this batch is written."""
+        return Head(self.n, self.hash, self.first_row + len(self.entries))
+
+
+@lru_cache(maxsize=8192)
+def _terms_digest(terms: bytes) -> bytes:
+    return sha256(terms).digest()
+
+
+def source_digest(r: RecordRow) -> bytes:
+    """A digest of what the store said, from which all else follows."""
+    source = (r.shard, r.epoch, r.seq, r.kind, r.out, _terms_digest(r.terms), r.body, r.kept)
+    return sha256(_pack(source)).digest()
+
+
+def books_digest(charge: ChargeRow | None, moves: Iterable[PostingRow]) -> bytes:
+    """A digest of a record's charge and postings, accounts by name."""
+    lines = [(p.posting.debit, p.posting.credit, p.posting.amount_micros) for p in moves]
+    return sha256(_pack((charge, lines))).digest()
+
+
+def summed(digests: Iterable[bytes]) -> bytes:
+    """One digest of many."""
+    return sha256(b"".join(digests)).digest()
+
+
+def link(before: bytes, n: int, sources: bytes, books: bytes) -> bytes:
+    """The hash of batch `n` behind a batch with the hash `before`."""
+    return sha256(b"".join((before, n.to_bytes(8, "big"), sources, books))).digest()
+
+
+def make_batch(
+    head: Head, lines: list[StreamRecord], moves: dict[int, tuple[Position | None, Position]]
+) -> Batch:
+    """The batch of these records behind `head`."""
+    entries = tuple([entry(record, head.rows + i) for i, record in enumerate(lines)])
+    digests = [e.digests() for e in entries]
+    sources, books = summed(s for s, _ in digests), summed(b for _, b in digests)
+    n, at_ms = head.n + 1, max(e.record.at_ms for e in entries)
+    marks = b"".join([digest[:MARK] for pair in digests for digest in pair])
+    hashed = link(head.hash, n, sources, books)
+    return Batch(n, head.rows, at_ms, hashed, sources, books, marks, entries, moves)
+
+
+def entry(record: StreamRecord, row: int) -> Entry:
+    """The rows of one record."""
+    source = records.read(record)
+    out, note = source.out, source.note
+    if isinstance(out, Outcome) and isinstance(note, Asked):
+        return _of_outcome(source, row, out, note)
+    if isinstance(out, Ended):
+        return _of_ended(source, row, out, note if isinstance(note, EndNote) else None)
+    if isinstance(out, Moved):
+        of = (out.id, "", out.org, out.org, "")
+        line = _row(record, row, of, out.now_ms, True, out.kind, 0)
+        return Entry(source, line, None, _moves(line, postings.of_moved(out)))
+    if out is not None:
+        raise Bug(f"a record of kind {record.kind} cannot be read")
+    return Entry(source, _row(record, row, ("", "", "", "", ""), 0, False, LOST, 0), None, ())
+
+
+def _row(
+    record: StreamRecord,
+    row: int,
+    of: tuple[str, str, str, str, str],
+    at_ms: int,
+    allowed: bool,
+    reason: str,
+    held: int,
+) -> RecordRow:
+    return RecordRow(
+        row,
+        at_ms // DAY_MS,
+        record.shard,
+        record.epoch,
+        record.seq,
+        record.kind,
+        *of,
+        at_ms,
+        allowed,
+        reason,
+        held,
+        record.terms,
+        record.out,
+        record.body,
+        record.kept,
+    )
+
+
+def _moves(line: RecordRow, moves: list[Posting]) -> tuple[PostingRow, ...]:
+    at = (line.shard, line.epoch, line.seq)
+    return tuple([PostingRow(line.row, n, *at, posting) for n, posting in enumerate(moves)])
+
+
+def _of_outcome(source: Decoded, row: int, out: Outcome, asked: Asked) -> Entry:
+    terms, reason = asked.terms, ""
+    if not out.allowed:
+        reasons = conclude(asked, out).reasons
+        reason = Reason(reasons[0].code).name if reasons else ""
+    holds = out.allowed and asked.mode == Mode.HOLD
+    of = (asked.id, asked.hold_id if holds else "", terms.org, terms.book, terms.product)
+    held = asked.amount if holds else 0
+    line = _row(source.line, row, of, out.now_ms, out.allowed, reason, held)
+    charge = None
+    if out.allowed and asked.mode == Mode.CAPTURE:
+        whose = (terms.org, terms.book, terms.product, terms.currency)
+        charge = _charge(line, whose, asked.amount, 0, asked.quantity)
+    return Entry(source, line, charge, _moves(line, postings.of_outcome(asked, out)))
+
+
+def _of_ended(source: Decoded, row: int, out: Ended, note: EndNote | None) -> Entry:
+    of = (out.hold_id, out.hold_id, out.org, out.book, out.product)
+    status = ("held", "captured", "released", "expired")[out.status]
+    line = _row(source.line, row, of, out.now_ms, True, status, 0)
+    charge = None
+    if status == "captured":
+        whose = (out.org, out.book, out.product, out.currency)
+        quantity = note.quantity if note else None
+        charge = _charge(line, whose, out.captured, out.shortfall, quantity)
+    return Entry(source, line, charge, _moves(line, postings.of_ended(out)))
+
+
+def _charge(
+    line: RecordRow,
+    whose: tuple[str, str, str, str],
+    captured: int,
+    shortfall: int,
+    quantity: dict[str, int] | None,
+) -> ChargeRow:
+    at = (line.row, line.shard, line.epoch, line.seq)
+    text = json.encode(quantity or {}).decode()
+    return ChargeRow(*at, *whose, line.at_ms, captured, shortfall, text)

@@ -1,0 +1,138 @@
+"""The ledger as those read it who build or verify something from it: row by row, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, func, or_, select, tuple_
+from sqlalchemy.orm import aliased
+
+from gateway.core.postings import Account, Posting
+from gateway.ledger import schema as t
+from gateway.ledger.batch import ChargeRow, PostingRow, RecordRow
+from gateway.ledger.hot import HotKey, HotRow
+from gateway.ledger.reading import NO_ROW, Reading, halves_of, whole
+from gateway.ledger.verify import BatchRow, Stored
+from gateway.wire.records import StreamRecord
+
+
+class History(Reading):
+    """Everything that was ever written, in its order."""
+
+    async def lines(self, from_row: int, limit: int) -> list[StreamRecord]:
+        """The records from a row on, in their order."""
+        row = t.records.c.row
+        return await self.lines_where(and_(row >= from_row, row < from_row + limit))
+
+    async def hot(self, shards: Sequence[int], after: HotKey | None, limit: int) -> list[HotRow]:
+        """Rows of the saved hot state of some shards behind a key, in the order of their keys."""
+        h = t.hot.c
+        key = (h.shard, h.kind, h.org, h.name)
+        query = select(t.hot).where(h.shard.in_(shards))
+        if after is not None:
+            query = query.where(tuple_(*key) > tuple_(*after))
+        return [HotRow(*row) for row in await self._all(query.order_by(*key).limit(limit))]
+
+    async def kept(
+        self, shards: Sequence[int], since: tuple[int, int], from_row: int, limit: int
+    ) -> tuple[list[StreamRecord], int]:
+        """Records from a row on that keep an outcome, and the row to go on from (-1: no more).
+
+        `since`: the rows from which on calls about requests, and moves of funds, may be kept.
+        """
+        r = t.records.c
+        admin = r.kind.in_(("grant", "void", "adjust"))
+        rows = or_(r.row >= since[0], and_(admin, r.row >= since[1]))
+        found = await self._all(
+            select(r.row).where(rows, r.row >= from_row).order_by(r.row).limit(limit)
+        )
+        if not found:
+            return [], -1
+        span = and_(r.row >= found[0][0], r.row <= found[-1][0])
+        lines = await self.lines_where(and_(span, rows, r.kept != b"", r.shard.in_(shards)))
+        return lines, found[-1][0] + 1
+
+    async def latest_ms(self) -> int:
+        """When the newest record was made, by the store's clock; 0 without any."""
+        return int((await self._all(select(func.max(t.batches.c.at_ms))))[0][0] or 0)
+
+    async def row_at(self, at_ms: int) -> int:
+        """The first row of the first batch that reaches to a moment of the store's clock."""
+        b = t.batches.c
+        query = select(func.coalesce(func.min(b.first_row), NO_ROW)).where(b.at_ms >= at_ms)
+        return int((await self._all(query))[0][0])
+
+    async def batches(self, after: int, limit: int) -> list[BatchRow]:
+        """Batches behind a number, in their order."""
+        query = select(t.batches).where(t.batches.c.n > after).order_by(t.batches.c.n)
+        return [BatchRow(*row) for row in await self._all(query.limit(limit))]
+
+    async def stored(self, first_row: int, count: int) -> list[Stored]:
+        """What stands in the ledger of each of these rows."""
+        rows = range(first_row, first_row + count)
+        records = {r.row: r for r in await self._records(rows)}
+        c = t.charges.c.row
+        query = select(t.charges).where(c >= rows.start, c < rows.stop)
+        charges = {row[0]: ChargeRow(*row) for row in await self._all(query)}
+        postings: dict[int, list[PostingRow]] = {}
+        for posting in await self._postings(rows):
+            postings.setdefault(posting.row, []).append(posting)
+        return [Stored(records.get(n), charges.get(n), tuple(postings.get(n, ()))) for n in rows]
+
+    async def _records(self, rows: range) -> list[RecordRow]:
+        r, terms = t.records.c, t.terms.c
+        same = and_(terms.day == r.day, terms.id == r.terms)
+        columns = [terms.body if column.name == "terms" else column for column in r]
+        query = select(*columns).select_from(t.records.outerjoin(t.terms, same))
+        found = await self._all(query.where(r.row >= rows.start, r.row < rows.stop))
+        place = [column.name for column in r].index("terms")
+        full = ((*row[:place], row[place] or b"", *row[place + 1 :]) for row in found)
+        return [RecordRow(*values) for values in full]
+
+    async def _postings(self, rows: range) -> list[PostingRow]:
+        p, debit, credit = t.postings.c, aliased(t.accounts), aliased(t.accounts)
+        sides = [
+            column
+            for side in (debit, credit)
+            for column in (side.c.book, side.c.kind, side.c.ref, side.c.currency)
+        ]
+        joined = t.postings.join(debit, debit.c.id == p.debit)
+        joined = joined.join(credit, credit.c.id == p.credit)
+        query = select(p.row, p.n, p.shard, p.epoch, p.seq, p.amount_micros, *sides)
+        query = query.select_from(joined).where(p.row >= rows.start, p.row < rows.stop)
+        found = []
+        for *at, amount, b1, k1, r1, c1, b2, k2, r2, c2 in await self._all(
+            query.order_by(p.row, p.n)
+        ):
+            posting = Posting(Account(b1, k1, r1, c1), Account(b2, k2, r2, c2), amount)
+            row, n, shard, epoch, seq = at
+            found.append(PostingRow(row, n, shard, epoch, seq, posting))
+        return found
+
+    async def head(self) -> tuple[int, bytes]:
+        """Number and hash of the last batch."""
+        b = t.batches.c
+        found = await self._all(select(b.n, b.hash).order_by(b.n.desc()).limit(1))
+        return (int(found[0][0]), bytes(found[0][1])) if found else (0, bytes(32))
+
+    async def pruned_before_day(self) -> int:
+        """The first day whose records were never pruned, as far as any were; 0 when none were."""
+        return int((await self._all(select(func.max(t.pruned.c.day))))[0][0] or -1) + 1
+
+    async def wrong_totals(self) -> list[tuple[str, str, str, str]]:
+        """Accounts whose totals are not the sums of their postings: book, kind, ref, currency."""
+        a, p = t.accounts.c, t.postings.c
+        sums: dict[int, list[int]] = {}
+        for side, column in enumerate((p.debit, p.credit)):
+            query = select(column, *halves_of(p.amount_micros)).group_by(column)
+            for number, high, low in await self._all(query):
+                sums.setdefault(number, [0, 0])[side] = whole(high, low)
+        query = select(
+            *(a.id, a.book, a.kind, a.ref, a.currency),
+            *(a.debits_high, a.debits_low, a.credits_high, a.credits_low),
+        ).order_by(a.id)
+        return [
+            (book, kind, ref, currency)
+            for number, book, kind, ref, currency, *n in await self._all(query)
+            if [whole(*n[:2]), whole(*n[2:])] != sums.get(number, [0, 0])
+        ]

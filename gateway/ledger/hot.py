@@ -1,0 +1,171 @@
+"""The hot state as the ledger knows it: what records changed, kept in a table beside them.
+
+Changes add up in memory and are saved every few seconds, so a hold that lives shorter is never
+written. `row` says up to which record; behind a crash the rest is replayed from the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct, msgpack
+
+from gateway.core.orders import Ended, Moved, Outcome
+from gateway.core.record import AdminNote, Asked, EndNote
+from gateway.core.replay import Balance, Changes, Given, Standing, Window, hold_of
+from gateway.wire import records
+from gateway.wire.records import Decoded
+
+BALANCE, WINDOW, HOLD, GRANT = "b", "w", "h", "g"
+HOT_GRACE_MS = 60_000
+"""How long what has expired stays in the table: clocks may differ a little."""
+
+HotKey = tuple[int, str, str, str]
+"""(shard, kind, org, name)."""
+
+
+class HotRow(Struct, frozen=True):
+    """One thing of the hot state. `a` and `b` add up; what `data` holds replaces what was.
+
+    What `is_partial` only adds to a row that is there. A balance is `a`; a window's counter is
+    `a` used and `b` held, its index in `data`; of a hold `a` says until when it is kept (0: open).
+    """
+
+    shard: int
+    kind: str
+    org: str
+    name: str
+    a: int = 0
+    b: int = 0
+    expires_ms: int = 0
+    data: bytes = b""
+    is_partial: bool = False
+
+
+class HotSave(Struct, frozen=True):
+    """Rows to add to what is there, and rows to drop first; from one record up to another."""
+
+    drops: list[HotKey]
+    rows: list[HotRow]
+    from_row: int
+    upto_row: int
+    now_ms: int
+
+
+_pack = msgpack.Encoder().encode
+_standing = msgpack.Decoder(tuple[bytes, bytes])
+_given = msgpack.Decoder(Given)
+
+
+def standing_of(row: HotRow) -> Standing:
+    """The hold in a row."""
+    hold, note = _standing.decode(row.data)
+    return Standing(records.decode_hold(hold), note, row.a)
+
+
+def given_of(row: HotRow) -> Given:
+    """The grant in a row."""
+    return _given.decode(row.data)
+
+
+class HotChanges:
+    """Changes since the last save, with the shards they belong to."""
+
+    def __init__(self, row: int, late_capture_ms: int) -> None:
+        self._late_capture_ms = late_capture_ms
+        self._start(row)
+
+    def _start(self, row: int) -> None:
+        self.from_row = self.row = row
+        self.now_ms = 0
+        self._changes = Changes(self._late_capture_ms)
+        self._shards: dict[str, int] = {}
+        self._saved: dict[str, str] = {}
+
+    def unknown(self, lines: Iterable[Decoded]) -> list[HotKey]:
+        """The holds that must be learned before these records can be applied."""
+        wanted: dict[str, HotKey] = {}
+        made: set[str] = set()
+        for line, out, note in lines:
+            if isinstance(note, Asked) and not note.extends:
+                made.add(note.hold_id)
+            named = hold_of(out, note) if out is not None else ""
+            if named and named not in made and not self._changes.knows(named):
+                org = note.terms.org if isinstance(note, Asked) else _org_of(out)
+                wanted[named] = (line.shard, HOLD, org, named)
+        return list(wanted.values())
+
+    def learn(self, keys: Iterable[HotKey], rows: Iterable[HotRow]) -> None:
+        """Take in the saved holds; one that was not saved is unknown for good."""
+        found = {row.name: row for row in rows}
+        for _, _, org, name in keys:
+            row = found.get(name)
+            if row is not None:
+                self._saved[name] = org
+            self._changes.learn(name, standing_of(row) if row else None)
+
+    def apply(self, lines: Iterable[Decoded]) -> None:
+        """Apply records in their order; all holds they need are known."""
+        for line, out, note in lines:
+            self.row += 1
+            if out is None:
+                continue
+            self.now_ms = max(self.now_ms, out.now_ms)
+            if isinstance(out, Outcome) and isinstance(note, Asked):
+                self._shards[note.terms.org] = line.shard
+                if out.allowed:
+                    brief = records.brief_of(line.terms) + line.body
+                    self._changes.outcome(note, out, brief)
+            elif isinstance(out, Ended):
+                self._shards[out.org] = line.shard
+                self._changes.ended(out, note if isinstance(note, EndNote) else None)
+            elif isinstance(out, Moved):
+                self._shards[out.org] = line.shard
+                grant = note.grant if isinstance(note, AdminNote) else None
+                self._changes.moved(out, grant)
+
+    def save(self) -> HotSave:
+        """What is to be saved; the next changes begin behind it."""
+        drops: list[HotKey] = []
+        rows: list[HotRow] = []
+        shard = self._shards
+        for (org, name), balance in self._changes.balances.items():
+            self._balance((shard[org], BALANCE, org, name), balance, drops, rows)
+        for (org, name), window in self._changes.windows.items():
+            rows.append(_window_row(shard[org], org, name, window))
+        for name, standing in self._changes.holds():
+            if standing is not None:
+                org = standing.hold.org
+                data = _pack((records.encode_hold(standing.hold), standing.note))
+                # The row is replaced, so what adds up must not be there before.
+                drops.append((shard[org], HOLD, org, name))
+                until_ms = standing.until_ms
+                rows.append(HotRow(shard[org], HOLD, org, name, until_ms, 0, until_ms, data))
+            elif name in self._saved:
+                org = self._saved[name]
+                drops.append((shard[org], HOLD, org, name))
+        for (org, name), given in self._changes.grants.items():
+            drops.append((shard[org], GRANT, org, name))
+            if given is not None:
+                rows.append(HotRow(shard[org], GRANT, org, name, data=_pack(given)))
+        found = HotSave(drops, rows, self.from_row, self.row, self.now_ms)
+        self._start(self.row)
+        return found
+
+    @staticmethod
+    def _balance(key: HotKey, balance: Balance, drops: list[HotKey], rows: list[HotRow]) -> None:
+        if balance.is_gone:
+            drops.append(key)
+        else:
+            made, expires_ms = balance.is_made, balance.expires_ms
+            rows.append(HotRow(*key, balance.delta, 0, expires_ms, is_partial=not made))
+
+
+def _window_row(shard: int, org: str, name: str, window: Window) -> HotRow:
+    data, partial = window.index.encode(), not window.is_made
+    numbers = (window.used, window.held, window.expires_ms)
+    return HotRow(shard, WINDOW, org, name, *numbers, data, partial)
+
+
+def _org_of(out: records.Out | None) -> str:
+    return out.org if isinstance(out, Ended | Moved) else ""

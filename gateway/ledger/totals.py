@@ -1,0 +1,77 @@
+"""What a batch adds to accounts, for every ledger database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import astuple
+
+from gateway.core.postings import Account
+from gateway.ledger.batch import Batch, RecordRow
+
+HALF = 2**32
+TERMS = RecordRow.__struct_fields__.index("terms")
+
+
+def halves(amount: int) -> tuple[int, int]:
+    """A sum in two halves of 32 bits: together they may pass what one SQL integer holds."""
+    return divmod(amount, HALF)
+
+
+def add(side: str, high: str, low: str) -> str:
+    """SQL that adds two halves to a total kept in halves."""
+    return (
+        f"{side}_high = {side}_high + {high} + ({side}_low + {low}) / {HALF},"
+        f" {side}_low = ({side}_low + {low}) % {HALF}"
+    )
+
+
+def moved_by(batch: Batch) -> dict[Account, tuple[int, int]]:
+    """The debits and credits of each account in a batch."""
+    totals: dict[Account, list[int]] = {}
+    for entry in batch.entries:
+        for line in entry.postings:
+            posting = line.posting
+            totals.setdefault(posting.debit, [0, 0])[0] += posting.amount_micros
+            totals.setdefault(posting.credit, [0, 0])[1] += posting.amount_micros
+    return {account: (debits, credits) for account, (debits, credits) in totals.items()}
+
+
+def columns_of(record: RecordRow, terms: int) -> tuple[Any, ...]:
+    """A record's columns, its terms by their number."""
+    values = astuple(record)
+    return (*values[:TERMS], terms, *values[TERMS + 1 :])
+
+
+class TermIds:
+    """Numbers of the terms that records of a day were made under: each is written once a day.
+
+    After a restart the same terms may be written once more, under another number.
+    """
+
+    MOST = 20_000
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+        self._known: dict[tuple[int, bytes], int] = {}
+
+    def of(self, batch: Batch) -> tuple[list[int], list[tuple[int, int, bytes]]]:
+        """The number of each record's terms (0: it has none), and the rows that are new."""
+        numbers, fresh = [], []
+        for day, terms in self._of_records(batch):
+            number = 0
+            if terms:
+                number = self._known.get((day, terms), 0)
+                if not number:
+                    number = self._last = self._last + 1
+                    self._known[day, terms] = number
+                    fresh.append((day, number, terms))
+            numbers.append(number)
+        if len(self._known) > self.MOST:
+            self._known.clear()
+        return numbers, fresh
+
+    @staticmethod
+    def _of_records(batch: Batch) -> Iterator[tuple[int, bytes]]:
+        return ((entry.record.day, entry.record.terms) for entry in batch.entries)

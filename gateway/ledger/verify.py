@@ -1,0 +1,155 @@
+"""Verifying the chain: every row is what its batch's hash says, and follows from its source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from gateway.ledger.batch import (
+    DAY_MS,
+    MARK,
+    ChargeRow,
+    Head,
+    PostingRow,
+    RecordRow,
+    books_digest,
+    entry,
+    link,
+    source_digest,
+    summed,
+)
+from gateway.wire.records import StreamRecord
+
+BATCHES_AT_A_TIME = 500
+
+
+class BatchRow(Struct, frozen=True):
+    """A batch as it stands in the ledger."""
+
+    n: int
+    first_row: int
+    rows: int
+    at_ms: int
+    hash: bytes
+    sources: bytes
+    books: bytes
+    marks: bytes
+
+
+class Stored(Struct, frozen=True):
+    """What stands in the ledger of one record; of a pruned one only its books."""
+
+    record: RecordRow | None
+    charge: ChargeRow | None
+    postings: tuple[PostingRow, ...]
+
+
+class Verdict(Struct, frozen=True):
+    """What was verified, up to which head; `fault` names the first thing that is wrong."""
+
+    batches: int
+    rows: int
+    pruned: int
+    head: Head
+    fault: str = ""
+
+
+class Chain(Protocol):
+    """What verifying reads of a ledger; history.py does."""
+
+    async def batches(self, after: int, limit: int) -> list[BatchRow]:
+        """Batches behind a number, in their order."""
+        ...
+
+    async def stored(self, first_row: int, count: int) -> list[Stored]:
+        """What stands in the ledger of each of these rows."""
+        ...
+
+    async def pruned_before_day(self) -> int:
+        """The first day of which no record was pruned."""
+        ...
+
+    async def wrong_totals(self) -> list[tuple[str, str, str, str]]:
+        """Accounts whose totals are not the sums of their postings."""
+        ...
+
+
+async def verify(ledger: Chain, on_progress: Callable[[int], None]) -> Verdict:
+    """Read the whole ledger and verify it, batch by batch, then its totals."""
+    pruned_before_day = await ledger.pruned_before_day()
+    head, batches, pruned = Head(), 0, 0
+    async for batch in _batches(ledger):
+        stored = await ledger.stored(batch.first_row, batch.rows)
+        is_pruned = batch.at_ms // DAY_MS < pruned_before_day
+        fault = _fault_of(batch, head, stored, may_be_pruned=is_pruned)
+        if fault:
+            return Verdict(batches, head.rows, pruned, head, fault)
+        batches += 1
+        pruned += sum(of.record is None for of in stored)
+        head = Head(batch.n, batch.hash, batch.first_row + batch.rows)
+        on_progress(head.rows)
+    return Verdict(batches, head.rows, pruned, head, await _fault_of_totals(ledger))
+
+
+async def _batches(ledger: Chain) -> AsyncIterator[BatchRow]:
+    after = 0
+    while page := await ledger.batches(after, BATCHES_AT_A_TIME):
+        for batch in page:
+            yield batch
+        after = page[-1].n
+
+
+def _fault_of(batch: BatchRow, before: Head, stored: list[Stored], *, may_be_pruned: bool) -> str:
+    """The first thing that is wrong with a batch, "" when nothing is."""
+    if (batch.n, batch.first_row) != (before.n + 1, before.rows):
+        return f"batch {batch.n} does not follow batch {before.n}: batches are missing"
+    for i, of in enumerate(stored):
+        mark = batch.marks[2 * MARK * i : 2 * MARK * (i + 1)]
+        fault = _fault_of_row(batch.first_row + i, of, mark, may_be_pruned=may_be_pruned)
+        if fault:
+            return f"batch {batch.n}, {fault}"
+    sources = batch.sources
+    if not any(of.record is None for of in stored):
+        sources = summed(source_digest(of.record) for of in stored if of.record is not None)
+    books = summed(books_digest(of.charge, of.postings) for of in stored)
+    if sources != batch.sources or books != batch.books:
+        return f"batch {batch.n}: its digests are not those of its rows"
+    if link(before.hash, batch.n, sources, books) != batch.hash:
+        return f"batch {batch.n}: its hash does not follow from the batch before"
+    return ""
+
+
+def _fault_of_row(row: int, of: Stored, marks: bytes, *, may_be_pruned: bool) -> str:
+    record = of.record
+    if record is None:
+        if not may_be_pruned:
+            return f"row {row}: its record is missing"
+    elif source_digest(record)[:MARK] != marks[:MARK]:
+        at = f"shard {record.shard}, {record.epoch}-{record.seq}"
+        return f"row {row} ({at}, {record.kind} {record.id}): its source was changed"
+    if books_digest(of.charge, of.postings)[:MARK] != marks[MARK:]:
+        what = record.id if record is not None else "pruned"
+        return f"row {row} ({what}): its charge or postings were changed"
+    if record is not None:
+        return _fault_of_columns(row, record)
+    return ""
+
+
+def _fault_of_columns(row: int, record: RecordRow) -> str:
+    """Columns are copies of what the source says; a changed one is found by making them anew."""
+    r = record
+    line = StreamRecord(r.shard, r.epoch, r.seq, r.kind, r.out, r.body, r.terms, r.kept)
+    made = asdict(entry(line, row).record)
+    wrong = [name for name, value in asdict(record).items() if made[name] != value]
+    return f"row {row} ({record.id}): {', '.join(wrong)} was changed" if wrong else ""
+
+
+async def _fault_of_totals(ledger: Chain) -> str:
+    wrong = await ledger.wrong_totals()
+    if not wrong:
+        return ""
+    book, kind, ref, currency = wrong[0]
+    return f"account {book}/{kind}/{ref} ({currency}): its totals are not the sum of its postings"

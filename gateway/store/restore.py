@@ -1,0 +1,81 @@
+"""Building a closed shard again from values: how each is laid out, and in which commands."""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+
+from gateway.core.counters import GAUGE
+from gateway.core.holds import Hold, HoldStatus
+from gateway.core.money import MAX_MICROS
+from gateway.core.orders import Version
+from gateway.core.state import Kept
+from gateway.store import keys
+from gateway.store.pipeline import Argument
+from gateway.wire import records
+
+Command = tuple[Argument, ...]
+
+
+class Restorer:
+    """Commands that build shards, by shard. Times are Unix ms of the store's clock; 0 is never."""
+
+    def __init__(self) -> None:
+        self.commands: dict[int, list[Command]] = defaultdict(list)
+        self._gauges: dict[tuple[int, str, str], int] = defaultdict(int)
+
+    def _set(self, shard: int, key: str, value: Argument, expires_ms: int = 0) -> None:
+        ends = ("PXAT", expires_ms) if expires_ms else ()
+        self.commands[shard].append(("SET", key, value, *ends))
+
+    def balance(self, shard: int, org: str, name: str, value: int, expires_ms: int) -> None:
+        """A balance."""
+        self._set(shard, keys.org_prefix(shard, org) + name, value, expires_ms)
+
+    def window(
+        self, shard: int, org: str, name: str, counts: tuple[int, int], expires_ms: int, index: str
+    ) -> None:
+        """A window's counter: used and held; and its target in the index of a cap without one."""
+        prefix = keys.org_prefix(shard, org)
+        used, held = (min(MAX_MICROS, max(0, count)) for count in counts)
+        self._set(shard, prefix + name, struct.pack("<dd", used, held), expires_ms)
+        if index:
+            commands = self.commands[shard]
+            commands.append(("SADD", prefix + index, name.rpartition("/")[2]))
+            if expires_ms:
+                commands += [("PEXPIREAT", prefix + index, expires_ms, how) for how in ("NX", "GT")]
+
+    def hold(self, shard: int, hold_id: str, hold: Hold, note: bytes, until_ms: int) -> None:
+        """A hold that is open, or that expired and may be captured until then."""
+        state = records.encode_hold(hold)
+        value = struct.pack("<I", len(state)) + state + note
+        self._set(shard, keys.hold(shard, hold_id), value, until_ms)
+        if hold.state is HoldStatus.held:
+            self.commands[shard].append(("ZADD", keys.due(shard), hold.expires_ms, hold_id))
+            for entry in hold.counted:
+                if entry.shape == GAUGE:
+                    self._gauges[shard, hold.org, entry.name] += entry.amount
+
+    def grant(self, shard: int, org: str, grant_id: str, meta: bytes, expires_ms: int) -> None:
+        """What is known of a grant: its currency and metadata."""
+        commands = self.commands[shard]
+        commands.append(("HSET", keys.org_prefix(shard, org) + "grants", grant_id, meta))
+        if expires_ms:
+            member = f"grant/{org}/{grant_id}"
+            commands.append(("ZADD", keys.due(shard), expires_ms, member))
+
+    def kept(self, shard: int, org: str, kept: Kept, out: bytes, body: bytes) -> None:
+        """An outcome under its idempotency key."""
+        value = kept.digest + struct.pack("<I", len(out)) + out + body
+        self._set(shard, keys.org_prefix(shard, org) + kept.name, value, kept.expires_ms)
+
+    def version(self, shard: int, version: Version) -> None:
+        """A version's fence."""
+        self._set(shard, keys.version(shard, version), version.expected)
+
+    def finish(self) -> None:
+        """Add what follows from all holds together: the gauges."""
+        for (shard, org, name), count in self._gauges.items():
+            if count:
+                self._set(shard, keys.org_prefix(shard, org) + name, count)
+        self._gauges.clear()

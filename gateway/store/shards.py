@@ -1,0 +1,156 @@
+"""Shards as a whole: whether they are open, and how a closed one is told, wiped, built, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import msgpack
+
+from gateway.core.orders import Version
+from gateway.errors import OperatorError, Unavailable
+from gateway.store import keys
+from gateway.store.codec import position
+from gateway.store.functions import Command, Functions
+from gateway.store.pipeline import Argument
+from gateway.store.port import Standing
+from gateway.wire.records import StreamRecord
+
+OLDEST_VERSION = (7, 2)
+"""As INFO's redis_version tells it, which Valkey 8 gives as 7.2 too."""
+LOCK_MS = 15_000
+OFFERS_MS = 60_000
+AT_A_TIME = 400
+"""Commands, or records, in one call: a function's arguments must fit Lua's stack."""
+SCANNED_AT_A_TIME = 2_000
+
+_pack = msgpack.Encoder().encode
+_record = msgpack.Decoder(StreamRecord)
+
+
+class Shards:
+    """What is done to shards rather than in them."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    async def check_server(self) -> None:
+        """Raise OperatorError on a server that cannot keep money safe."""
+        text = (await self._functions.run(("INFO", "everything"))).decode()
+        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
+        if version < OLDEST_VERSION:
+            raise OperatorError(
+                "store_too_old",
+                f"the store is version {info['redis_version']}; it must be redis 7.2 or valkey 8"
+                " or newer",
+            )
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise OperatorError(
+                "store_evicts",
+                f"the store's maxmemory-policy is {policy}: it would forget balances;"
+                " set it to noeviction",
+            )
+
+    async def load_functions(self) -> None:
+        """Load the library unless it is there."""
+        await self._functions.load()
+
+    async def standing(self, shards: Sequence[int]) -> dict[int, Standing]:
+        """How each of these shards stands."""
+        of = [key for shard in shards for key in (keys.stream(shard), keys.epoch(shard))]
+        found = await self._functions.call("standing", of, ())
+        return {
+            shard: Standing(bool(is_open), int(epoch), position(last))
+            for shard, (is_open, epoch, last) in zip(shards, found, strict=True)
+        }
+
+    async def open(self, epochs: Mapping[int, int]) -> None:
+        """Open shards on the server there is, each at its epoch."""
+        of = [keys.epoch(shard) for shard in epochs]
+        if of:
+            await self._functions.call("open", of, tuple(epochs.values()))
+
+    async def close(self, shards: Sequence[int]) -> None:
+        """Close shards: nothing is decided in them until they are opened again."""
+        await self._functions.run(("DEL", *(keys.epoch(shard) for shard in shards)))
+
+    async def lock(self, shards: Sequence[int], holder: str) -> list[int]:
+        """Take, or prolong, the right to open these shards; those it was taken of."""
+        of = [keys.lock(shard) for shard in shards]
+        taken = await self._functions.call("lock", of, (holder, LOCK_MS))
+        return [shards[i - 1] for i in taken]
+
+    async def unlock(self, shards: Sequence[int], holder: str) -> None:
+        """Let go of locks that are the holder's own."""
+        for shard in await self.lock(shards, holder):
+            await self._functions.run(("DEL", keys.lock(shard)))
+
+    async def wipe(self, shards: Sequence[int]) -> None:
+        """Remove everything of these closed shards but their locks and what was handed in."""
+        wanted, cursor = set(shards), b"0"
+        kept = {key(shard) for shard in shards for key in (keys.lock, keys.offers)}
+        while True:
+            cursor, found = await self._functions.run(("SCAN", cursor, "COUNT", SCANNED_AT_A_TIME))
+            gone = [
+                key
+                for key in (raw.decode() for raw in found)
+                if keys.shard_in(key) in wanted and key not in kept
+            ]
+            if gone:
+                await self._functions.run(("UNLINK", *gone))
+            if cursor == b"0":
+                return
+
+    async def restore(self, holder: str, commands: Mapping[int, list[Command]]) -> None:
+        """Run commands on closed shards whose locks are the holder's. Raises Unavailable."""
+        calls: list[Command] = []
+        for shard, of_shard in commands.items():
+            for at in range(0, len(of_shard), AT_A_TIME):
+                parts: list[Argument] = [holder]
+                for command in of_shard[at : at + AT_A_TIME]:
+                    parts += (len(command), *command)
+                of = [keys.lock(shard), keys.epoch(shard)]
+                calls.append(self._functions.command("restore", of, tuple(parts)))
+        for done in await self._functions.run_all(calls):
+            if done < 0:
+                raise Unavailable("store_unavailable", "somebody else opens the shards")
+
+    async def offer(self, offered: Sequence[StreamRecord]) -> None:
+        """Hand in acknowledged records of closed shards."""
+        by_shard: dict[int, list[bytes]] = {}
+        for record in offered:
+            by_shard.setdefault(record.shard, []).append(_pack(record))
+        calls = [
+            self._functions.command(
+                "offer",
+                [keys.offers(shard), keys.epoch(shard)],
+                (OFFERS_MS, *packed[at : at + AT_A_TIME]),
+            )
+            for shard, packed in by_shard.items()
+            for at in range(0, len(packed), AT_A_TIME)
+        ]
+        if calls:
+            await self._functions.run_all(calls)
+
+    async def offers(self, shards: Sequence[int]) -> list[StreamRecord]:
+        """What was handed in for these shards."""
+        calls: list[Command] = [("LRANGE", keys.offers(shard), 0, -1) for shard in shards]
+        found = await self._functions.run_all(calls)
+        return [_record.decode(packed) for of_shard in found for packed in of_shard]
+
+    async def drop_offers(self, shards: Sequence[int]) -> None:
+        """Forget what was handed in."""
+        await self._functions.run(("UNLINK", *(keys.offers(shard) for shard in shards)))
+
+    async def backlog(self) -> int:
+        """How many records stand in the streams: those the ledger does not have, and few more."""
+        of = [keys.stream(shard) for shard in range(keys.SHARDS)]
+        return int(await self._functions.call("backlog", of, ()))
+
+    async def versions(self, of: Sequence[tuple[int, Version]]) -> list[int]:
+        """The numbers at which these versions are fenced; 0 where one is not."""
+        if not of:
+            return []
+        names = (keys.version(shard, version) for shard, version in of)
+        return [int(value or 0) for value in await self._functions.run(("MGET", *names))]

@@ -1,0 +1,118 @@
+"""The answer to an allowed request as bytes, put together from what its terms share.
+
+It is what encoding `answers.authorize_answer` gives, byte for byte (a property test compares the
+two), for a third of the cost: nine of ten decisions allow, and most of their answer is the same
+each time. Names in it are ids and units, which need no escaping.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Raw
+
+from gateway.core.caps import MEASURES
+from gateway.core.counters import MONEY, SET_ASIDE, SLIDING, room, used
+from gateway.core.decision import funds_available
+from gateway.core.funding import source_label
+from gateway.core.orders import Mode, Outcome
+from gateway.core.record import Asked, AskedTerms, LimitTerms
+from gateway.core.windows import FOREVER_MS
+from gateway.wire.answers import rfc3339
+
+NO_RISK = '{"score":null,"rules":[],"ruleset":null,"model":null,"review":false}'
+
+
+class _Limit(NamedTuple):
+    """One limit of an answer: what stands before its remainder, and behind it."""
+
+    place: int
+    measure: int
+    limit: int
+    slides_ms: int
+    before: str
+    behind: str
+
+
+def _limit(place: int, of: LimitTerms) -> _Limit:
+    before = (
+        f'{{"id":"{of.id}","kind":"{of.kind}","level":"{of.level}","mode":"{of.mode}"'
+        f',"limit":{of.limit},"remaining":'
+    )
+    if of.kind == "cap":
+        resets = "null" if of.span_ms == FOREVER_MS else f'"{rfc3339(of.span_ms)}"'
+        behind = f',"resets_at":{resets},"remaining_micros":%d,"limit_micros":{of.limit}}}'
+    elif of.kind == "concurrent":
+        behind = ',"resets_at":null}'
+    else:
+        behind = ',"resets_at":"%s"}'
+    slides_ms = of.span_ms if of.kind in ("requests", "tokens") else 0
+    return _Limit(place, MEASURES[of.kind], of.limit, slides_ms, before, behind)
+
+
+class AllowedAnswers:
+    """Encodes the answers to requests that were allowed under some terms."""
+
+    def __init__(self, terms: AskedTerms) -> None:
+        price = terms.price
+        card = f'"{price.card}@{price.version}"' if price is not None else "null"
+        self._units = price.units if price is not None else None
+        self._currency = f',"currency":"{terms.currency}","rate_card":{card},"lines":['
+        self._discount = f'],"discount_bps":{price.discount_bps if price is not None else 0}}}'
+        self._sources = [f'{{"source":"{source_label(s.name)}"' for s in terms.sources]
+        shown = (i for i, limit in enumerate(terms.limits) if limit.mode != "shadow")
+        self._limits = [_limit(i, terms.limits[i]) for i in shown]
+
+    def encode(self, asked: Asked, out: Outcome) -> Raw:
+        """The answer to a request that was allowed."""
+        hold = "null"
+        if asked.mode == Mode.HOLD:
+            hold = (
+                f'{{"id":"{asked.hold_id}","amount_micros":{out.hold_amount}'
+                f',"expires_at":"{rfc3339(out.hold_expires_ms)}"}}'
+            )
+        draws = [
+            f'{source},"amount_micros":{part}}}'
+            for source, part in zip(self._sources, out.draws, strict=False)
+            if part
+        ]
+        granted = "null"
+        if asked.is_partial and asked.quantity is not None:
+            granted = "{" + ",".join([f'"{u}":{n}' for u, n in asked.quantity.items()]) + "}"
+        held = out.readings[-2] + asked.shares[SET_ASIDE]
+        text = (
+            f'{{"id":"{asked.id}","decision":"allow","reasons":[],"status_hint":200,"hold":{hold}'
+            f',"quote":{{"amount_micros":{asked.amount}{self._currency}{self._lines(asked)}'
+            f'{self._discount},"draws":[{",".join(draws)}],"granted_quantity":{granted}'
+            f',"balance":{{"available_micros":{funds_available(asked, out) - asked.amount}'
+            f',"held_micros":{held}}},"limits":[{",".join(self._states(asked, out))}]'
+            f',"risk":{NO_RISK},"degraded":false}}'
+        )
+        return Raw(text.encode())
+
+    def _lines(self, asked: Asked) -> str:
+        if self._units is None or asked.quantity is None:
+            return ""
+        return ",".join(
+            [
+                f'{{"unit":"{unit}","quantity":{count}'
+                f',"price_micros_per_million":{self._units[unit]}}}'
+                for unit, count in asked.quantity.items()
+            ]
+        )
+
+    def _states(self, asked: Asked, out: Outcome) -> list[str]:
+        found, readings, shares, now_ms = [], out.readings, asked.shares, out.now_ms
+        for place, measure, limit, slides_ms, before, behind in self._limits:
+            first, second = readings[2 * place], readings[2 * place + 1]
+            used_now: float = first + second
+            if slides_ms:
+                used_now = used(SLIDING, first, second, slides_ms, now_ms)
+            left = room(limit, used_now + shares[measure])
+            rest = behind
+            if measure == MONEY:
+                rest = behind % left
+            elif slides_ms:
+                rest = behind % rfc3339(now_ms + slides_ms - now_ms % slides_ms)
+            found.append(f"{before}{left}{rest}")
+        return found

@@ -1,0 +1,1 @@
+"""The only place where concrete things are built and joined."""

@@ -1,0 +1,140 @@
+"""Backstage: one process that opens shards and writes the ledger for all workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from gateway.catalog.catalog import Catalog, VersionConflict
+from gateway.core.entities import Included, PricePlan, RateLimit
+from gateway.flows.profiles import FREE_PLAN
+from gateway.flows.recovery import Kept, Recovery
+from gateway.ledger.history import History
+from gateway.ledger.port import LedgerWriter
+from gateway.ledger.postgres import PostgresLedger
+from gateway.ledger.sqlite import SqliteLedger
+from gateway.ledger.writer import Retention, Writer
+from gateway.settings import Settings
+from gateway.sql.engine import Engine, migrate, open_engine
+from gateway.store.redis import RedisStore
+from gateway.store.shards import Shards
+from gateway.wiring.parts import (
+    Chores,
+    build_functions,
+    build_store,
+    counting_hooks,
+    dispose,
+    start,
+    stop_chores,
+    write_counts,
+)
+
+SHIPPED_PLANS = (
+    PricePlan(
+        FREE_PLAN,
+        "default",
+        included=(Included("daily", 100_000, "day"),),
+        rate_limits=(
+            RateLimit("per-minute", "org", "requests", 20, 60, from_plan=True),
+            RateLimit("at-once", "org", "concurrent", 2, from_plan=True),
+        ),
+    ),
+    PricePlan("payg", "default"),
+)
+STORE_PATIENCE_S = 30
+
+
+@dataclass
+class Backstage:
+    """The parts of the process, joined."""
+
+    store: RedisStore
+    shards: Shards
+    ledger: LedgerWriter
+    writer: Writer
+    recovery: Recovery
+    engines: tuple[Engine, ...]
+    writing: asyncio.Task[None] | None = None
+    chores: Chores = ()
+
+    def start(self, settings: Settings) -> None:
+        """Start writing, and opening shards that are found closed."""
+        hooks = counting_hooks(settings, "backstage")
+        self.writing = asyncio.create_task(self.writer.run())
+        self.chores = start(
+            self.recovery.watch(),
+            write_counts(hooks, lambda: hooks.set_ledger(self.writer.written, self._is_stopped())),
+        )
+
+    def _is_stopped(self) -> bool:
+        return self.writer.stopped_by is not None
+
+    async def stop(self) -> None:
+        """Stop, with every record that is in the store written."""
+        self.writer.end()
+        await stop_chores(self.chores)
+        if self.writing is not None:
+            await asyncio.gather(self.writing, return_exceptions=True)
+        await self.writer.drain()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self.ledger.close()
+        await self.store.close()
+        await dispose(self.engines)
+
+
+def build_ledger(url: str) -> LedgerWriter:
+    """The writing side of a ledger at a URL; nothing is connected yet."""
+    if url.startswith("sqlite"):
+        return SqliteLedger(url.partition(":///")[2])
+    return PostgresLedger(url)
+
+
+async def build_backstage(
+    settings: Settings, store_url: str, on_event: Callable[[str], None]
+) -> Backstage:
+    """The parts, with catalog and ledger at their newest schema. Raises OperatorError."""
+    catalog_engine = open_engine(settings.sql_url("catalog"))
+    ledger_engine = open_engine(settings.sql_url("ledger"))
+    await migrate(catalog_engine, "catalog")
+    await migrate(ledger_engine, "ledger")
+    catalog, history = Catalog(catalog_engine), History(ledger_engine)
+    ledger = build_ledger(settings.sql_url("ledger"))
+    functions = build_functions(settings, store_url, STORE_PATIENCE_S)
+    store, shards = build_store(settings, functions), Shards(functions)
+    writer = Writer(
+        store,
+        ledger,
+        history,
+        on_event,
+        pause_s=settings.writer_ms / 1000,
+        retention=Retention(1000 * settings.late_capture_s),
+    )
+    kept = Kept(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
+    recovery = Recovery(shards, store, catalog, history, (ledger, writer), kept, on_event)
+    return Backstage(store, shards, ledger, writer, recovery, (catalog_engine, ledger_engine))
+
+
+async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], None]) -> Backstage:
+    """Bring store, catalog and ledger to where workers can start. Raises OperatorError."""
+    backstage = await build_backstage(settings, store_url, on_event)
+    await backstage.shards.check_server()
+    await backstage.shards.load_functions()
+    catalog = Catalog(backstage.engines[0])
+    for plan in SHIPPED_PLANS:
+        await _ship(catalog, plan)
+    await backstage.recovery.open_closed()
+    return backstage
+
+
+async def _ship(catalog: Catalog, plan: PricePlan) -> None:
+    if await catalog.plan(plan.id) is None:
+        try:
+            await catalog.put_plan(replace(plan, version=1), 0)
+        except VersionConflict:
+            return

@@ -1,0 +1,80 @@
+"""Parts that several kinds of processes are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.observe.metrics import CountingHooks
+from gateway.settings import Settings
+from gateway.sql.engine import Engine
+from gateway.store.functions import Functions
+from gateway.store.library import build
+from gateway.store.pipeline import Pipeline, parse_url
+from gateway.store.redis import RedisStore
+
+GC_THRESHOLDS = (50_000, 20, 100)
+METRICS_EVERY_S = 1.0
+
+Chores = tuple[asyncio.Task[None], ...]
+"""Tasks that run beside the main work until they are cancelled."""
+
+
+def collect_seldom() -> None:
+    """A request makes a hundred short-lived values and no cycles: collections find little.
+
+    What lives until the end is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def build_functions(settings: Settings, url: str, deadline_s: float | None = None) -> Functions:
+    """The store's functions at a URL; nothing is connected yet."""
+    wait_s = settings.store_deadline_ms / 1000 if deadline_s is None else deadline_s
+    return Functions(Pipeline(parse_url(url), deadline_s=wait_s), build())
+
+
+def build_store(settings: Settings, functions: Functions) -> RedisStore:
+    """A store over its functions."""
+    return RedisStore(
+        functions,
+        late_capture_ms=1000 * settings.late_capture_s,
+        ended_kept_ms=1000 * settings.ended_hold_kept_s,
+    )
+
+
+def counting_hooks(settings: Settings, name: str) -> CountingHooks:
+    """Hooks of the process of that name."""
+    return CountingHooks(Path(settings.metrics) / f"{name}.json")
+
+
+async def write_counts(hooks: CountingHooks, before: Callable[[], None] | None = None) -> None:
+    """Write what hooks counted for whoever asks, again and again; `before` may add to it."""
+    while True:
+        if before is not None:
+            before()
+        # Not on the loop: replacing a file may wait for the disk.
+        await asyncio.to_thread(hooks.write)
+        await asyncio.sleep(METRICS_EVERY_S)
+
+
+async def stop_chores(chores: Chores) -> None:
+    """Cancel chores and wait until they are gone."""
+    for chore in chores:
+        chore.cancel()
+    await asyncio.gather(*chores, return_exceptions=True)
+
+
+async def dispose(engines: tuple[Engine, ...]) -> None:
+    """Let go of databases."""
+    for engine in engines:
+        await engine.dispose()
+
+
+def start(*chores: Awaitable[None]) -> Chores:
+    """Start chores."""
+    return tuple(asyncio.ensure_future(chore) for chore in chores)

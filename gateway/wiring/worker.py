@@ -1,0 +1,136 @@
+"""A worker: it answers requests, sweeps for what is due, and remembers what it acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.credentials import Credentials
+from gateway.errors import SpendgateError
+from gateway.flows.clock import StoreClock
+from gateway.flows.gateway import Gateway
+from gateway.flows.profiles import Profiles
+from gateway.http.app import App
+from gateway.http.server import Serving, listening_socket, raise_file_limit, serve
+from gateway.ledger.reader import Ledger
+from gateway.observe.metrics import CountingHooks
+from gateway.settings import Settings
+from gateway.sql.engine import Engine, open_engine
+from gateway.store import keys
+from gateway.store.redis import RedisStore
+from gateway.store.shards import Shards
+from gateway.wiring.parts import (
+    Chores,
+    build_functions,
+    build_store,
+    counting_hooks,
+    dispose,
+    start,
+    stop_chores,
+    write_counts,
+)
+
+CREDENTIALS_EVERY_S = 0.5
+CLOSED_LOOK_S = 0.3
+BACKLOG_LOOK_S = 0.5
+SWEEP_LIMIT = 200
+
+
+@dataclass
+class Worker:
+    """One worker's parts, joined."""
+
+    gateway: Gateway
+    engines: tuple[Engine, ...]
+    chores: Chores
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await stop_chores(self.chores)
+        await self.gateway.store.close()
+        await dispose(self.engines)
+
+
+async def build_worker(settings: Settings, hooks: CountingHooks, store_url: str) -> Worker:
+    """A worker that can answer: parts built, credentials read."""
+    catalog_engine = open_engine(settings.sql_url("catalog"))
+    ledger_engine = open_engine(settings.sql_url("ledger"))
+    catalog, ledger = Catalog(catalog_engine), Ledger(ledger_engine)
+    secret = await catalog.meta("secret", secrets.token_hex(32))
+    credentials = Credentials(catalog_engine, settings.admin_key, secret)
+    await credentials.refresh()
+    functions = build_functions(settings, store_url)
+    store, shards = build_store(settings, functions), Shards(functions)
+    profiles = Profiles(catalog, store, settings.profile_cache)
+    gateway = Gateway(
+        settings,
+        store,
+        catalog,
+        credentials,
+        ledger,
+        profiles,
+        StoreClock(),
+        hooks,
+        bytes.fromhex(secret),
+    )
+    chores = start(
+        _refresh(credentials),
+        write_counts(hooks),
+        _sweep(store, settings.sweep_ms / 1000),
+        _hand_in(store, shards, ledger),
+        _watch_backlog(gateway, shards),
+    )
+    return Worker(gateway, (catalog_engine, ledger_engine), chores)
+
+
+async def serve_worker(settings: Settings, name: str) -> tuple[Worker, Serving]:
+    """A worker that serves. `name` tells its counts from those of other workers."""
+    raise_file_limit()
+    hooks = counting_hooks(settings, name)
+    worker = await build_worker(settings, hooks, settings.store_url)
+    sock = listening_socket(settings.host, settings.port)
+    serving = await serve(App(worker.gateway), sock, settings)
+    return worker, serving
+
+
+async def _refresh(credentials: Credentials) -> None:
+    while True:
+        await asyncio.sleep(CREDENTIALS_EVERY_S)
+        try:
+            await credentials.refresh()
+        except Exception:  # noqa: S112  an old view serves until the catalog answers again
+            continue
+
+
+async def _sweep(store: RedisStore, pause_s: float) -> None:
+    while True:
+        try:
+            if await store.expire(range(keys.SHARDS), SWEEP_LIMIT) < SWEEP_LIMIT:
+                await asyncio.sleep(pause_s)
+        except SpendgateError:
+            await asyncio.sleep(0.5)
+
+
+async def _watch_backlog(gateway: Gateway, shards: Shards) -> None:
+    while True:
+        # A store that does not answer takes no records either.
+        with suppress(SpendgateError):
+            gateway.health.backlog = await shards.backlog()
+        await asyncio.sleep(BACKLOG_LOOK_S)
+
+
+async def _hand_in(store: RedisStore, shards: Shards, ledger: Ledger) -> None:
+    """Tell whoever opens closed shards what this worker remembers and the ledger does not have."""
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(store.met_closed.wait(), CLOSED_LOOK_S)
+        store.met_closed.clear()
+        try:
+            if not (await shards.standing([0]))[0].is_open:
+                await shards.offer(store.recent.behind(await ledger.cursors()))
+                await asyncio.sleep(CLOSED_LOOK_S)
+        except SpendgateError:
+            await asyncio.sleep(0.1)
