@@ -20,6 +20,7 @@ from gateway.core.postings import Posting
 from gateway.core.reasons import Reason
 from gateway.core.record import Asked, EndNote
 from gateway.errors import Bug
+from gateway.ledger.pace import yielding
 from gateway.wire import records
 from gateway.wire.records import LOST, Decoded, StreamRecord
 
@@ -163,8 +164,8 @@ def make_batch(
     head: Head, lines: list[StreamRecord], moves: dict[int, tuple[Position | None, Position]]
 ) -> Batch:
     """The batch of these records behind `head`."""
-    entries = tuple([entry(record, head.rows + i) for i, record in enumerate(lines)])
-    digests = [e.digests() for e in entries]
+    entries = tuple([entry(record, head.rows + i) for i, record in enumerate(yielding(lines))])
+    digests = [e.digests() for e in yielding(entries)]
     sources, books = summed(s for s, _ in digests), summed(b for _, b in digests)
     n, at_ms = head.n + 1, max(e.record.at_ms for e in entries)
     marks = b"".join([digest[:MARK] for pair in digests for digest in pair])

@@ -13,6 +13,7 @@ from msgspec import Struct, msgpack
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Balance, Changes, Given, Standing, Window, hold_of
+from gateway.ledger.pace import yielding
 from gateway.wire import records
 from gateway.wire.records import Decoded
 
@@ -106,7 +107,7 @@ class HotChanges:
 
     def apply(self, lines: Iterable[Decoded]) -> None:
         """Apply records in their order; all holds they need are known."""
-        for line, out, note in lines:
+        for line, out, note in yielding(lines):
             self.row += 1
             if out is None:
                 continue
@@ -133,7 +134,7 @@ class HotChanges:
             self._balance((shard[org], BALANCE, org, name), balance, drops, rows)
         for (org, name), window in self._changes.windows.items():
             rows.append(_window_row(shard[org], org, name, window))
-        for name, standing in self._changes.holds():
+        for name, standing in yielding(self._changes.holds()):
             if standing is not None:
                 org = standing.hold.org
                 data = _pack((records.encode_hold(standing.hold), standing.note))

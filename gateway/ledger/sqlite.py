@@ -15,6 +15,7 @@ from gateway.errors import Unavailable
 from gateway.ledger.batch import Batch, Head
 from gateway.ledger.days import create_table, create_view, day_of, table_of
 from gateway.ledger.hot import HOT_GRACE_MS, HotKey, HotRow, HotSave
+from gateway.ledger.pace import yielding
 from gateway.ledger.port import SecondWriter, Written
 from gateway.ledger.totals import TermIds, add, columns_of, halves, moved_by
 from gateway.sql.engine import prepare_sqlite
@@ -100,12 +101,12 @@ class SqliteLedger:
         moved = (save.upto_row, save.from_row)
         if c.execute("UPDATE hot_state SET row = ? WHERE row = ?", moved).rowcount != 1:
             raise SecondWriter("the hot state was saved by another writer")
-        c.executemany(DROP_HOT, save.drops)
+        c.executemany(DROP_HOT, yielding(save.drops))
         partial = [r for r in save.rows if r.is_partial]
         at = ((r.a, r.b, r.expires_ms, r.shard, r.kind, r.org, r.name) for r in partial)
-        c.executemany(ADD_HOT, at)
+        c.executemany(ADD_HOT, yielding(at))
         whole = (astuple(r)[:8] for r in save.rows if not r.is_partial)
-        c.executemany(SET_HOT, whole)
+        c.executemany(SET_HOT, yielding(whole))
         c.execute(FORGET_HOT, (save.now_ms - HOT_GRACE_MS,))
 
     async def close(self) -> None:
@@ -163,7 +164,7 @@ class SqliteLedger:
         c.executemany(_insert("terms", 3), fresh)
         self._write_records(c, batch, numbers)
         charges = [astuple(e.charge) for e in batch.entries if e.charge is not None]
-        c.executemany(_insert("charges", 12), charges)
+        c.executemany(_insert("charges", 12), yielding(charges))
         self._post(c, batch)
 
     def _move(self, c: sqlite3.Connection, batch: Batch) -> None:
@@ -187,7 +188,7 @@ class SqliteLedger:
             by_day.setdefault(entry.record.day, []).append(columns_of(entry.record, number))
         for day, rows in by_day.items():
             self._ensure_day(c, day)
-            c.executemany(_insert(table_of(day), 19), rows)
+            c.executemany(_insert(table_of(day), 19), yielding(rows))
 
     def _ensure_day(self, c: sqlite3.Connection, day: int) -> None:
         if day in self._days:
@@ -202,13 +203,13 @@ class SqliteLedger:
 
     def _post(self, c: sqlite3.Connection, batch: Batch) -> None:
         lines = []
-        for entry in batch.entries:
+        for entry in yielding(batch.entries):
             for p in entry.postings:
                 moved = p.posting
                 debit, credit = self._account(c, moved.debit), self._account(c, moved.credit)
                 at = (p.row, p.n, p.shard, p.epoch, p.seq)
                 lines.append((*at, debit, credit, moved.amount_micros))
-        c.executemany(_insert("postings", 8), lines)
+        c.executemany(_insert("postings", 8), yielding(lines))
         changes = [
             (*_twice(debits), *_twice(credits), self._account(c, account))
             for account, (debits, credits) in moved_by(batch).items()
