@@ -96,7 +96,7 @@ def compile_terms(
         (*(a.counter() for a in found), held_counter(profile)),
         sources,
         versions,
-        _entities(lineage),
+        signal_entities(lineage),
         from_ms,
         until_ms,
     )
@@ -147,7 +147,8 @@ def terms_of_hold(
     )
 
 
-def _entities(lineage: Lineage) -> tuple[str, ...]:
+def signal_entities(lineage: Lineage) -> tuple[str, ...]:
+    """Whose attempts are counted, in the order of an outcome's signals."""
     found = ["o"]
     if lineage.user:
         found.append(f"u/{lineage.user}")

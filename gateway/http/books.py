@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from gateway.errors import CallerError
-from gateway.flows import books
+from gateway.flows import books, decisions
 from gateway.flows.gateway import Caller, Gateway
 from gateway.http.endpoint import Answered, Call
 
@@ -30,6 +30,11 @@ async def reconcile(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/ledger/reconcile."""
     _check_unbound(call.caller)
     return Answered(await books.reconcile(gateway))
+
+
+async def get_decision(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/decisions/{id}."""
+    return Answered(await decisions.get(gateway, call.ids["id"], call.caller))
 
 
 async def usage(gateway: Gateway, call: Call) -> Answered:

@@ -7,6 +7,7 @@ from gateway.http.endpoint import MAX_BATCH_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
+from gateway.wire.stories import DecisionAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
 ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
@@ -43,6 +44,7 @@ ROUTES = (
     Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Set a plan", m.PlanBody, d.PlanAnswer),
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Trial balance", answer=d.TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),
+    Route("GET", "/v1/decisions/{id}", ("risk", "finance"), books.get_decision, "A decision, and what followed", answer=DecisionAnswer),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),

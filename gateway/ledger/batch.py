@@ -68,6 +68,12 @@ class RecordRow(Struct, frozen=True, gc=False):
     body: bytes
     kept: bytes
 
+    @property
+    def source(self) -> StreamRecord:
+        """The record as the store told it."""
+        at = (self.shard, self.epoch, self.seq)
+        return StreamRecord(*at, self.kind, self.out, self.body, self.terms, self.kept)
+
 
 class ChargeRow(Struct, frozen=True, gc=False):
     """What a capture is charged. `quantity` is JSON: unit → count."""
@@ -108,6 +114,14 @@ class Entry(Struct, frozen=True, gc=False):
     def digests(self) -> tuple[bytes, bytes]:
         """The digests of its source and of its books."""
         return source_digest(self.record), books_digest(self.charge, self.postings)
+
+
+class Stored(Struct, frozen=True):
+    """What stands in the ledger of one record; of a pruned one only its books."""
+
+    record: RecordRow | None
+    charge: ChargeRow | None
+    postings: tuple[PostingRow, ...]
 
 
 class Batch(Struct, frozen=True):

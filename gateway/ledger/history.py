@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import and_, func, or_, select, tuple_
-from sqlalchemy.orm import aliased
 
-from gateway.core.postings import Account, Posting
 from gateway.ledger import schema as t
-from gateway.ledger.batch import ChargeRow, PostingRow, RecordRow
 from gateway.ledger.hot import HotKey, HotRow
 from gateway.ledger.reading import NO_ROW, Reading, halves_of, whole
-from gateway.ledger.verify import BatchRow, Stored
+from gateway.ledger.verify import BatchRow
 from gateway.wire.records import StreamRecord
 
 
@@ -66,48 +63,6 @@ class History(Reading):
         """Batches behind a number, in their order."""
         query = select(t.batches).where(t.batches.c.n > after).order_by(t.batches.c.n)
         return [BatchRow(*row) for row in await self._all(query.limit(limit))]
-
-    async def stored(self, first_row: int, count: int) -> list[Stored]:
-        """What stands in the ledger of each of these rows."""
-        rows = range(first_row, first_row + count)
-        records = {r.row: r for r in await self._records(rows)}
-        c = t.charges.c.row
-        query = select(t.charges).where(c >= rows.start, c < rows.stop)
-        charges = {row[0]: ChargeRow(*row) for row in await self._all(query)}
-        postings: dict[int, list[PostingRow]] = {}
-        for posting in await self._postings(rows):
-            postings.setdefault(posting.row, []).append(posting)
-        return [Stored(records.get(n), charges.get(n), tuple(postings.get(n, ()))) for n in rows]
-
-    async def _records(self, rows: range) -> list[RecordRow]:
-        r, terms = t.records.c, t.terms.c
-        same = and_(terms.day == r.day, terms.id == r.terms)
-        columns = [terms.body if column.name == "terms" else column for column in r]
-        query = select(*columns).select_from(t.records.outerjoin(t.terms, same))
-        found = await self._all(query.where(r.row >= rows.start, r.row < rows.stop))
-        place = [column.name for column in r].index("terms")
-        full = ((*row[:place], row[place] or b"", *row[place + 1 :]) for row in found)
-        return [RecordRow(*values) for values in full]
-
-    async def _postings(self, rows: range) -> list[PostingRow]:
-        p, debit, credit = t.postings.c, aliased(t.accounts), aliased(t.accounts)
-        sides = [
-            column
-            for side in (debit, credit)
-            for column in (side.c.book, side.c.kind, side.c.ref, side.c.currency)
-        ]
-        joined = t.postings.join(debit, debit.c.id == p.debit)
-        joined = joined.join(credit, credit.c.id == p.credit)
-        query = select(p.row, p.n, p.shard, p.epoch, p.seq, p.amount_micros, *sides)
-        query = query.select_from(joined).where(p.row >= rows.start, p.row < rows.stop)
-        found = []
-        for *at, amount, b1, k1, r1, c1, b2, k2, r2, c2 in await self._all(
-            query.order_by(p.row, p.n)
-        ):
-            posting = Posting(Account(b1, k1, r1, c1), Account(b2, k2, r2, c2), amount)
-            row, n, shard, epoch, seq = at
-            found.append(PostingRow(row, n, shard, epoch, seq, posting))
-        return found
 
     async def head(self) -> tuple[int, bytes]:
         """Number and hash of the last batch."""

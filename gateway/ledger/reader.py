@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,15 @@ from gateway.core.holds import Hold, Taken
 from gateway.core.orders import Ended, Outcome
 from gateway.core.record import Asked
 from gateway.ledger import schema as t
-from gateway.ledger.batch import Position
+from gateway.ledger.batch import Position, Stored
 from gateway.ledger.reading import NO_ROW, Reading, halves_of, whole
 from gateway.wire import records
+from gateway.wire.records import Decoded
 
 CLOCK_SLACK_MS = 1_000
 """How far the store's clock may have gone back between two records of a shard."""
 RECENT_BATCHES = 10_000
+DECISIONS = ("authorize", "extend")
 
 
 @dataclass(frozen=True)
@@ -158,22 +161,21 @@ class Ledger(Reading):
 
     async def hold(self, hold_id: str) -> tuple[Hold, Asked] | None:
         """A hold as its records tell it, or None."""
+        return hold_from([records.read(line) for line in await self.lines_where(_of_hold(hold_id))])
+
+    async def story(self, decision_id: str) -> list[Stored]:
+        """A decision and, where it made or added to a hold, all that happened to that; or []."""
         r = t.records.c
-        of_hold = or_(
-            r.id.in_((hold_id, ids.decision_of(hold_id))),
-            and_(r.hold == hold_id, r.kind == "extend"),
-        )
-        lines = await self.lines_where(of_hold)
-        hold: Hold | None = None
-        first: Asked | None = None
-        for line in lines:
-            out, note = records.decode(line)
-            if isinstance(out, Outcome) and isinstance(note, Asked):
-                first = first or note
-                hold = _after_outcome(hold, out, note)
-            elif isinstance(out, Ended) and hold is not None:
-                _after_end(hold, out)
-        return (hold, first) if hold is not None and first is not None else None
+        of_decision = and_(r.id == decision_id, r.kind.in_(DECISIONS))
+        found = await self._all(select(r.row, r.hold).where(of_decision))
+        if not found:
+            return []
+        row, hold = found[0]
+        rows = [row]
+        if hold:
+            of_hold = select(r.row).where(_of_hold(hold)).order_by(r.row)
+            rows = [row for (row,) in await self._all(of_hold)]
+        return await self.stored(rows)
 
     def _units(self, quantity: Any) -> Any:
         """The units and counts of a quantity, as a table of key and value."""
@@ -213,6 +215,25 @@ class Ledger(Reading):
             for row in rows
             if row[n]
         ]
+
+
+def _of_hold(hold_id: str) -> Any:
+    r = t.records.c
+    made_or_ended = r.id.in_((hold_id, ids.decision_of(hold_id)))
+    return or_(made_or_ended, and_(r.hold == hold_id, r.kind == "extend"))
+
+
+def hold_from(lines: Iterable[Decoded]) -> tuple[Hold, Asked] | None:
+    """A hold, and what was first asked for it, as its records tell it in their order; or None."""
+    hold: Hold | None = None
+    first: Asked | None = None
+    for _, out, note in lines:
+        if isinstance(out, Outcome) and isinstance(note, Asked):
+            first = first or note
+            hold = _after_outcome(hold, out, note)
+        elif isinstance(out, Ended) and hold is not None:
+            _after_end(hold, out)
+    return (hold, first) if hold is not None and first is not None else None
 
 
 def _after_outcome(hold: Hold | None, out: Outcome, asked: Asked) -> Hold:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,17 +11,15 @@ from msgspec.structs import asdict
 from gateway.ledger.batch import (
     DAY_MS,
     MARK,
-    ChargeRow,
     Head,
-    PostingRow,
     RecordRow,
+    Stored,
     books_digest,
     entry,
     link,
     source_digest,
     summed,
 )
-from gateway.wire.records import StreamRecord
 
 BATCHES_AT_A_TIME = 500
 
@@ -37,14 +35,6 @@ class BatchRow(Struct, frozen=True):
     sources: bytes
     books: bytes
     marks: bytes
-
-
-class Stored(Struct, frozen=True):
-    """What stands in the ledger of one record; of a pruned one only its books."""
-
-    record: RecordRow | None
-    charge: ChargeRow | None
-    postings: tuple[PostingRow, ...]
 
 
 class Verdict(Struct, frozen=True):
@@ -64,7 +54,7 @@ class Chain(Protocol):
         """Batches behind a number, in their order."""
         ...
 
-    async def stored(self, first_row: int, count: int) -> list[Stored]:
+    async def stored(self, rows: Sequence[int]) -> list[Stored]:
         """What stands in the ledger of each of these rows."""
         ...
 
@@ -82,7 +72,7 @@ async def verify(ledger: Chain, on_progress: Callable[[int], None]) -> Verdict:
     pruned_before_day = await ledger.pruned_before_day()
     head, batches, pruned = Head(), 0, 0
     async for batch in _batches(ledger):
-        stored = await ledger.stored(batch.first_row, batch.rows)
+        stored = await ledger.stored(range(batch.first_row, batch.first_row + batch.rows))
         is_pruned = batch.at_ms // DAY_MS < pruned_before_day
         fault = _fault_of(batch, head, stored, may_be_pruned=is_pruned)
         if fault:
@@ -140,9 +130,7 @@ def _fault_of_row(row: int, of: Stored, marks: bytes, *, may_be_pruned: bool) ->
 
 def _fault_of_columns(row: int, record: RecordRow) -> str:
     """Columns are copies of what the source says; a changed one is found by making them anew."""
-    r = record
-    line = StreamRecord(r.shard, r.epoch, r.seq, r.kind, r.out, r.body, r.terms, r.kept)
-    made = asdict(entry(line, row).record)
+    made = asdict(entry(record.source, row).record)
     wrong = [name for name, value in asdict(record).items() if made[name] != value]
     return f"row {row} ({record.id}): {', '.join(wrong)} was changed" if wrong else ""
 

@@ -12,7 +12,7 @@ from gateway.core.funding import source_label
 from gateway.core.holds import Hold, status_at
 from gateway.core.orders import Ended, Mode, Moved
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked
+from gateway.core.record import Asked, AskedTerms
 from gateway.core.windows import FOREVER_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -278,16 +278,21 @@ def end_answer(ended: Ended) -> EndAnswer:
     )
 
 
+def subject_of(terms: AskedTerms) -> dict[str, str]:
+    """Whose request it was, as the caller named it."""
+    subject = {"org": terms.org, "project": terms.project, "user": terms.user, "key": terms.key}
+    return {name: value for name, value in subject.items() if value}
+
+
 def hold_answer(hold_id: str, hold: Hold, asked: Asked, now_ms: int) -> HoldAnswer:
     """A hold as a reader sees it now."""
     terms = asked.terms
-    subject = {"org": terms.org, "project": terms.project, "user": terms.user, "key": terms.key}
     status = status_at(hold.state, hold.expires_ms, now_ms)
     return HoldAnswer(
         id=hold_id,
         status=status.name,
         late=hold.late,
-        subject={name: value for name, value in subject.items() if value},
+        subject=subject_of(terms),
         product=hold.product,
         amount_micros=hold.amount,
         captured_micros=hold.captured,

@@ -1,0 +1,146 @@
+"""What is known of one decision: what was asked and answered, charged, and how money moved."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from msgspec import json
+
+from gateway.core import ids
+from gateway.core.decision import conclude
+from gateway.core.entities import Lineage
+from gateway.core.orders import Mode, Outcome
+from gateway.core.record import Asked
+from gateway.core.terms import signal_entities
+from gateway.errors import CallerError, Unavailable
+from gateway.flows.gateway import Caller, Gateway
+from gateway.ledger.batch import RecordRow, Stored
+from gateway.ledger.reader import DECISIONS, hold_from
+from gateway.wire import answers, records, stories
+from gateway.wire.answers import rfc3339
+
+CATCH_UP_S = 2.0
+"""How long a decision that was just made may take to reach the ledger."""
+_quantity = json.Decoder(dict[str, int])
+
+
+async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.DecisionAnswer:
+    """A decision with everything that followed from it. Raises 404."""
+    stored = await _written(gateway, decision_id)
+    found = [of.record for of in stored if of.record is not None]
+    for record in found:
+        bound = caller.credential.org
+        if record.id == decision_id and bound in ("", record.org):
+            return _story(record, stored, found, gateway.clock.now_ms())
+    raise CallerError("not_found", f"there is no decision {decision_id}", status=404)
+
+
+async def _written(gateway: Gateway, decision_id: str) -> list[Stored]:
+    """The decision's records; one that is on its way to the ledger is waited for."""
+    shard = ids.shard_in(decision_id)
+    if shard is None:
+        return []
+    started = asyncio.get_running_loop().time()
+    while True:
+        is_all_written = await _is_all_written(gateway, shard)
+        stored = await gateway.ledger.story(decision_id)
+        if stored or is_all_written:
+            return stored
+        if asyncio.get_running_loop().time() - started > CATCH_UP_S:
+            raise Unavailable("ledger_behind", f"the ledger is more than {CATCH_UP_S:.0f} s behind")
+        await asyncio.sleep(0.02)
+
+
+async def _is_all_written(gateway: Gateway, shard: int) -> bool:
+    waiting = await gateway.store.records(await gateway.ledger.cursors(), 1)
+    return all(record.shard != shard for record in waiting)
+
+
+def _story(
+    record: RecordRow, stored: list[Stored], found: list[RecordRow], now_ms: int
+) -> stories.DecisionAnswer:
+    decoded = [records.read(row.source) for row in found]
+    _, out, asked = decoded[found.index(record)]
+    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    hold = hold_from(decoded) if record.hold else None
+    return stories.DecisionAnswer(
+        id=record.id,
+        kind=record.kind,
+        decided=stories.Place(**_place(record)),
+        asked=_asked(asked),
+        answer=answers.authorize_answer(conclude(asked, out)),
+        signals=_signals(asked, out),
+        hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
+        events=[_event(row) for row in found],
+        charges=[part for of in stored for part in _charges(of)],
+        movements=[part for of in stored for part in _movements(of)],
+    )
+
+
+def _place(row: RecordRow) -> dict[str, Any]:
+    """Where a record stands, as the fields of a Place."""
+    at = rfc3339(row.at_ms)
+    return {"row": row.row, "shard": row.shard, "epoch": row.epoch, "seq": row.seq, "at": at}
+
+
+def _asked(asked: Asked) -> stories.AskedPart:
+    terms = asked.terms
+    return stories.AskedPart(
+        subject=answers.subject_of(terms),
+        product=terms.product,
+        mode=Mode(asked.mode).name.lower(),
+        quantity=asked.quantity,
+        amount_micros=asked.amount,
+        run=asked.run or None,
+        context=dict(asked.context),
+        credential=asked.caller,
+        versions=list(terms.versions),
+    )
+
+
+def _signals(asked: Asked, out: Outcome) -> dict[str, list[int]]:
+    """By entity: attempts and micros of the last minute, hour and day before this request."""
+    terms = asked.terms
+    entities = signal_entities(Lineage(terms.org, terms.project, terms.user, terms.key))
+    numbers = [out.signals[i : i + 6] for i in range(0, len(out.signals), 6)]
+    names = {"o": "org", "u": "user", "k": "key"}
+    return {names[e[:1]]: six for e, six in zip(entities, numbers, strict=False)}
+
+
+def _event(row: RecordRow) -> stories.Event:
+    status = row.reason
+    if row.kind in DECISIONS:
+        status = "allow" if row.allowed else "deny"
+    return stories.Event(kind=row.kind, id=row.id, status=status, **_place(row))
+
+
+def _charges(of: Stored) -> list[stories.ChargePart]:
+    charge, row = of.charge, of.record
+    if charge is None or row is None:
+        return []
+    return [
+        stories.ChargePart(
+            product=charge.product,
+            currency=charge.currency,
+            captured_micros=charge.captured_micros,
+            shortfall_micros=charge.shortfall_micros,
+            quantity=_quantity.decode(charge.quantity),
+            **_place(row),
+        )
+    ]
+
+
+def _movements(of: Stored) -> list[stories.Movement]:
+    if of.record is None:
+        return []
+    place = _place(of.record)
+    return [
+        stories.Movement(
+            debit=stories.account_name(p.posting.debit),
+            credit=stories.account_name(p.posting.credit),
+            amount_micros=p.posting.amount_micros,
+            **place,
+        )
+        for p in of.postings
+    ]

@@ -1,0 +1,88 @@
+"""A decision as those read it who look behind it: the decision, the charge, the movements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.core.postings import Account
+from gateway.wire.answers import Answer, AuthorizeAnswer, HoldAnswer
+
+
+class Place(Answer):
+    """Where a record stands: its row in the ledger, its place in its shard, and when it was."""
+
+    row: int
+    shard: int
+    epoch: int
+    seq: int
+    at: str
+
+
+class AskedPart(Answer):
+    """What was asked. What is personal stands in `context` as keyed hashes."""
+
+    subject: dict[str, str]
+    product: str
+    mode: str
+    quantity: dict[str, int] | None
+    amount_micros: int
+    run: str | None
+    context: dict[str, Any]
+    credential: str
+    versions: list[int]
+
+
+class Event(Place):
+    """One of the records under a decision's id; `id` is that of the decision, or of the hold."""
+
+    kind: str
+    id: str
+    status: str
+
+
+class ChargePart(Place):
+    """What was charged."""
+
+    product: str
+    currency: str
+    captured_micros: int
+    shortfall_micros: int
+    quantity: dict[str, int]
+
+
+class AccountName(Answer):
+    """An account: whose book, of which kind, of which grant or quota."""
+
+    book: str
+    kind: str
+    ref: str | None
+    currency: str
+
+
+class Movement(Place):
+    """Money that moved from the credited to the debited account."""
+
+    debit: AccountName
+    credit: AccountName
+    amount_micros: int
+
+
+class DecisionAnswer(Answer):
+    """Three linked datasets under one id: the decision, its charges, and how balances moved."""
+
+    id: str
+    kind: str
+    decided: Place
+    asked: AskedPart
+    answer: AuthorizeAnswer
+    signals: dict[str, list[int]]
+    hold: HoldAnswer | None
+    events: list[Event]
+    charges: list[ChargePart]
+    movements: list[Movement]
+
+
+def account_name(account: Account) -> AccountName:
+    """An account as callers see it."""
+    ref = account.ref or None
+    return AccountName(book=account.book, kind=account.kind, ref=ref, currency=account.currency)
