@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select
@@ -18,7 +18,7 @@ from gateway.errors import CallerError, Unavailable
 ALL_SCOPES = frozenset({"authorize", "read", "admin", "risk", "finance"})
 ADMIN_ID = "cred_admin"
 CREATED_KEPT_MS = 86_400_000
-MOST_LOOKS = 50
+LOOK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Credentials:
         self._admin = Credential(ADMIN_ID, "admin", ALL_SCOPES, "")
         self._admin_digest = digest_of(admin_key) if admin_key else ""
         self._view: dict[str, Credential] = {}
-        self._looks: list[float] = []
+        self._looking: asyncio.Task[None] | None = None
+        self._refreshing = asyncio.Lock()
 
     def find(self, digest: str) -> Credential | None:
         """The credential whose secret has this digest, as of the last refresh."""
@@ -61,24 +62,32 @@ class Credentials:
     async def find_anew(self, digest: str) -> Credential | None:
         """As find, but a credential just made elsewhere is known too.
 
-        Strangers cannot make the catalog work: it is asked at most MOST_LOOKS times a second.
+        Strangers cannot make the catalog work: all who ask in LOOK_S share one look.
         """
-        now = time.monotonic()
-        self._looks = [at for at in self._looks if at > now - 1]
-        if len(self._looks) >= MOST_LOOKS:
-            return None
-        self._looks.append(now)
-        await self.refresh()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
         return self.find(digest)
 
+    async def _look(self) -> None:
+        # Waits first: whoever joins a look asked before it was made.
+        await asyncio.sleep(LOOK_S)
+        self._looking = None
+        await self.refresh()
+
     async def refresh(self) -> None:
-        """Read all credentials anew."""
-        async with self._engine.connect() as c:
-            rows = (await c.execute(select(t.credentials))).all()
-        self._view = {
-            r.digest: Credential(r.id, r.name, frozenset(r.scopes.split()), r.org, r.created_ms)
-            for r in rows
-        }
+        """Read all credentials anew. Raises Unavailable."""
+        # One after the other: an older view never follows a newer one.
+        async with self._refreshing:
+            try:
+                async with self._engine.connect() as c:
+                    rows = (await c.execute(select(t.credentials))).all()
+            except (OperationalError, OSError) as error:
+                raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
+            self._view = {
+                r.digest: Credential(r.id, r.name, frozenset(r.scopes.split()), r.org, r.created_ms)
+                for r in rows
+            }
 
     def listed(self) -> list[Credential]:
         """All credentials, oldest first."""

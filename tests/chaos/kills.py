@@ -43,12 +43,19 @@ def kill(gateway: Gateway, kind: str) -> bool:
 async def kill_now_and_then(
     gateway: Gateway, kinds: tuple[str, ...], times: int, seed: int, pause_s: tuple[float, float]
 ) -> dict[str, int]:
-    """Kill each kind so many times, in a random order; how often each was killed."""
+    """Kill each kind so many times, in a random order; how often each was killed.
+
+    One that is not there, because it was just killed, is waited for.
+    """
     chance = random.Random(seed)
     order = [kind for kind in kinds for _ in range(times)]
     chance.shuffle(order)
     done = dict.fromkeys(kinds, 0)
     for kind in order:
         await asyncio.sleep(chance.uniform(*pause_s))
-        done[kind] += kill(gateway, kind)
+        was_killed = kill(gateway, kind)
+        while not was_killed:
+            await asyncio.sleep(0.05)
+            was_killed = kill(gateway, kind)
+        done[kind] += 1
     return done
