@@ -44,6 +44,9 @@ class Settings:
     )
     sweep_ms: int = _setting(200, "pause between sweeps for expired holds and grants")
     writer_ms: int = _setting(100, "pause between batches of the ledger's writer")
+    reconcile_orgs_per_s: int = _setting(
+        5, "orgs a second whose hot state is compared with the ledger, all the time"
+    )
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
     idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")
     max_connections: int = _setting(20_000, "connections a worker keeps; more are turned away")

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gateway.cli.options import DataDir, LedgerUrl, settings_of
 from gateway.cli.running import say
+from gateway.ledger.batch import Head
 from gateway.ledger.history import History
 from gateway.ledger.verify import Verdict
 from gateway.ledger.verify import verify as verify_chain
@@ -33,8 +34,8 @@ def verify(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
 @app.command("head")
 def head(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
     """The head of the chain, to be published where nobody can change it: number and hash."""
-    number, hashed = asyncio.run(_head(settings_of(data_dir, None, ledger_url)))
-    say(f"{number} {hashed.hex()}")
+    found = asyncio.run(_head(settings_of(data_dir, None, ledger_url)))
+    say(f"{found.n} {found.hash.hex()}")
 
 
 async def _verify(settings: Settings) -> Verdict:
@@ -49,7 +50,7 @@ async def _verify(settings: Settings) -> Verdict:
         await engine.dispose()
 
 
-async def _head(settings: Settings) -> tuple[int, bytes]:
+async def _head(settings: Settings) -> Head:
     engine = open_engine(settings.sql_url("ledger"))
     try:
         return await History(engine).head()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from msgspec import json
@@ -13,7 +12,7 @@ from gateway.core.entities import Lineage
 from gateway.core.orders import Mode, Outcome
 from gateway.core.record import Asked
 from gateway.core.terms import signal_entities
-from gateway.errors import CallerError, Unavailable
+from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
 from gateway.ledger.batch import RecordRow, Stored
 from gateway.ledger.reader import DECISIONS, hold_from
@@ -21,7 +20,7 @@ from gateway.wire import answers, records, stories
 from gateway.wire.answers import rfc3339
 
 CATCH_UP_S = 2.0
-"""How long a decision that was just made may take to reach the ledger."""
+"""How long what just happened may take to reach the ledger."""
 _quantity = json.Decoder(dict[str, int])
 
 
@@ -37,24 +36,12 @@ async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.Dec
 
 
 async def _written(gateway: Gateway, decision_id: str) -> list[Stored]:
-    """The decision's records; one that is on its way to the ledger is waited for."""
+    """The decision's records; those that are on their way to the ledger are waited for."""
     shard = ids.shard_in(decision_id)
     if shard is None:
         return []
-    started = asyncio.get_running_loop().time()
-    while True:
-        is_all_written = await _is_all_written(gateway, shard)
-        stored = await gateway.ledger.story(decision_id)
-        if stored or is_all_written:
-            return stored
-        if asyncio.get_running_loop().time() - started > CATCH_UP_S:
-            raise Unavailable("ledger_behind", f"the ledger is more than {CATCH_UP_S:.0f} s behind")
-        await asyncio.sleep(0.02)
-
-
-async def _is_all_written(gateway: Gateway, shard: int) -> bool:
-    waiting = await gateway.store.records(await gateway.ledger.cursors(), 1)
-    return all(record.shard != shard for record in waiting)
+    await gateway.ledger.reach(shard, await gateway.store.last(shard), CATCH_UP_S)
+    return await gateway.ledger.story(decision_id)
 
 
 def _story(

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from gateway.errors import CallerError
 from gateway.flows import books, decisions
 from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.reconcile import Reconciler
 from gateway.http.endpoint import Answered, Call
 
 GROUPS = ("product", "day")
 DAY_S = 86_400
+MOST_DIFFERENCES = 100
 
 
 def _check_unbound(caller: Caller) -> None:
@@ -29,7 +31,22 @@ async def trial_balance(gateway: Gateway, call: Call) -> Answered:
 async def reconcile(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/ledger/reconcile."""
     _check_unbound(call.caller)
-    return Answered(await books.reconcile(gateway))
+    parts = Reconciler(gateway.store, gateway.catalog, gateway.ledger, gateway.profiles)
+    report = await parts.everything()
+    return Answered(
+        {
+            "ok": report.is_ok,
+            "checked": {"orgs": report.orgs, "holds": report.holds},
+            "lag_s": await parts.lag_s(),
+            "differences": report.differences[:MOST_DIFFERENCES],
+        }
+    )
+
+
+async def head(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/ledger/head."""
+    _check_unbound(call.caller)
+    return Answered(await books.head(gateway))
 
 
 async def get_decision(gateway: Gateway, call: Call) -> Answered:

@@ -44,6 +44,7 @@ ROUTES = (
     Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Set a plan", m.PlanBody, d.PlanAnswer),
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Trial balance", answer=d.TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),
+    Route("GET", "/v1/ledger/head", MONEY, books.head, "The end of the ledger's chain", answer=d.HeadAnswer),
     Route("GET", "/v1/decisions/{id}", ("risk", "finance"), books.get_decision, "A decision, and what followed", answer=DecisionAnswer),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),

@@ -64,12 +64,6 @@ class History(Reading):
         query = select(t.batches).where(t.batches.c.n > after).order_by(t.batches.c.n)
         return [BatchRow(*row) for row in await self._all(query.limit(limit))]
 
-    async def head(self) -> tuple[int, bytes]:
-        """Number and hash of the last batch."""
-        b = t.batches.c
-        found = await self._all(select(b.n, b.hash).order_by(b.n.desc()).limit(1))
-        return (int(found[0][0]), bytes(found[0][1])) if found else (0, bytes(32))
-
     async def pruned_before_day(self) -> int:
         """The first day whose records were never pruned, as far as any were; 0 when none were."""
         return int((await self._all(select(func.max(t.pruned.c.day))))[0][0] or -1) + 1

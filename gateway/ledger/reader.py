@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,11 @@ from gateway.core import ids
 from gateway.core.holds import Hold, Taken
 from gateway.core.orders import Ended, Outcome
 from gateway.core.record import Asked
+from gateway.errors import Unavailable
 from gateway.ledger import schema as t
 from gateway.ledger.batch import Position, Stored
-from gateway.ledger.reading import NO_ROW, Reading, halves_of, whole
+from gateway.ledger.checks import Checks
+from gateway.ledger.reading import NO_ROW, halves_of, whole
 from gateway.wire import records
 from gateway.wire.records import Decoded
 
@@ -45,18 +48,7 @@ class AccountBalance:
     credits: int
 
 
-@dataclass(frozen=True)
-class BookCheck:
-    """What a book's records and charges say, beside what its accounts say. Micros."""
-
-    book: str
-    held_by_records: int
-    held_by_postings: int
-    charged: int
-    revenue: int
-
-
-class Ledger(Reading):
+class Ledger(Checks):
     """What callers are told of the ledger."""
 
     async def ping(self) -> None:
@@ -66,6 +58,16 @@ class Ledger(Reading):
     async def cursors(self) -> dict[int, Position]:
         """How far each shard has been written."""
         return {r.shard: (r.epoch, r.seq) for r in await self._all(select(t.cursors))}
+
+    async def reach(self, shard: int, position: Position, patience_s: float) -> None:
+        """Wait until a record of a shard is written. Raises Unavailable when it takes longer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s
+        while (await self.cursors()).get(shard, (0, -1)) < position:
+            if loop.time() > until:
+                detail = f"the ledger is more than {patience_s:.0f} s behind"
+                raise Unavailable("ledger_behind", detail)
+            await asyncio.sleep(0.02)
 
     async def trial_balance(self) -> list[KindTotal]:
         """Totals by currency and kind."""
@@ -122,37 +124,6 @@ class Ledger(Reading):
             )
             for kind, ref, *n in await self._all(query)
         ]
-
-    async def books(self) -> list[BookCheck]:
-        """Per book: holds by records and postings, charges and revenue. One statement."""
-        r, c, a = t.records.c, t.charges.c, t.accounts.c
-
-        def summed(book: Any, high: Any, low: Any, *where: Any) -> Any:
-            query = select(book.label("book"), high.label("high"), low.label("low"))
-            return query.where(*where).group_by(book).subquery()
-
-        cost = c.captured_micros + c.shortfall_micros
-        total = (func.sum(a.credits_high), func.sum(a.credits_low))
-        parts = [
-            summed(r.book, *halves_of(r.held_micros)),
-            summed(a.book, *total, a.kind == "held"),
-            summed(c.book, *halves_of(cost)),
-            summed(a.book, *total, a.kind == "revenue"),
-        ]
-        query = select(parts[0].c.book, *(half for p in parts for half in (p.c.high, p.c.low)))
-        joined: Any = parts[0]
-        for part in parts[1:]:
-            joined = joined.outerjoin(part, part.c.book == parts[0].c.book)
-        return [
-            BookCheck(book, *(whole(n[i], n[i + 1]) for i in range(0, 8, 2)))
-            for book, *n in await self._all(query.select_from(joined))
-        ]
-
-    async def count_holds(self) -> int:
-        """How many holds were ever made."""
-        r = t.records.c
-        query = select(func.count()).where(r.kind == "authorize", r.hold != "")
-        return int((await self._all(query))[0][0])
 
     async def has_moved(self, book: str) -> bool:
         """Whether any money of a book was ever posted."""

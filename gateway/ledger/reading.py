@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 from gateway.core.postings import Account, Posting
 from gateway.errors import Unavailable
 from gateway.ledger import schema as t
-from gateway.ledger.batch import ChargeRow, PostingRow, RecordRow, Stored
+from gateway.ledger.batch import ChargeRow, Head, PostingRow, RecordRow, Stored
 from gateway.ledger.totals import HALF
 from gateway.wire.records import StreamRecord
 
@@ -45,6 +45,13 @@ class Reading:
                 return list((await c.execute(query)).all())
         except (OperationalError, InterfaceError, OSError) as error:
             raise Unavailable("ledger_unavailable", "the ledger does not answer") from error
+
+    async def head(self) -> Head:
+        """The end of the chain."""
+        b = t.batches.c
+        query = select(b.n, b.hash, b.first_row + b.rows).order_by(b.n.desc()).limit(1)
+        found = await self._all(query)
+        return Head(int(found[0][0]), bytes(found[0][1]), int(found[0][2])) if found else Head()
 
     async def lines_where(self, where: Any) -> list[StreamRecord]:
         """Records as the store told them, in order."""

@@ -118,6 +118,16 @@ cursors = Table(
     Column("last_epoch", Integer, nullable=False),
     _number("last_seq"),
 )
+checks = Table(
+    "checks",
+    metadata,
+    Column("book", Text, primary_key=True),
+    *(_number(name) for name in ("holds", "held_high", "held_low", "charged_high", "charged_low")),
+)
+"""What records and charges say of a book, summed up to the row that `check_state` names."""
+check_state = Table(
+    "check_state", metadata, Column("id", Integer, primary_key=True), _number("row")
+)
 pruned = Table(
     "pruned",
     metadata,

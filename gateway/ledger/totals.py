@@ -19,11 +19,12 @@ def halves(amount: int) -> tuple[int, int]:
     return divmod(amount, HALF)
 
 
-def add(side: str, high: str, low: str) -> str:
-    """SQL that adds two halves to a total kept in halves."""
+def add(side: str, high: str, low: str, table: str = "accounts") -> str:
+    """SQL that adds two halves to a total that a table keeps in halves."""
+    old = f"{table}.{side}"
     return (
-        f"{side}_high = {side}_high + {high} + ({side}_low + {low}) / {HALF},"
-        f" {side}_low = ({side}_low + {low}) % {HALF}"
+        f"{side}_high = {old}_high + {high} + ({old}_low + {low}) / {HALF},"
+        f" {side}_low = ({old}_low + {low}) % {HALF}"
     )
 
 

@@ -36,10 +36,13 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_stale_plans": ((), "plans made anew because a version or the time changed"),
     "spendgate_unavailable": (("code",), "decisions that could not be made"),
     "spendgate_ledger_records": ((), "records the ledger's writer has written"),
+    "spendgate_reconcile_orgs": ((), "orgs whose hot state was compared with the ledger"),
 }
 LEDGER_STOPPED = "spendgate_ledger_stopped"
+DIFFERENCES = "spendgate_reconcile_differences"
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     LEDGER_STOPPED: ((), "1 when the ledger's writer has stopped at a gap"),
+    DIFFERENCES: ((), "differences between hot state, ledger and decisions, as last compared"),
 }
 LATENCY = "spendgate_request_seconds"
 LATENCY_LABELS = ("route", "status")
@@ -97,6 +100,11 @@ class CountingHooks:
         """How far the ledger's writer came."""
         self._counters["spendgate_ledger_records"] = written
         self._gauges[LEDGER_STOPPED] = 1.0 if is_stopped else 0.0
+
+    def set_reconcile(self, orgs: int, differences: int) -> None:
+        """What the continuous comparison of all books found."""
+        self._counters["spendgate_reconcile_orgs"] = orgs
+        self._gauges[DIFFERENCES] = differences
 
     def write(self) -> None:
         """Write the counts for whoever answers /metrics."""

@@ -91,6 +91,9 @@ class MemoryStore:
         balances = tuple(shard.cells.get(org, name, now_ms) or 0 for name in names)
         return Snapshot(keys.shard_of(org), 1, len(shard.records) - 1, now_ms, balances)
 
+    async def last(self, shard: int) -> tuple[int, int]:
+        return 1, len(self.shards[shard].records) - 1 if shard in self.shards else -1
+
     async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
         shard, now_ms = self._of(org), self._clock()
         return [shard.cells.get(org, name, now_ms) or (0, 0) for name in names]

@@ -96,6 +96,10 @@ class Store(Protocol):
         """Balances and gauges of an org at one point of its shard's records."""
         ...
 
+    async def last(self, shard: int) -> tuple[int, int]:
+        """(epoch, seq) of a shard's last record; seq is -1 where there is none."""
+        ...
+
     async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
         """(used, held) of window counters; zeros where there is none."""
         ...

@@ -293,6 +293,12 @@ class RedisStore:
         balances = tuple(int(v or 0) for v in values)
         return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
 
+    async def last(self, shard: int) -> tuple[int, int]:
+        of = [keys.stream(shard), keys.epoch(shard)]
+        ((_, _, last),) = await self._functions.call("standing", of, ())
+        epoch, seq = position(last)
+        return epoch, seq if epoch else -1
+
     async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
         if not names:
             return []

@@ -211,6 +211,14 @@ class ReconcileAnswer(Answer):
     differences: list[Difference]
 
 
+class HeadAnswer(Answer):
+    """The end of the ledger's chain: publish it, and nothing before it can change unseen."""
+
+    batch: int
+    rows: int
+    hash: str
+
+
 class CredentialAnswer(Answer):
     """A new credential; the secret is shown this once."""
 

@@ -10,13 +10,16 @@ from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.core.entities import Included, PricePlan, RateLimit
-from gateway.flows.profiles import FREE_PLAN
+from gateway.flows.profiles import FREE_PLAN, Profiles
+from gateway.flows.reconcile import Reconciler, Watch
 from gateway.flows.recovery import Kept, Recovery
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
 from gateway.ledger.postgres import PostgresLedger
+from gateway.ledger.reader import Ledger
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Retention, Writer
+from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
 from gateway.sql.engine import Engine, migrate, open_engine
 from gateway.store.redis import RedisStore
@@ -45,6 +48,8 @@ SHIPPED_PLANS = (
     PricePlan("payg", "default"),
 )
 STORE_PATIENCE_S = 30
+PROFILES = 50
+"""Profiles it keeps: each is read anew for its comparison."""
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Backstage:
     ledger: LedgerWriter
     writer: Writer
     recovery: Recovery
+    watch: Watch
     engines: tuple[Engine, ...]
     writing: asyncio.Task[None] | None = None
     chores: Chores = ()
@@ -66,11 +72,13 @@ class Backstage:
         self.writing = asyncio.create_task(self.writer.run())
         self.chores = start(
             self.recovery.watch(),
-            write_counts(hooks, lambda: hooks.set_ledger(self.writer.written, self._is_stopped())),
+            self.watch.run(),
+            write_counts(hooks, lambda: self._count(hooks)),
         )
 
-    def _is_stopped(self) -> bool:
-        return self.writer.stopped_by is not None
+    def _count(self, hooks: CountingHooks) -> None:
+        hooks.set_ledger(self.writer.written, self.writer.stopped_by is not None)
+        hooks.set_reconcile(self.watch.orgs, self.watch.differences)
 
     async def stop(self) -> None:
         """Stop, with every record that is in the store written."""
@@ -117,7 +125,11 @@ async def build_backstage(
     )
     kept = Kept(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
     recovery = Recovery(shards, store, catalog, history, (ledger, writer), kept, on_event)
-    return Backstage(store, shards, ledger, writer, recovery, (catalog_engine, ledger_engine))
+    profiles = Profiles(catalog, store, PROFILES)
+    reconciler = Reconciler(store, catalog, Ledger(ledger_engine), profiles)
+    watch = Watch(reconciler, 1 / settings.reconcile_orgs_per_s, on_event)
+    engines = (catalog_engine, ledger_engine)
+    return Backstage(store, shards, ledger, writer, recovery, watch, engines)
 
 
 async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], None]) -> Backstage:

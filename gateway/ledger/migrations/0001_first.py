@@ -35,6 +35,7 @@ def upgrade() -> None:
     _records()
     _books()
     _chain()
+    _checks()
     _hot_state()
 
 
@@ -90,6 +91,17 @@ def _chain() -> None:
         *(_small("shard", key=True), _small("epoch"), _number("seq")),
         *(_small("last_epoch"), _number("last_seq")),
     )
+
+
+def _checks() -> None:
+    sums = [f"{name}_{half}" for name in ("held", "charged") for half in ("high", "low")]
+    op.create_table(
+        "checks",
+        sa.Column("book", sa.Text, primary_key=True),
+        *(_number(name) for name in ("holds", *sums)),
+    )
+    op.create_table("check_state", _small("id", key=True), _number("row"))
+    op.execute("INSERT INTO check_state VALUES (1, 0)")
 
 
 def _hot_state() -> None:
