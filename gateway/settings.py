@@ -33,7 +33,13 @@ class Settings:
         "", "sqlite:/// or postgresql:// of the catalog; empty: in data_dir"
     )
     admin_key: str = _setting("", "the first credential, with all scopes; empty: none")
-    store_deadline_ms: int = _setting(1000, "how long a decision waits for the store")
+    decision_deadline_ms: int = _setting(
+        50, "how long an authorize takes at most when the store does not answer"
+    )
+    open_shares: int = _setting(
+        0, "workers of all gateways that share what an org may spend without the store; 0: workers"
+    )
+    store_deadline_ms: int = _setting(1000, "how long any other call waits for the store")
     authorize_kept_s: int = _setting(600, "how long outcomes of authorize and hold calls are kept")
     admin_kept_s: int = _setting(86_400, "how long outcomes of grants and adjustments are kept")
     ended_hold_kept_s: int = _setting(600, "how long an ended hold answers from the store")
@@ -45,7 +51,7 @@ class Settings:
     sweep_ms: int = _setting(200, "pause between sweeps for expired holds and grants")
     writer_ms: int = _setting(100, "pause between batches of the ledger's writer")
     reconcile_orgs_per_s: int = _setting(
-        5, "orgs a second whose hot state is compared with the ledger, all the time"
+        2, "orgs a second whose hot state is compared with the ledger, all the time"
     )
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
     idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")

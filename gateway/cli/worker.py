@@ -8,7 +8,7 @@ import os
 import uvloop
 
 from gateway.cli.children import READY
-from gateway.cli.running import said_to_stop, say
+from gateway.cli.running import said_to_stop, say, warn
 from gateway.settings import Settings, from_environment
 from gateway.wiring.parts import collect_seldom
 from gateway.wiring.worker import serve_worker
@@ -21,7 +21,7 @@ def worker() -> None:
 
 
 async def _run(settings: Settings) -> None:
-    parts, serving = await serve_worker(settings, f"worker-{os.getpid()}")
+    parts, serving = await serve_worker(settings, f"worker-{os.getpid()}", warn)
     say(READY.decode().strip())
     collect_seldom()
     await said_to_stop()

@@ -145,6 +145,8 @@ class Org(Struct, frozen=True):
     status: Status = "active"
     version: int = 0
     created_ms: int = 0
+    open_micros: int = 0
+    """What may be spent in a minute while the store does not answer; 0: nothing."""
 
 
 class Lineage(Struct, frozen=True):

@@ -54,6 +54,7 @@ async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> 
         body.credit_line_micros or 0,
         body.timezone or "UTC",
         body.status or "active",
+        open_micros=_open_micros(body),
     )
     _check_timezone(wanted.timezone)
     result = wanted
@@ -84,6 +85,19 @@ async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> 
 
     await change_org(gateway.catalog, gateway.store, org, prepare)
     return result
+
+
+def _open_micros(body: OrgBody) -> int:
+    outage = body.outage
+    if outage is None or outage.policy == "closed":
+        if outage is not None and outage.max_open_micros:
+            detail = "a closed policy spends nothing: leave max_open_micros out"
+            raise CallerError("invalid_request", detail, pointer="/outage/max_open_micros")
+        return 0
+    if not outage.max_open_micros:
+        detail = "say how much may be spent in a minute: max_open_micros above 0"
+        raise CallerError("invalid_request", detail, pointer="/outage/max_open_micros")
+    return check_range(outage.max_open_micros, "the amount", "/outage/max_open_micros")
 
 
 def _check_timezone(name: str) -> None:

@@ -25,11 +25,15 @@ from gateway.flows.gateway import (
     kept_or,
     reused,
 )
+from gateway.flows.unavailable import allow
+from gateway.store.port import TOLD
 from gateway.wire import answers, records
 from gateway.wire.allowed import AllowedAnswers
 from gateway.wire.messages import AuthorizeBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
+UNHEARD_MS = 120_000
+"""A decision that nobody heard of is undone long before it is so old."""
 PARTIAL_PROBES = 2
 """After so many asks for room the last one decides."""
 
@@ -50,12 +54,19 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
     idempotency = None
     if request.mode is not Mode.DRY:
         idempotency = caller.idempotency(body.subject.org, body, kept_s)
+    told = gateway.outage.answered(idempotency)
+    if told is not None:
+        return Authorized(told, is_replay=True)
     id_body = gateway.new_id_body(body.subject.org)
     try:
         if gateway.is_backlogged:
             return await _backlogged(gateway, request, id_body, idempotency)
         return await _decide(gateway, request, body.partial, id_body, idempotency)
     except Unavailable as error:
+        opened = await allow(gateway, request, id_body, idempotency)
+        if opened is not None:
+            return Authorized(opened)
+        gateway.outage.note_unheard(ids.DECISION + id_body, request, idempotency)
         return _refused(gateway, request, id_body, Reason.store_unavailable, error.detail)
 
 
@@ -198,11 +209,27 @@ async def _ask(
         asked,
         request,
         records.encode_asked(asked, terms),
-        gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
+        gateway.clock.now_ms() + gateway.settings.decision_deadline_ms,
         probe=probe,
         idempotency=idempotency,
     )
-    return await gateway.store.authorize(order)
+    reply = await gateway.store.authorize(order)
+    if reply.status is Status.REPLAY and request.mode is not Mode.DRY:
+        await _tell_again(gateway, reply)
+    return reply
+
+
+async def _tell_again(gateway: Gateway, reply: Reply) -> None:
+    """A repeated call may be the first to hear of the decision: then it is not undone any more."""
+    outcome = reply.outcome
+    if outcome is None or not outcome.allowed:
+        return
+    if gateway.clock.now_ms() - outcome.now_ms > UNHEARD_MS:
+        return
+    decision_id = records.decode_asked(reply.body).id
+    if await gateway.store.claim(decision_id, TOLD) != TOLD:
+        detail = f"{decision_id} was undone: nobody had heard of it; try again"
+        raise Unavailable("store_unavailable", detail)
 
 
 async def when_stale(gateway: Gateway, org: str, reply: Reply, started: float) -> None:

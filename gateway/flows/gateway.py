@@ -14,6 +14,7 @@ from gateway.core import ids
 from gateway.core.orders import Idempotency, Reply
 from gateway.errors import CallerError
 from gateway.flows.clock import StoreClock
+from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
 from gateway.ledger.reader import Ledger
 from gateway.observe.hooks import Hooks
@@ -64,6 +65,7 @@ class Gateway:
     clock: StoreClock
     hooks: Hooks
     secret: bytes
+    outage: Outage
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
 

@@ -98,6 +98,13 @@ class Profiles:
             task.add_done_callback(lambda _: self._loading.pop(org, None))
         await asyncio.shield(task)
 
+    async def without_store(self, org: str) -> Profile:
+        """The profile as far as it can be told without the store: grants may be missing."""
+        entry = self._entries.get(org)
+        if entry is not None and not entry.profile.is_free:
+            return entry.profile
+        return await self._assemble(await self._catalog.org(org), org, 0, ())
+
     async def load(self, org: str) -> Profile:
         """An org's profile with every part read anew from catalog and store."""
         terms = await self._catalog.org(org)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,15 @@ class AccountBalance:
     ref: str
     debits: int
     credits: int
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the store made of a request. `hold` is "" where it made none."""
+
+    allowed: bool
+    hold: str
+    captured_micros: int
 
 
 class Ledger(Checks):
@@ -133,6 +142,14 @@ class Ledger(Checks):
     async def hold(self, hold_id: str) -> tuple[Hold, Asked] | None:
         """A hold as its records tell it, or None."""
         return hold_from([records.read(line) for line in await self.lines_where(_of_hold(hold_id))])
+
+    async def decided(self, decisions: Sequence[str]) -> dict[str, Decided]:
+        """What became of these requests, as far as they were decided."""
+        r, c = t.records.c, t.charges.c
+        query = select(r.id, r.allowed, r.hold, c.captured_micros)
+        query = query.select_from(t.records.outerjoin(t.charges, c.row == r.row))
+        rows = await self._all(query.where(r.id.in_(decisions), r.kind == "authorize"))
+        return {name: Decided(bool(ok), hold, int(n or 0)) for name, ok, hold, n in rows}
 
     async def story(self, decision_id: str) -> list[Stored]:
         """A decision and, where it made or added to a hold, all that happened to that; or []."""

@@ -27,6 +27,18 @@ class Hooks(Protocol):
         """A decision could not be made because a part does not answer."""
         ...
 
+    def on_opened(self, currency: str, micros: int) -> None:
+        """A request was allowed without the store, by its org's policy."""
+        ...
+
+    def on_charged(self) -> None:
+        """What was allowed without the store was charged."""
+        ...
+
+    def on_undone(self) -> None:
+        """A decision whose answer came too late was undone."""
+        ...
+
     def on_request(self, route: str, status: int, seconds: float) -> None:
         """An HTTP request was answered."""
         ...

@@ -35,6 +35,10 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_captured_micros": (("currency",), "money captured by calls, in micro-units"),
     "spendgate_stale_plans": ((), "plans made anew because a version or the time changed"),
     "spendgate_unavailable": (("code",), "decisions that could not be made"),
+    "spendgate_opened": ((), "requests allowed without the store, by their orgs' policy"),
+    "spendgate_opened_micros": (("currency",), "money allowed without the store, in micro-units"),
+    "spendgate_opened_charged": ((), "requests of those that were charged afterwards"),
+    "spendgate_undone": ((), "decisions undone because their answer came too late"),
     "spendgate_ledger_records": ((), "records the ledger's writer has written"),
     "spendgate_reconcile_orgs": ((), "orgs whose hot state was compared with the ledger"),
 }
@@ -87,6 +91,19 @@ class CountingHooks:
     def on_unavailable(self, code: str) -> None:
         """Count it by code."""
         self._counters[f"spendgate_unavailable\n{code}"] += 1
+
+    def on_opened(self, currency: str, micros: int) -> None:
+        """Count it."""
+        self._counters["spendgate_opened"] += 1
+        self._counters[f"spendgate_opened_micros\n{currency}"] += micros
+
+    def on_charged(self) -> None:
+        """Count it."""
+        self._counters["spendgate_opened_charged"] += 1
+
+    def on_undone(self) -> None:
+        """Count it."""
+        self._counters["spendgate_undone"] += 1
 
     def on_request(self, route: str, status: int, seconds: float) -> None:
         """Count its latency."""

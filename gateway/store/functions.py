@@ -35,11 +35,12 @@ class Functions:
         """The command that calls a function."""
         return ("FCALL", self.names[name], len(keys), *keys, *args)
 
-    async def call(self, name: str, keys: list[str], args: Command) -> Any:
+    async def call(self, name: str, keys: list[str], args: Command, *, urgent: bool = False) -> Any:
         """Call a function. Raises Unavailable, or Bug where the function failed."""
         command = self.command(name, keys, args)
+        run = self.pipeline.call_urgent if urgent else self.pipeline.call
         try:
-            return await self.pipeline.call(*command)
+            return await run(*command)
         except hiredis.ReplyError as error:
             if "Function not found" not in str(error):
                 raise _fault(error) from error

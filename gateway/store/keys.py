@@ -62,6 +62,11 @@ def hold(shard: int, hold_id: str) -> str:
     return f"{{s{shard}}}//hold/{hold_id}"
 
 
+def claim(shard: int, decision_id: str) -> str:
+    """What became of a decision nobody was told of."""
+    return f"{{s{shard}}}//claim/{decision_id}"
+
+
 def nothing(shard: int) -> str:
     """A key that never exists, where a call has no use for one."""
     return f"{{s{shard}}}//nothing"

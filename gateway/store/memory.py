@@ -33,6 +33,7 @@ class MemoryStore:
         self._clock = clock
         self.shards: dict[int, Shard] = defaultdict(Shard)
         self._shared = Cells()
+        self._claims: dict[str, str] = {}
 
     def _of(self, org: str) -> Shard:
         return self.shards[keys.shard_of(org)]
@@ -54,6 +55,12 @@ class MemoryStore:
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
         return copy.deepcopy(steps.precheck(self._of(org), org, idempotency, self._clock()))
+
+    async def claim(self, decision_id: str, purpose: str) -> str:
+        return self._claims.setdefault(decision_id, purpose)
+
+    async def forget(self, org: str, idempotency: Idempotency) -> None:
+        self._of(org).cells.drop(org, idempotency.name)
 
     async def expire(self, shards: range, limit: int) -> int:
         return sum(settle.sweep(self.shards[s], self._clock(), limit) for s in shards)

@@ -19,6 +19,14 @@ FLUSH_AT = 4
 """Write out after this many queued commands: early enough that store and gateway overlap."""
 
 
+NUMBERS = [b"%04d" % number for number in range(4096)]
+"""What tells replies apart: more than ever wait at once, made once."""
+PINGS = [b"*2\r\n$4\r\nPING\r\n$4\r\n%b\r\n" % number for number in NUMBERS]
+NOTHING = object()
+LOOK = 0.1
+"""How often deadlines are looked at, as a part of the shortest: cheaper than a timer a command."""
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a store is and how to sign in."""
@@ -57,13 +65,20 @@ def parse_url(url: str) -> Address:
 
 
 class _Protocol(asyncio.Protocol):
-    """Replies in the order of the commands. A lost connection fails what waits, never mixes."""
+    """Replies in the order of the commands. A lost connection fails what waits, never mixes.
+
+    Behind each command goes a PING with its number: a reply counts only with that number behind
+    it. So a reply that got lost, or came twice, on the way ends the connection and reaches nobody.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._reader = hiredis.Reader()
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], bytes, bool]] = deque()
         self._sent_at: deque[float] = deque()
+        self._sent = 0
+        self._reply: Any = NOTHING
+        """A reply whose number has not come yet."""
         self._queue: list[bytes] = []
         self._is_scheduled = False
         self._transport: asyncio.Transport | None = None
@@ -73,13 +88,15 @@ class _Protocol(asyncio.Protocol):
         # uvloop's transports are Transports by what they do, not by their class.
         self._transport = cast(asyncio.Transport, transport)
 
-    def call(self, args: tuple[Argument, ...]) -> asyncio.Future[Any]:
+    def call(self, args: tuple[Argument, ...], *, urgent: bool = False) -> asyncio.Future[Any]:
         """Queue one command; its reply, or an error, resolves the future."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        self._sent = at = (self._sent + 1) % len(NUMBERS)
         self._queue.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # stub too narrow
-        self._waiting.append(future)
+        self._queue.append(PINGS[at])
+        self._waiting.append((future, NUMBERS[at], urgent))
         self._sent_at.append(self._loop.time())
-        if len(self._queue) >= FLUSH_AT:
+        if len(self._queue) >= 2 * FLUSH_AT:
             self._flush()
         elif not self._is_scheduled:
             self._is_scheduled = True
@@ -97,15 +114,45 @@ class _Protocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
-        while (reply := self._reader.gets()) is not False:
-            future = self._waiting.popleft()
-            self._sent_at.popleft()
-            if future.done():
-                continue
-            if isinstance(reply, hiredis.ReplyError):
-                future.set_exception(reply)
-            else:
-                future.set_result(reply)
+        try:
+            while (heard := self._reader.gets()) is not False:
+                if self._reply is NOTHING:
+                    self._reply = heard
+                elif not self._deliver(heard):
+                    return self.abort()
+        except hiredis.ProtocolError:
+            self.abort()
+        return None
+
+    def _deliver(self, number: Any) -> bool:
+        """Give the reply to whose it is; False when it is not certain whose that is."""
+        reply, self._reply = self._reply, NOTHING
+        if not self._waiting:
+            return False
+        future, wanted, urgent = self._waiting.popleft()
+        self._sent_at.popleft()
+        is_refused = isinstance(reply, hiredis.ReplyError)
+        # A store that refuses everything refuses the number, too.
+        if number != wanted and not (is_refused and isinstance(number, hiredis.ReplyError)):
+            self._waiting.appendleft((future, wanted, urgent))
+            return False
+        if future.done():
+            return True
+        if is_refused:
+            future.set_exception(reply)
+        else:
+            future.set_result(reply)
+        return True
+
+    def give_up_urgent(self, wait_s: float) -> None:
+        """Let urgent callers go whose command is older than that; a late reply reaches nobody."""
+        latest = self._loop.time() - wait_s
+        for (future, _, urgent), sent_at in zip(self._waiting, self._sent_at, strict=True):
+            if sent_at > latest:
+                return
+            if urgent and not future.done():
+                detail = f"the store did not answer within {1000 * wait_s:.0f} ms"
+                future.set_exception(Unavailable("store_unavailable", detail))
 
     def oldest_age_s(self) -> float:
         """How long the oldest command has been waiting; 0 when none is."""
@@ -121,7 +168,7 @@ class _Protocol(asyncio.Protocol):
         self.is_lost = True
         self._queue.clear()
         while self._waiting:
-            future = self._waiting.popleft()
+            future, _, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(Unavailable("store_unavailable", "the store does not answer"))
         self._sent_at.clear()
@@ -131,12 +178,16 @@ class Pipeline:
     """A connection to the store that reconnects, with a deadline for every reply.
 
     A reply that does not come within `deadline_s` drops the connection: all its callers hear
-    Unavailable, and what was executed late is settled by the plan's own time limit.
+    Unavailable, and what was executed late is settled by the plan's own time limit. Urgent callers
+    hear it after `urgent_s`, and leave the connection as it is.
     """
 
-    def __init__(self, address: Address, *, deadline_s: float) -> None:
+    def __init__(
+        self, address: Address, *, deadline_s: float, urgent_s: float | None = None
+    ) -> None:
         self._address = address
         self._deadline_s = deadline_s
+        self._urgent_s = min(deadline_s, urgent_s or deadline_s)
         self._protocol: _Protocol | None = None
         self._connecting: asyncio.Task[_Protocol] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -147,6 +198,17 @@ class Pipeline:
         if protocol is None or protocol.is_lost:
             protocol = await self._connect()
         return await protocol.call(args)
+
+    async def call_urgent(self, *args: Argument) -> Any:
+        """As call, for somebody who cannot wait for long."""
+        protocol = self._protocol
+        if protocol is None or protocol.is_lost:
+            try:
+                async with asyncio.timeout(self._urgent_s):
+                    protocol = await self._connect()
+            except TimeoutError:
+                raise Unavailable("store_unavailable", "the store cannot be reached") from None
+        return await protocol.call(args, urgent=True)
 
     async def call_many(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
         """Run commands in order over the one connection; their replies in the same order."""
@@ -191,10 +253,12 @@ class Pipeline:
 
     async def _keep_deadline(self) -> None:
         while True:
-            await asyncio.sleep(self._deadline_s / 5)
+            await asyncio.sleep(self._urgent_s * LOOK)
             protocol = self._protocol
             if protocol is not None and protocol.oldest_age_s() > self._deadline_s:
                 protocol.abort()
+            elif protocol is not None:
+                protocol.give_up_urgent(self._urgent_s * (1 - LOOK))
 
     async def close(self) -> None:
         """Close the connection; what still waits fails."""

@@ -25,6 +25,8 @@ from gateway.wire.records import StreamRecord
 
 Result = Outcome | Ended | Moved
 """What a function that is called under an idempotency key ends with."""
+TOLD, UNDONE = "told", "undone"
+"""What becomes of a decision whose answer came too late; see `claim`."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -70,6 +72,17 @@ class Store(Protocol):
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
         """What is kept under an idempotency key, as a REPLAY or REUSED; None when nothing is."""
+        ...
+
+    async def claim(self, decision_id: str, purpose: str) -> str:
+        """Say what becomes of a decision nobody was told of; what was said first stays.
+
+        TOLD to whoever repeated the call, or UNDONE. Returns which of them it is.
+        """
+        ...
+
+    async def forget(self, org: str, idempotency: Idempotency) -> None:
+        """Keep no longer what was answered under an idempotency key."""
         ...
 
     async def expire(self, shards: range, limit: int) -> int:

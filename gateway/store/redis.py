@@ -44,6 +44,7 @@ from gateway.store.recent import Recent
 from gateway.wire.records import StreamRecord, encode_kept
 
 NOT_KEPT = ("", b"", 0)
+CLAIMED_MS = 600_000
 LAST_SEQ = 2**64 - 1
 
 
@@ -91,11 +92,11 @@ class RedisStore:
         )
         own = [idem_key, keys.hold(shard, plan.hold_id), prepared.epoch]
         args = (pack(spec), digest, plan.asked, prepared.id)
-        raw = None
+        raw, call = None, self._functions.call
         if prepared.is_known:
-            raw = await self._functions.call("authorize", own, args)
+            raw = await call("authorize", own, args, urgent=True)
         if raw is None or raw[0] == UNKNOWN:
-            raw = await self._functions.call("authorize", own, (*args, *prepared.told))
+            raw = await call("authorize", own, (*args, *prepared.told), urgent=True)
             prepared.is_known = True
         reply, out = reply_of(raw)
         if out is None:
@@ -224,6 +225,17 @@ class RedisStore:
         shard = keys.shard_of(org)
         value = await self._functions.run(("GET", keys.org_prefix(shard, org) + idempotency.name))
         return None if value is None else kept_reply(value, idempotency.digest, result)
+
+    async def claim(self, decision_id: str, purpose: str) -> str:
+        shard = ids.shard_in(decision_id)
+        assert shard is not None
+        key = keys.claim(shard, decision_id)
+        before = await self._functions.run(("SET", key, purpose, "NX", "GET", "PX", CLAIMED_MS))
+        return purpose if before is None else before.decode()
+
+    async def forget(self, org: str, idempotency: Idempotency) -> None:
+        shard = keys.shard_of(org)
+        await self._functions.run(("DEL", keys.org_prefix(shard, org) + idempotency.name))
 
     async def expire(self, shards: range, limit: int) -> int:
         name, ended, limits = self._functions.names["expire"], 0, (limit, self._late_capture_ms)

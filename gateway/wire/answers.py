@@ -262,6 +262,27 @@ def refused_answer(
     )
 
 
+def opened_answer(asked: Asked, hold_expires_ms: int) -> AuthorizeAnswer:
+    """The open answer while the store is out: promised, recorded, charged afterwards."""
+    hold = HoldPart(
+        id=asked.hold_id, amount_micros=asked.amount, expires_at=rfc3339(hold_expires_ms)
+    )
+    return AuthorizeAnswer(
+        id=asked.id,
+        decision="allow",
+        reasons=[],
+        status_hint=200,
+        hold=hold if asked.mode == Mode.HOLD else None,
+        quote=_quote(asked),
+        draws=[],
+        granted_quantity=asked.quantity if asked.is_partial else None,
+        balance=BalancePart(available_micros=0, held_micros=0),
+        limits=[],
+        risk=RiskAnswer(),
+        degraded=True,
+    )
+
+
 def end_answer(ended: Ended) -> EndAnswer:
     """The answer to a capture or release."""
     parts: dict[str, int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from gateway.wire.answers import Answer
 
@@ -11,6 +11,13 @@ class BatchAnswer(Answer):
     """One answer or problem for each item, in order."""
 
     results: list[Any]
+
+
+class OutagePart(Answer):
+    """What the org may spend in a minute while the store does not answer."""
+
+    policy: Literal["closed", "open"]
+    max_open_micros: int
 
 
 class OrgAnswer(Answer):
@@ -24,6 +31,7 @@ class OrgAnswer(Answer):
     credit_line_micros: int
     timezone: str
     status: str
+    outage: OutagePart
     created_at: str
 
 

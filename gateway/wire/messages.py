@@ -130,6 +130,13 @@ class EmptyBody(Message, frozen=True):
     """Nothing to say."""
 
 
+class OutageBody(Message, frozen=True):
+    """What happens while the store does not answer: nothing, or spending up to an amount."""
+
+    policy: Literal["closed", "open"]
+    max_open_micros: Micros | None = None
+
+
 class OrgBody(Message, frozen=True):
     """An org's account."""
 
@@ -140,6 +147,7 @@ class OrgBody(Message, frozen=True):
     credit_line_micros: Micros | None = None
     timezone: Annotated[str, Meta(max_length=64)] | None = None
     status: Status | None = None
+    outage: OutageBody | None = None
 
 
 class MemberBody(Message, frozen=True):

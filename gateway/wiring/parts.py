@@ -16,6 +16,8 @@ from gateway.store.pipeline import Pipeline, parse_url
 from gateway.store.redis import RedisStore
 
 GC_THRESHOLDS = (50_000, 20, 100)
+STORE_PART = 0.8
+"""The rest of a decision's deadline is for answering by the org's policy."""
 METRICS_EVERY_S = 1.0
 
 Chores = tuple[asyncio.Task[None], ...]
@@ -35,7 +37,8 @@ def collect_seldom() -> None:
 def build_functions(settings: Settings, url: str, deadline_s: float | None = None) -> Functions:
     """The store's functions at a URL; nothing is connected yet."""
     wait_s = settings.store_deadline_ms / 1000 if deadline_s is None else deadline_s
-    return Functions(Pipeline(parse_url(url), deadline_s=wait_s), build())
+    urgent_s = STORE_PART * settings.decision_deadline_ms / 1000
+    return Functions(Pipeline(parse_url(url), deadline_s=wait_s, urgent_s=urgent_s), build())
 
 
 def build_store(settings: Settings, functions: Functions) -> RedisStore:

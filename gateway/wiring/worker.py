@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
 from gateway.errors import SpendgateError
+from gateway.flows import aftermath
 from gateway.flows.clock import StoreClock
 from gateway.flows.gateway import Gateway
+from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
 from gateway.http.app import App
 from gateway.http.server import Serving, listening_socket, raise_file_limit, serve
@@ -20,6 +23,7 @@ from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
 from gateway.sql.engine import Engine, open_engine
 from gateway.store import keys
+from gateway.store.journal import Journal
 from gateway.store.redis import RedisStore
 from gateway.store.shards import Shards
 from gateway.wiring.parts import (
@@ -36,6 +40,7 @@ from gateway.wiring.parts import (
 CREDENTIALS_EVERY_S = 0.5
 CLOSED_LOOK_S = 0.3
 BACKLOG_LOOK_S = 0.5
+SETTLE_LOOK_S = 0.25
 SWEEP_LIMIT = 200
 
 
@@ -50,11 +55,14 @@ class Worker:
     async def close(self) -> None:
         """Let go of everything."""
         await stop_chores(self.chores)
+        self.gateway.outage.journal.close()
         await self.gateway.store.close()
         await dispose(self.engines)
 
 
-async def build_worker(settings: Settings, hooks: CountingHooks, store_url: str) -> Worker:
+async def build_worker(
+    settings: Settings, hooks: CountingHooks, on_event: Callable[[str], None]
+) -> Worker:
     """A worker that can answer: parts built, credentials read."""
     catalog_engine = open_engine(settings.sql_url("catalog"))
     ledger_engine = open_engine(settings.sql_url("ledger"))
@@ -62,7 +70,7 @@ async def build_worker(settings: Settings, hooks: CountingHooks, store_url: str)
     secret = await catalog.meta("secret", secrets.token_hex(32))
     credentials = Credentials(catalog_engine, settings.admin_key, secret)
     await credentials.refresh()
-    functions = build_functions(settings, store_url)
+    functions = build_functions(settings, settings.store_url)
     store, shards = build_store(settings, functions), Shards(functions)
     profiles = Profiles(catalog, store, settings.profile_cache)
     gateway = Gateway(
@@ -75,6 +83,7 @@ async def build_worker(settings: Settings, hooks: CountingHooks, store_url: str)
         StoreClock(),
         hooks,
         bytes.fromhex(secret),
+        Outage(Journal(settings.directory / "opened"), settings.open_shares or settings.workers),
     )
     chores = start(
         _refresh(credentials),
@@ -82,15 +91,18 @@ async def build_worker(settings: Settings, hooks: CountingHooks, store_url: str)
         _sweep(store, settings.sweep_ms / 1000),
         _hand_in(store, shards, ledger),
         _watch_backlog(gateway, shards),
+        _settle(gateway, on_event),
     )
     return Worker(gateway, (catalog_engine, ledger_engine), chores)
 
 
-async def serve_worker(settings: Settings, name: str) -> tuple[Worker, Serving]:
+async def serve_worker(
+    settings: Settings, name: str, on_event: Callable[[str], None]
+) -> tuple[Worker, Serving]:
     """A worker that serves. `name` tells its counts from those of other workers."""
     raise_file_limit()
     hooks = counting_hooks(settings, name)
-    worker = await build_worker(settings, hooks, settings.store_url)
+    worker = await build_worker(settings, hooks, on_event)
     sock = listening_socket(settings.host, settings.port)
     serving = await serve(App(worker.gateway), sock, settings)
     return worker, serving
@@ -120,6 +132,14 @@ async def _watch_backlog(gateway: Gateway, shards: Shards) -> None:
         with suppress(SpendgateError):
             gateway.health.backlog = await shards.backlog()
         await asyncio.sleep(BACKLOG_LOOK_S)
+
+
+async def _settle(gateway: Gateway, on_event: Callable[[str], None]) -> None:
+    """Undo and charge what an outage left behind."""
+    while True:
+        await asyncio.sleep(SETTLE_LOOK_S)
+        with suppress(SpendgateError):
+            await aftermath.settle(gateway, on_event)
 
 
 async def _hand_in(store: RedisStore, shards: Shards, ledger: Ledger) -> None:

@@ -35,6 +35,7 @@ from gateway.core.orders import (
 )
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
+from gateway.store.port import TOLD, UNDONE
 from tests.stores import ClockedRedis
 
 START_MS = 4_000_000_000_000
@@ -212,6 +213,21 @@ async def test_the_same_key_gives_the_first_outcome_and_one_effect(bench: Bench)
     assert await bench.balances() == (900, 100, 0)
     await bench.tick(1000)
     assert (await bench.store.authorize(again)).status is Status.DONE
+
+
+async def test_what_becomes_of_a_decision_is_said_once_and_a_forgotten_key_is_new(
+    bench: Bench,
+) -> None:
+    store, key = bench.store, Idempotency("k/once", b"d" * 16, 60_000)
+    first = await store.authorize(replace(bench.plan(100), idempotency=key))
+    decision = ids.decision_of(bench.plan(1).hold_id)
+    assert await store.claim(decision, UNDONE) == UNDONE
+    assert await store.claim(decision, TOLD) == UNDONE
+    assert await store.claim(decision, UNDONE) == UNDONE
+    await store.forget(ORG, key)
+    second = await store.authorize(replace(bench.plan(100), idempotency=key))
+    assert (first.status, second.status) == (Status.DONE, Status.DONE)
+    assert (await store.last(keys.shard_of(ORG)))[1] == 1, "two records, numbered from 0"
 
 
 async def test_a_stale_version_or_a_late_plan_changes_nothing(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -41,6 +41,16 @@ async def until_nothing_is_held(caller: Caller, org: str, within_s: float = 10) 
     while (await funds(caller, org))[1]:
         assert time.monotonic() < last, f"{org} still has money on hold"
         await asyncio.sleep(0.05)
+
+
+async def eventually(read: Callable[[], Awaitable[Any]], wanted: Any, within_s: float = 10) -> None:
+    """Wait until reading gives what is wanted."""
+    last = time.monotonic() + within_s
+    found = await read()
+    while found != wanted:
+        assert time.monotonic() < last, (found, wanted)
+        await asyncio.sleep(0.1)
+        found = await read()
 
 
 def at(text: str) -> float:

@@ -1,0 +1,182 @@
+"""What an outage left behind: decisions nobody heard of are undone, those made without it charged.
+
+The ledger says what the store did before it stopped answering; the plans' own time limits say that
+nothing of it can still happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from gateway.catalog.credentials import ALL_SCOPES, Credential
+from gateway.core import ids, plan
+from gateway.core.entities import Profile
+from gateway.core.holds import Step
+from gateway.core.orders import Finish, Mode, Status
+from gateway.core.pricing import cost_micros
+from gateway.core.record import Asked, EndNote
+from gateway.errors import CallerError, Unavailable
+from gateway.flows import funds, holds
+from gateway.flows.authorize import when_stale
+from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.outage import Opened, Unheard, decode_opened
+from gateway.flows.unavailable import unlimited_terms
+from gateway.ledger.reader import Decided
+from gateway.store.port import UNDONE
+from gateway.wire import records
+from gateway.wire.messages import AdjustmentBody, CaptureBody
+
+SETTLE_AFTER_S = 0.25
+"""Beyond the deadline: nothing that was asked before can be decided any more."""
+CATCH_UP_S = 3.0
+AT_A_TIME = 500
+OURSELVES = Credential("spendgate", "spendgate", ALL_SCOPES, "")
+
+
+async def settle(gateway: Gateway, on_event: Callable[[str], None]) -> None:
+    """Undo and charge what can be. Raises Unavailable when store or ledger do not answer yet."""
+    await _undo_unheard(gateway)
+    outage = gateway.outage
+    if outage.journal.waiting:
+        entries = list(outage.journal.waiting)
+        await _charge(gateway, entries, on_event)
+        await outage.journal.settled(len(entries))
+        outage.is_over()
+    for path, entries in outage.journal.orphans():
+        await _charge(gateway, entries, on_event)
+        path.unlink(missing_ok=True)
+
+
+async def _undo_unheard(gateway: Gateway) -> None:
+    loop, unheard = asyncio.get_running_loop(), gateway.outage.unheard
+    wait_s = gateway.settings.decision_deadline_ms / 1000 + SETTLE_AFTER_S
+    while unheard and unheard[0].at_s + wait_s < loop.time():
+        due = [u for u in list(unheard)[:AT_A_TIME] if u.at_s + wait_s < loop.time()]
+        decided = await _decided(gateway, [u.decision_id for u in due])
+        for one in due:
+            found = decided.get(one.decision_id)
+            if found is not None and found.allowed:
+                await _undo(gateway, one, found)
+            unheard.popleft()
+
+
+async def _decided(gateway: Gateway, decisions: Iterable[str]) -> dict[str, Decided]:
+    """What the store did with these, as the ledger tells it once it has all there is of them."""
+    wanted = list(decisions)
+    for shard in {ids.shard_in(decision) for decision in wanted} - {None}:
+        assert shard is not None
+        await gateway.ledger.reach(shard, await gateway.store.last(shard), CATCH_UP_S)
+    return await gateway.ledger.decided(wanted)
+
+
+async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
+    if await gateway.store.claim(one.decision_id, UNDONE) != UNDONE:
+        # A repeated call was told of it meanwhile: it stands.
+        return
+    if one.idempotency is not None:
+        await gateway.store.forget(one.org, one.idempotency)
+    if decided.hold:
+        note = records.encode(EndNote(None, 0, OURSELVES.id))
+        order = Finish(one.org, decided.hold, Step.release, body=note)
+        reply = await gateway.store.finish(order)
+        if reply.status is Status.CLOSED:
+            raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
+    elif decided.captured_micros and await gateway.catalog.org(one.org) is not None:
+        body = AdjustmentBody(
+            kind="refund",
+            note=f"{one.decision_id} was answered store_unavailable",
+            amount_micros=decided.captured_micros,
+        )
+        await funds.adjust(gateway, one.org, body, _as_ourselves(f"undone/{one.decision_id}"))
+    gateway.hooks.on_undone()
+
+
+def _as_ourselves(key: str) -> Caller:
+    return Caller(OURSELVES, "", key)
+
+
+async def _charge(gateway: Gateway, entries: list[bytes], on_event: Callable[[str], None]) -> None:
+    """Charge what was allowed without the store, each once however often this is begun."""
+    for at in range(0, len(entries), AT_A_TIME):
+        opened = [decode_opened(entry) for entry in entries[at : at + AT_A_TIME]]
+        decided = await _decided(gateway, (ids.DECISION + o.id_body for o in opened))
+        for one in opened:
+            name = ids.DECISION + one.id_body
+            try:
+                await _charge_one(gateway, one, decided.get(name))
+            except CallerError as error:
+                # It would stop those behind it: whoever reads this settles it by hand.
+                org, amount = one.request.lineage.org, one.amount_micros
+                on_event(f"{name} of {org} was allowed for {amount} micros, not charged: {error}")
+
+
+async def _charge_one(gateway: Gateway, one: Opened, before: Decided | None) -> None:
+    hold_id = ids.HOLD + one.id_body
+    if before is None or not before.allowed:
+        # What the store denied before it stopped answering was promised after all.
+        body = one.id_body if before is None else gateway.new_id_body(one.request.lineage.org)
+        asked = await _hold(gateway, one, ids.DECISION + body, hold_id)
+        if asked is None:
+            return
+    elif not before.hold:
+        return
+    if one.request.mode is Mode.CAPTURE:
+        found = await gateway.store.hold(hold_id)
+        if found is not None:
+            use = _use(one, records.decode_asked(found[1]))
+            try:
+                await holds.capture(gateway, hold_id, use, _as_ourselves(f"charge/{hold_id}"))
+            except CallerError as error:
+                if error.code != "hold_already_ended":
+                    raise
+    gateway.hooks.on_charged()
+
+
+def _use(one: Opened, asked: Asked) -> CaptureBody:
+    """What to capture: the quantity, unless its price is no longer the one that was quoted."""
+    quantity, price = one.request.quantity, asked.terms.price
+    if quantity and price and cost_micros(price, quantity) == one.amount_micros:
+        return CaptureBody(quantity=quantity)
+    return CaptureBody(amount_micros=one.amount_micros)
+
+
+async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -> Asked | None:
+    """Hold what was promised, or nothing where funds do not suffice: then capture owes it.
+
+    None when it was answered again meanwhile, under its idempotency key, and so is charged.
+    """
+    started = asyncio.get_running_loop().time()
+    amount, request = one.amount_micros, replace(one.request, mode=Mode.HOLD, settles=False)
+    while True:
+        profile, lineage_terms = await gateway.profiles.lineage(request.lineage)
+        now_ms = gateway.clock.now_ms()
+        terms = unlimited_terms(_active(profile), lineage_terms, request.product, now_ms)
+        if terms.price is None:
+            request = replace(request, quantity=None, amount=one.amount_micros)
+        asked = plan.make(terms, request, decision_id, hold_id, amount)
+        order = plan.assemble(
+            terms,
+            asked,
+            request,
+            records.encode_asked(asked, terms),
+            now_ms + gateway.settings.store_deadline_ms,
+            probe=amount > 0,
+            idempotency=one.idempotency,
+        )
+        reply = await gateway.store.authorize(order)
+        if reply.status is Status.CLOSED:
+            raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
+        if reply.status is Status.STALE:
+            await when_stale(gateway, request.lineage.org, reply, started)
+        elif reply.status is Status.ROOM:
+            amount = 0
+        else:
+            is_done = reply.status is Status.DONE
+            return asked if is_done and reply.outcome and reply.outcome.allowed else None
+
+
+def _active(profile: Profile) -> Profile:
+    return replace(profile, org=replace(profile.org, status="active"))

@@ -1,0 +1,88 @@
+"""V5: whatever becomes of the store's replies, nobody ever receives another's answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.running import say
+from gateway.errors import Unavailable
+from gateway.store.pipeline import Pipeline, parse_url
+from tests.chaos.audit import audit, reconciled_in_time
+from tests.chaos.proxy import FAULTS, Fault, Proxy
+from tests.chaos.valkeys import Valkey
+from tests.chaos.world import Heard, Spender, set_up
+from tests.gateways import Caller, Gateway
+
+ASKERS = 40
+SECONDS = 4
+
+
+async def test_every_reply_belongs_to_its_command(tmp_path: Path) -> None:
+    store = Valkey(tmp_path / "store", "--appendonly", "no")
+    store.start()
+    own, unavailable = 0, 0
+    async with Proxy(tmp_path / "p.sock", tmp_path / "store" / "s.sock") as proxy:
+        proxy.kinds, proxy.probability = FAULTS, 0.01
+        pipeline = Pipeline(parse_url(proxy.url), deadline_s=0.2)
+        until = asyncio.get_running_loop().time() + SECONDS
+
+        async def ask(seed: int) -> None:
+            nonlocal own, unavailable
+            chance, number = random.Random(seed), 0
+            while asyncio.get_running_loop().time() < until:
+                number += 1
+                said = f"{seed}-{number}-{'x' * chance.choice((0, 10, 700))}"
+                try:
+                    # Some give up before the answer comes.
+                    async with asyncio.timeout(chance.choice((0.002, 0.02, 9))):
+                        heard = await pipeline.call("ECHO", said)
+                except Unavailable:
+                    unavailable += 1
+                    await asyncio.sleep(0.01)
+                except TimeoutError:
+                    continue
+                else:
+                    assert heard.decode() == said
+                    own += 1
+
+        await asyncio.gather(*(ask(seed) for seed in range(ASKERS)))
+        await pipeline.close()
+    store.stop()
+    say(f"{own} replies, {proxy.done} faults, {unavailable} heard unavailable, 0 another's")
+    assert own > 1000
+    assert all(proxy.done.values())
+
+
+@pytest.mark.parametrize("kinds", [("delay", "cut"), FAULTS], ids=["delay+cut", "all"])
+async def test_no_decision_is_lost_doubled_or_mixed_up_behind_a_bad_line(
+    tmp_path: Path, kinds: tuple[Fault, ...]
+) -> None:
+    store, heard = Valkey(tmp_path / "store"), Heard()
+    store.start()
+    async with Proxy(tmp_path / "p.sock", tmp_path / "store" / "s.sock") as proxy:
+        settings = {"store_url": proxy.url, "decision_deadline_ms": 100}
+        gateway = Gateway(tmp_path / "gateway", 2, **settings)
+        # In a thread: the proxy lives in this loop.
+        await asyncio.to_thread(gateway.start)
+        async with Caller(gateway.address) as caller:
+            await set_up(caller)
+            proxy.kinds = kinds
+            until = asyncio.get_running_loop().time() + 2 * SECONDS
+
+            async def live(seed: int) -> None:
+                spender = Spender(caller, seed, heard)
+                while asyncio.get_running_loop().time() < until:
+                    await spender.step()
+                    await asyncio.sleep(0)
+
+            await asyncio.gather(*(live(seed) for seed in range(12)))
+            proxy.kinds = ()
+            await reconciled_in_time(caller)
+        await asyncio.to_thread(gateway.stop)
+    store.stop()
+    await audit(gateway, heard, proxy.done)
+    assert len(heard.decisions) > 100
