@@ -10,6 +10,8 @@ from typing import Any
 
 from gateway.errors import OperatorError
 
+DURABILITIES = ("memory", "fsync", "replica", "ledger")
+
 
 def _setting(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})
@@ -31,6 +33,9 @@ class Settings:
     ledger_url: str = _setting("", "sqlite:/// or postgresql:// of the ledger; empty: in data_dir")
     catalog_url: str = _setting(
         "", "sqlite:/// or postgresql:// of the catalog; empty: in data_dir"
+    )
+    durability: str = _setting(
+        "fsync", "what must have a decision before it is told: memory, fsync, replica or ledger"
     )
     admin_key: str = _setting("", "the first credential, with all scopes; empty: none")
     decision_deadline_ms: int = _setting(
@@ -56,6 +61,14 @@ class Settings:
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
     idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")
     max_connections: int = _setting(20_000, "connections a worker keeps; more are turned away")
+
+    def __post_init__(self) -> None:
+        if self.durability not in DURABILITIES:
+            raise OperatorError(
+                "bad_setting",
+                f"{environment_name('durability')} must be one of {', '.join(DURABILITIES)},"
+                f" not {self.durability!r}",
+            )
 
     @property
     def directory(self) -> Path:

@@ -69,7 +69,7 @@ async def _rebuild(settings: Settings) -> Report:
         parts = await build_backstage(settings, url, warn)
         console = Console(stderr=True)
         try:
-            await parts.shards.check_server()
+            await parts.shards.check_server(settings.durability)
             await parts.shards.load_functions()
             with console.status("rebuilding") as status:
                 parts.recovery.on_progress = lambda what, count: status.update(

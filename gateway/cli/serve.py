@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,9 @@ from gateway.errors import OperatorError
 from gateway.http.server import listening_socket
 from gateway.settings import Settings, environment_name, from_environment
 from gateway.store.embedded import EmbeddedStore
+
+APPENDFSYNC = {"memory": "", "fsync": "always", "ledger": "everysec"}
+"""What the embedded store does before it answers; with `ledger` the ledger is what counts."""
 
 
 def serve(
@@ -85,7 +89,7 @@ class Deployment:
         port = self._reserve_port()
         url = self._settings.store_url
         if not url:
-            self._embedded = EmbeddedStore(directory / "valkey", warn)
+            self._embedded = self._make_store(directory / "valkey")
             await self._embedded.start()
             url = self._embedded.url
         told = asdict(replace(self._settings, port=port, store_url=url))
@@ -95,6 +99,14 @@ class Deployment:
         for index in range(self._settings.workers):
             self._workers.append(Child("worker", f"worker {index}", environment, warn))
         await asyncio.gather(*(worker.start() for worker in self._workers))
+
+    def _make_store(self, directory: Path) -> EmbeddedStore:
+        durability = self._settings.durability
+        if durability == "replica":
+            raise OperatorError(
+                "no_replica", "durability replica needs a store with a replica: set a store url"
+            )
+        return EmbeddedStore(directory, warn, APPENDFSYNC[durability])
 
     def _reserve_port(self) -> int:
         settings = self._settings

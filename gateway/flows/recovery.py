@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from gateway.catalog.catalog import Catalog
 from gateway.core.orders import Version
 from gateway.errors import Bug, Unavailable
@@ -33,6 +35,7 @@ from gateway.wire.records import LOST, StreamRecord
 T = TypeVar("T")
 
 LOOK_EVERY_S = 0.2
+LOOK_BEHIND_EVERY_S = 2.0
 OFFER_WAIT_S = 1.0
 """Time for living gateways to notice a closed shard and to hand in what they remember."""
 QUIET_MS = 30_000
@@ -84,6 +87,7 @@ class Recovery:
         self._on_event = on_event
         self._holder = secrets.token_hex(8)
         self._is_first = True
+        self._look_behind_at_s = 0.0
         self.on_progress: Callable[[str, int], None] = lambda what, count: None
 
     async def watch(self) -> None:
@@ -99,10 +103,32 @@ class Recovery:
     async def open_closed(self) -> Report:
         """Open every closed shard whose lock is free."""
         standing = await self._shards.standing(ALL_SHARDS)
+        await self._leave_what_was_succeeded(standing)
         closed = [shard for shard, at in standing.items() if not at.is_open]
         report = await self.recover(closed) if closed else Report()
         self._is_first = False
         return report
+
+    async def _leave_what_was_succeeded(self, standing: dict[int, Standing]) -> None:
+        """Connect anew where the store still lives in an epoch that the ledger has left behind.
+
+        After a failover a connection to the old primary may live on; nothing of it will ever be
+        written.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._look_behind_at_s:
+            return
+        self._look_behind_at_s = loop.time() + LOOK_BEHIND_EVERY_S
+        cursors = (await self._ledger_writer.written()).cursors
+        behind = sum(
+            at.is_open and at.epoch < cursors.get(s, (0, 0))[0] for s, at in standing.items()
+        )
+        if behind:
+            self._on_event(
+                f"{behind} shards of this store are in an older epoch than the ledger:"
+                " another store took over; connecting anew"
+            )
+            await self._shards.reconnect()
 
     async def rebuild(self) -> Report:
         """Close all shards and build every one of them from the ledger, whatever they hold."""
@@ -150,23 +176,24 @@ class Recovery:
         if await self._may_be_offered():
             await asyncio.sleep(OFFER_WAIT_S)
         handed_in = await _alone(lambda: self._take_in(mine, report))
-        written = await _alone(self._writer.save_hot)
-        standing = await self._shards.standing(mine)
+        standing, before = await self._shards.standing(mine), await self._ledger_writer.written()
+        epochs = {
+            shard: max(standing[shard].epoch, before.cursors.get(shard, (0, 0))[0]) + 1
+            for shard in mine
+        }
+        # The ledger first: it takes nothing more of the epoch before, from nobody, so that what is
+        # compared and rebuilt now is all there will be of it.
+        await self._ledger_writer.start_epochs(epochs)
+        await self._writer.refresh()
+        written = replace(await _alone(self._writer.save_hot), cursors=before.cursors)
         broken = [
             shard
             for shard in mine
             if force or shard in handed_in or not _is_intact(standing[shard], written, shard)
         ]
-        epochs = {
-            shard: max(standing[shard].epoch, written.cursors.get(shard, (0, 0))[0]) + 1
-            for shard in mine
-        }
         if broken:
             await self._rebuild(broken, epochs, report)
         await self._fence_orgs([shard for shard in mine if shard not in set(broken)])
-        # The ledger first: from here on it takes nothing more of the epoch before.
-        await self._ledger_writer.start_epochs(epochs)
-        await self._writer.refresh()
         await self._shards.open(epochs)
         await self._shards.drop_offers(mine)
         report.opened = len(mine)

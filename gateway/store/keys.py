@@ -67,6 +67,11 @@ def claim(shard: int, decision_id: str) -> str:
     return f"{{s{shard}}}//claim/{decision_id}"
 
 
+def mark() -> str:
+    """A key that is set to have something to wait for."""
+    return f"{tag(0)}//mark"
+
+
 def nothing(shard: int) -> str:
     """A key that never exists, where a call has no use for one."""
     return f"{{s{shard}}}//nothing"

@@ -191,6 +191,8 @@ class Pipeline:
         self._protocol: _Protocol | None = None
         self._connecting: asyncio.Task[_Protocol] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self.connections = 0
+        """How many there have been: the same number before and after is the same connection."""
 
     async def call(self, *args: Argument) -> Any:
         """Run one command. Raises Unavailable, or hiredis.ReplyError for the store's own errors."""
@@ -247,6 +249,7 @@ class Pipeline:
             protocol.abort()
             raise Unavailable("store_unavailable", "the store cannot be reached") from error
         self._protocol = protocol
+        self.connections += 1
         if self._watch is None:
             self._watch = asyncio.create_task(self._keep_deadline())
         return protocol
@@ -260,9 +263,13 @@ class Pipeline:
             elif protocol is not None:
                 protocol.give_up_urgent(self._urgent_s * (1 - LOOK))
 
+    async def drop(self) -> None:
+        """Drop the connection; what still waits fails, the next call makes another."""
+        if self._protocol is not None and not self._protocol.is_lost:
+            self._protocol.abort()
+
     async def close(self) -> None:
         """Close the connection; what still waits fails."""
         if self._watch is not None:
             self._watch.cancel()
-        if self._protocol is not None and not self._protocol.is_lost:
-            self._protocol.abort()
+        await self.drop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.core import ids
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
@@ -14,6 +14,7 @@ from gateway.core.orders import (
     Finish,
     GrantOrder,
     Idempotency,
+    Mode,
     Plan,
     Reply,
     Status,
@@ -43,6 +44,19 @@ from gateway.store.port import Result, Snapshot
 from gateway.store.recent import Recent
 from gateway.wire.records import StreamRecord, encode_kept
 
+
+class Confirm(Protocol):
+    """Waits until a change counts as made."""
+
+    async def __call__(self, shard: int, position: tuple[int, int] | None) -> None:
+        """Wait for a shard's record, or for all there are. Raises Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it needs."""
+        ...
+
+
 NOT_KEPT = ("", b"", 0)
 CLAIMED_MS = 600_000
 LAST_SEQ = 2**64 - 1
@@ -58,6 +72,8 @@ class RedisStore:
         late_capture_ms: int = LATE_CAPTURE_MS,
         ended_kept_ms: int = ENDED_KEPT_MS,
     ) -> None:
+        self.confirm: Confirm | None = None
+        """Waits until a change counts as made; None: as soon as the store says so."""
         self._functions = functions
         self._pipeline = functions.pipeline
         self._late_capture_ms = late_capture_ms
@@ -104,7 +120,10 @@ class RedisStore:
         reply.outcome = outcome_of(out)
         kind = "extend" if plan.extends else "authorize"
         said = (kind, out, plan.asked, needs.record)
-        return self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+        self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+        if self.confirm is not None and plan.mode is not Mode.DRY:
+            await self._confirmed(shard, reply)
+        return reply
 
     def _heard(
         self,
@@ -112,10 +131,10 @@ class RedisStore:
         reply: Reply,
         said: tuple[str, bytes, bytes, bytes],
         kept: tuple[str, bytes, int] = NOT_KEPT,
-    ) -> Reply:
+    ) -> None:
         """Remember what was acknowledged: kind, result, what was asked, and its terms."""
         if reply.position is None:
-            return reply
+            return
         epoch, seq = reply.position
         # A server that still lives in an older epoch than we know of is refused from now on.
         self._epochs[shard] = epoch
@@ -123,6 +142,11 @@ class RedisStore:
         key, digest, ttl_ms = kept
         name = encode_kept(reply.now_ms + ttl_ms, digest, key) if ttl_ms else b""
         self.recent.add(StreamRecord(shard, epoch, seq, kind, out, body, terms, name))
+
+    async def _confirmed(self, shard: int, reply: Reply) -> Reply:
+        """A reply whose change counts as made; a repeated call's first may not have been yet."""
+        if self.confirm is not None and reply.status in (Status.DONE, Status.REPLAY):
+            await self.confirm(shard, reply.position)
         return reply
 
     def _no_result(self, reply: Reply) -> Reply:
@@ -163,7 +187,8 @@ class RedisStore:
             return self._no_result(reply)
         reply.ended = ended_of(out)
         said = ("finish", out, order.body, b"")
-        return self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+        self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+        return await self._confirmed(shard, reply)
 
     async def grant(self, order: GrantOrder) -> Reply:
         shard, given = keys.shard_of(order.org), order.grant
@@ -175,16 +200,17 @@ class RedisStore:
         spec = grant_spec(order.org, order.currency, given, ttl_ms, epoch)
         meta = order.currency.encode() + order.meta
         raw = await self._functions.call("grant", of, (pack(spec), digest, order.body, meta))
-        return self._moved(shard, raw, ("grant", order.body), (idem_key, digest, ttl_ms))
+        return await self._moved(shard, raw, ("grant", order.body), (idem_key, digest, ttl_ms))
 
-    def _moved(
+    async def _moved(
         self, shard: int, raw: Any, said: tuple[str, bytes], kept: tuple[str, bytes, int]
     ) -> Reply:
         reply, out = with_moved(raw)
         if out is None:
             return self._no_result(reply)
         kind, body = said
-        return self._heard(shard, reply, (kind, out, body, b""), kept)
+        self._heard(shard, reply, (kind, out, body, b""), kept)
+        return await self._confirmed(shard, reply)
 
     async def void(self, order: VoidOrder) -> Reply:
         shard = keys.shard_of(order.org)
@@ -195,7 +221,7 @@ class RedisStore:
         spec = (order.org, order.currency, order.grant_id, ttl_ms, self._epochs.get(shard, 0))
         args = (pack(spec), digest, order.body, keys.tag(shard))
         raw = await self._functions.call("void", of, args)
-        return self._moved(shard, raw, ("void", order.body), (idem_key, digest, ttl_ms))
+        return await self._moved(shard, raw, ("void", order.body), (idem_key, digest, ttl_ms))
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         shard = keys.shard_of(order.org)
@@ -219,7 +245,7 @@ class RedisStore:
             self._epochs.get(shard, 0),
         )
         raw = await self._functions.call("adjust", of, (pack(spec), digest, order.body))
-        return self._moved(shard, raw, ("adjust", order.body), (idem_key, digest, ttl_ms))
+        return await self._moved(shard, raw, ("adjust", order.body), (idem_key, digest, ttl_ms))
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
         shard = keys.shard_of(org)
@@ -354,6 +380,8 @@ class RedisStore:
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def close(self) -> None:
+        if self.confirm is not None:
+            await self.confirm.close()
         await self._pipeline.close()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import msgpack
 
 from gateway.core.orders import Version
-from gateway.errors import OperatorError, Unavailable
+from gateway.errors import Bug, OperatorError, Unavailable
 from gateway.store import keys
 from gateway.store.codec import position
 from gateway.store.functions import Command, Functions
@@ -33,8 +33,8 @@ class Shards:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def check_server(self) -> None:
-        """Raise OperatorError on a server that cannot keep money safe."""
+    async def check_server(self, durability: str) -> None:
+        """Raise OperatorError on a server that cannot keep money as safe as that."""
         text = (await self._functions.run(("INFO", "everything"))).decode()
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
@@ -44,6 +44,8 @@ class Shards:
                 f"the store is version {info['redis_version']}; it must be redis 7.2 or valkey 8"
                 " or newer",
             )
+        if durability in ("fsync", "replica"):
+            await self._check_synced(info.get("aof_enabled") == "1")
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise OperatorError(
@@ -51,6 +53,24 @@ class Shards:
                 f"the store's maxmemory-policy is {policy}: it would forget balances;"
                 " set it to noeviction",
             )
+
+    async def _check_synced(self, is_appending: bool) -> None:
+        try:
+            _, found = await self._functions.run(("CONFIG", "GET", "appendfsync"))
+        except Bug:
+            # Not told here: some services keep CONFIG to themselves.
+            found = b"always"
+        if not is_appending or found != b"always":
+            how = f"appendfsync is {found.decode()}" if is_appending else "appendonly is off"
+            raise OperatorError(
+                "store_not_durable",
+                f"the store may lose what it answered: {how}; set appendonly yes and appendfsync"
+                " always, or SPENDGATE_DURABILITY to memory or ledger",
+            )
+
+    async def reconnect(self) -> None:
+        """Drop the connection; the next call makes another, to wherever the URL leads by then."""
+        await self._functions.pipeline.drop()
 
     async def load_functions(self) -> None:
         """Load the library unless it is there."""

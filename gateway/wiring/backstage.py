@@ -48,6 +48,8 @@ SHIPPED_PLANS = (
     PricePlan("payg", "default"),
 )
 STORE_PATIENCE_S = 30
+BOOKED_MS = 5
+"""The writer's pause where every caller waits for it."""
 PROFILES = 50
 """Profiles it keeps: each is read anew for its comparison."""
 
@@ -115,12 +117,13 @@ async def build_backstage(
     ledger = build_ledger(settings.sql_url("ledger"))
     functions = build_functions(settings, store_url, STORE_PATIENCE_S)
     store, shards = build_store(settings, functions), Shards(functions)
+    pause_ms = BOOKED_MS if settings.durability == "ledger" else settings.writer_ms
     writer = Writer(
         store,
         ledger,
         history,
         on_event,
-        pause_s=settings.writer_ms / 1000,
+        pause_s=pause_ms / 1000,
         retention=Retention(1000 * settings.late_capture_s),
     )
     kept = Kept(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
@@ -135,7 +138,7 @@ async def build_backstage(
 async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], None]) -> Backstage:
     """Bring store, catalog and ledger to where workers can start. Raises OperatorError."""
     backstage = await build_backstage(settings, store_url, on_event)
-    await backstage.shards.check_server()
+    await backstage.shards.check_server(settings.durability)
     await backstage.shards.load_functions()
     catalog = Catalog(backstage.engines[0])
     for plan in SHIPPED_PLANS:

@@ -13,6 +13,7 @@ from gateway.catalog.credentials import Credentials
 from gateway.errors import SpendgateError
 from gateway.flows import aftermath
 from gateway.flows.clock import StoreClock
+from gateway.flows.durability import Booked, Replicated
 from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
@@ -24,7 +25,7 @@ from gateway.settings import Settings
 from gateway.sql.engine import Engine, open_engine
 from gateway.store import keys
 from gateway.store.journal import Journal
-from gateway.store.redis import RedisStore
+from gateway.store.redis import Confirm, RedisStore
 from gateway.store.shards import Shards
 from gateway.wiring.parts import (
     Chores,
@@ -72,6 +73,7 @@ async def build_worker(
     await credentials.refresh()
     functions = build_functions(settings, settings.store_url)
     store, shards = build_store(settings, functions), Shards(functions)
+    store.confirm = _confirm(settings, store, ledger)
     profiles = Profiles(catalog, store, settings.profile_cache)
     gateway = Gateway(
         settings,
@@ -106,6 +108,15 @@ async def serve_worker(
     sock = listening_socket(settings.host, settings.port)
     serving = await serve(App(worker.gateway), sock, settings)
     return worker, serving
+
+
+def _confirm(settings: Settings, store: RedisStore, ledger: Ledger) -> Confirm | None:
+    if settings.durability == "replica":
+        functions = build_functions(settings, settings.store_url)
+        return Replicated(functions, store, settings.decision_deadline_ms / 1000)
+    if settings.durability == "ledger":
+        return Booked(ledger, store, settings.store_deadline_ms / 1000)
+    return None
 
 
 async def _refresh(credentials: Credentials) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.gateways import Gateway
 
+IS_LONG = os.environ.get("SPENDGATE_CHAOS") == "long"
+"""Whether everything is tried, as `make chaos` does, or a part that ends in seconds."""
 KINDS = ("store", "worker", "backstage")
 
 

@@ -17,7 +17,7 @@ class Proxy:
     """Listens on a unix socket of its own. Faults befall chunks of replies, by chance."""
 
     def __init__(self, socket: Path, store: Path, seed: int = 1) -> None:
-        self._socket, self._store = socket, store
+        self._socket, self.store = socket, store
         self._chance = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -48,13 +48,17 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        store = self.store
         try:
-            from_store, to_store = await asyncio.open_unix_connection(str(self._store))
+            from_store, to_store = await asyncio.open_unix_connection(str(store))
         except OSError:
             writer.transport.abort()
             return
         both = {writer, to_store}
         self._writers |= both
+        if store != self.store:
+            # It moved while this connection was made.
+            self.cut()
         try:
             await asyncio.gather(self._asked(reader, to_store), self._replied(from_store, writer))
         except (OSError, asyncio.CancelledError):
