@@ -152,7 +152,7 @@ class PostgresLedger:
             raise SecondWriter("a shard's cursor was moved by another writer")
 
     async def _write_records(self, c: asyncpg.Connection, batch: Batch) -> None:
-        if self._terms is None:
+        if self._terms is None or not self._terms.is_current(batch):
             self._terms = TermIds(await c.fetchval("SELECT coalesce(max(id), 0) FROM terms"))
         numbers, fresh = self._terms.of(batch)
         await c.copy_records_to_table("terms", records=fresh)

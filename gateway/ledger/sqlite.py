@@ -157,7 +157,7 @@ class SqliteLedger:
     def _write(self, c: sqlite3.Connection, batch: Batch) -> None:
         # Chain and cursors first: they find a second writer at once.
         self._move(c, batch)
-        if self._terms is None:
+        if self._terms is None or not self._terms.is_current(batch):
             last = c.execute("SELECT coalesce(max(id), 0) FROM terms").fetchone()[0]
             self._terms = TermIds(last)
         numbers, fresh = self._terms.of(batch)

@@ -55,10 +55,16 @@ class TermIds:
 
     def __init__(self, last: int) -> None:
         self._last = last
+        self._next_batch = 0
         self._known: dict[tuple[int, bytes], int] = {}
+
+    def is_current(self, batch: Batch) -> bool:
+        """Whether no other writer has numbered any since."""
+        return self._next_batch == batch.n
 
     def of(self, batch: Batch) -> tuple[list[int], list[tuple[int, int, bytes]]]:
         """The number of each record's terms (0: it has none), and the rows that are new."""
+        self._next_batch = batch.n + 1
         numbers, fresh = [], []
         for day, terms in self._of_records(batch):
             number = 0

@@ -65,13 +65,13 @@ class Backstage:
     recovery: Recovery
     watch: Watch
     engines: tuple[Engine, ...]
-    writing: asyncio.Task[None] | None = None
+    writing: asyncio.Future[None] | None = None
     chores: Chores = ()
 
     def start(self, settings: Settings) -> None:
         """Start writing, and opening shards that are found closed."""
         hooks = counting_hooks(settings, "backstage")
-        self.writing = asyncio.create_task(self.writer.run())
+        (self.writing,) = start(self.writer.run())
         self.chores = start(
             self.recovery.watch(),
             self.watch.run(),

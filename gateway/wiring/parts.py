@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,12 +18,14 @@ from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
 from gateway.store.redis import RedisStore
 
+log = logging.getLogger("spendgate")
+
 GC_THRESHOLDS = (50_000, 20, 100)
 STORE_PART = 0.8
 """The rest of a decision's deadline is for answering by the org's policy."""
 METRICS_EVERY_S = 1.0
 
-Chores = tuple[asyncio.Task[None], ...]
+Chores = tuple[asyncio.Future[None], ...]
 """Tasks that run beside the main work until they are cancelled."""
 
 
@@ -79,5 +84,14 @@ async def dispose(engines: tuple[Engine, ...]) -> None:
 
 
 def start(*chores: Awaitable[None]) -> Chores:
-    """Start chores."""
-    return tuple(asyncio.ensure_future(chore) for chore in chores)
+    """Start chores. One that fails ends the process, which is started again: none dies unseen."""
+    tasks = tuple(asyncio.ensure_future(chore) for chore in chores)
+    for task in tasks:
+        task.add_done_callback(_end_with)
+    return tasks
+
+
+def _end_with(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("a chore failed; the process ends", exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)

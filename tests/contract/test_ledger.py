@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from gateway.core.entities import Grant
@@ -21,7 +22,7 @@ from gateway.ledger.hot import BALANCE, GRANT
 from gateway.ledger.port import LedgerWriter, SecondWriter
 from gateway.ledger.reader import Ledger
 from gateway.ledger.verify import Verdict, verify
-from gateway.ledger.writer import Gap, Writer, check_contiguous
+from gateway.ledger.writer import Gap, Writer, batch_of, check_contiguous
 from gateway.sql.engine import migrate, open_engine
 from gateway.store.memory import MemoryStore
 from gateway.wire import records
@@ -109,6 +110,22 @@ async def test_a_second_writer_is_found_out_and_writes_nothing(books: Books) -> 
     with pytest.raises(SecondWriter, match="another writer"):
         await second.step()
     assert await books.credits() == 200
+
+
+async def test_terms_of_two_writers_never_share_a_number(books: Books) -> None:
+    first, second = books.ledger(), books.ledger()
+    for number, ledger in enumerate((first, second, second, first, second, first)):
+        at = await ledger.written()
+        await books.give("acme", 100)
+        batch = batch_of(await books.store.records(at.cursors, 10), at)
+        entries = [
+            replace(e, record=replace(e.record, terms=b"terms %d" % number)) for e in batch.entries
+        ]
+        await ledger.write(replace(batch, entries=tuple(entries)))
+    async with books.engine.connect() as c:
+        told = "SELECT t.body FROM records r JOIN terms t ON t.day = r.day AND t.id = r.terms"
+        found = (await c.execute(text(f"{told} ORDER BY r.row"))).scalars().all()
+    assert [bytes(body) for body in found] == [b"terms %d" % number for number in range(6)]
 
 
 async def test_a_second_writer_that_finds_records_trimmed_does_not_take_it_for_a_gap(
