@@ -55,6 +55,12 @@ class Settings:
     )
     sweep_ms: int = _setting(200, "pause between sweeps for expired holds and grants")
     writer_ms: int = _setting(100, "pause between batches of the ledger's writer")
+    keep_records_days: int = _setting(
+        0, "days the decision log is kept in SQL, at least 2; 0: for ever"
+    )
+    export_dir: str = _setting(
+        "", "where a day of the decision log goes as Parquet before it is removed; empty: nowhere"
+    )
     reconcile_orgs_per_s: int = _setting(
         2, "orgs a second whose hot state is compared with the ledger, all the time"
     )
@@ -69,6 +75,11 @@ class Settings:
                 f"{environment_name('durability')} must be one of {', '.join(DURABILITIES)},"
                 f" not {self.durability!r}",
             )
+
+        if self.keep_records_days == 1 or self.keep_records_days < 0:
+            name = environment_name("keep_records_days")
+            raise OperatorError("bad_setting", f"{name} must be 0 or at least 2: a store is rebuilt"
+                                " with the kept outcomes of a day")  # fmt: skip
 
     @property
     def directory(self) -> Path:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from gateway.cli import backstage, ledger, recover, serve, worker
+from gateway.cli import backstage, backup, ledger, recover, serve, worker
 from gateway.cli.demo import command as demo
 from gateway.errors import SpendgateError
 
@@ -20,6 +20,8 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("doctor")(recover.doctor)
 app.command("rebuild")(recover.rebuild)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(ledger.app, name="ledger")
 app.command("worker", hidden=True)(worker.worker)
 app.command("backstage", hidden=True)(backstage.backstage)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from gateway.cli.options import DataDir, LedgerUrl, settings_of
 from gateway.cli.running import say
+from gateway.core.windows import DAY_MS
 from gateway.ledger.batch import Head
+from gateway.ledger.days import date_of
 from gateway.ledger.history import History
+from gateway.ledger.pruning import Pruner
 from gateway.ledger.verify import Verdict
 from gateway.ledger.verify import verify as verify_chain
 from gateway.settings import Settings
@@ -36,6 +43,31 @@ def head(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
     """The head of the chain, to be published where nobody can change it: number and hash."""
     found = asyncio.run(_head(settings_of(data_dir, None, ledger_url)))
     say(f"{found.n} {found.hash.hex()}")
+
+
+@app.command("prune")
+def prune(
+    days: Annotated[int, typer.Argument(help="how many days of the decision log to keep")],
+    export: Annotated[Path | None, typer.Option(help="write them here as Parquet first")] = None,
+    data_dir: DataDir = None,
+    ledger_url: LedgerUrl = None,
+) -> None:
+    """Remove old days of the decision log; charges and postings stay."""
+    settings = replace(settings_of(data_dir, None, ledger_url), keep_records_days=days)
+    removed = asyncio.run(_prune(settings, export))
+    for day, rows in removed.items():
+        say(f"removed {rows} records of {date_of(day)}")
+    say(f"{len(removed)} days removed")
+
+
+async def _prune(settings: Settings, export: Path | None) -> dict[int, int]:
+    engine = open_engine(settings.sql_url("ledger"))
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        before = now_ms // DAY_MS - settings.keep_records_days
+        return await Pruner(engine).prune(before, export, now_ms)
+    finally:
+        await engine.dispose()
 
 
 async def _verify(settings: Settings) -> Verdict:

@@ -68,6 +68,10 @@ class History(Reading):
         """The first day whose records were never pruned, as far as any were; 0 when none were."""
         return int((await self._all(select(func.max(t.pruned.c.day))))[0][0] or -1) + 1
 
+    async def pruned_rows(self) -> int:
+        """How many records were pruned."""
+        return int((await self._all(select(func.sum(t.pruned.c.rows))))[0][0] or 0)
+
     async def wrong_totals(self) -> list[tuple[str, str, str, str]]:
         """Accounts whose totals are not the sums of their postings: book, kind, ref, currency."""
         a, p = t.accounts.c, t.postings.c

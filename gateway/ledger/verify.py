@@ -62,6 +62,10 @@ class Chain(Protocol):
         """The first day of which no record was pruned."""
         ...
 
+    async def pruned_rows(self) -> int:
+        """How many records were pruned."""
+        ...
+
     async def wrong_totals(self) -> list[tuple[str, str, str, str]]:
         """Accounts whose totals are not the sums of their postings."""
         ...
@@ -73,7 +77,8 @@ async def verify(ledger: Chain, on_progress: Callable[[int], None]) -> Verdict:
     head, batches, pruned = Head(), 0, 0
     async for batch in _batches(ledger):
         stored = await ledger.stored(range(batch.first_row, batch.first_row + batch.rows))
-        is_pruned = batch.at_ms // DAY_MS < pruned_before_day
+        # A batch may reach into the day after that of its first records.
+        is_pruned = batch.at_ms // DAY_MS <= pruned_before_day
         fault = _fault_of(batch, head, stored, may_be_pruned=is_pruned)
         if fault:
             return Verdict(batches, head.rows, pruned, head, fault)
@@ -81,7 +86,10 @@ async def verify(ledger: Chain, on_progress: Callable[[int], None]) -> Verdict:
         pruned += sum(of.record is None for of in stored)
         head = Head(batch.n, batch.hash, batch.first_row + batch.rows)
         on_progress(head.rows)
-    return Verdict(batches, head.rows, pruned, head, await _fault_of_totals(ledger))
+    fault = ""
+    if pruned != await ledger.pruned_rows():
+        fault = f"{pruned} records are missing, {await ledger.pruned_rows()} were pruned"
+    return Verdict(batches, head.rows, pruned, head, fault or await _fault_of_totals(ledger))
 
 
 async def _batches(ledger: Chain) -> AsyncIterator[BatchRow]:

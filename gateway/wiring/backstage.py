@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.core.entities import Included, PricePlan, RateLimit
+from gateway.core.windows import DAY_MS
+from gateway.errors import SpendgateError
 from gateway.flows.profiles import FREE_PLAN, Profiles
 from gateway.flows.reconcile import Reconciler, Watch
 from gateway.flows.recovery import Kept, Recovery
+from gateway.ledger.days import date_of
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
 from gateway.ledger.postgres import PostgresLedger
+from gateway.ledger.pruning import Pruner
 from gateway.ledger.reader import Ledger
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Retention, Writer
@@ -50,6 +56,7 @@ SHIPPED_PLANS = (
 STORE_PATIENCE_S = 30
 BOOKED_MS = 5
 """The writer's pause where every caller waits for it."""
+PRUNE_EVERY_S = 3600
 PROFILES = 50
 """Profiles it keeps: each is read anew for its comparison."""
 
@@ -64,6 +71,8 @@ class Backstage:
     writer: Writer
     recovery: Recovery
     watch: Watch
+    pruner: Pruner
+    on_event: Callable[[str], None]
     engines: tuple[Engine, ...]
     writing: asyncio.Future[None] | None = None
     chores: Chores = ()
@@ -75,8 +84,19 @@ class Backstage:
         self.chores = start(
             self.recovery.watch(),
             self.watch.run(),
+            self._prune(settings),
             write_counts(hooks, lambda: self._count(hooks)),
         )
+
+    async def _prune(self, settings: Settings) -> None:
+        export_to = Path(settings.export_dir) if settings.export_dir else None
+        while settings.keep_records_days:
+            with suppress(SpendgateError):
+                now_ms = await self.store.ping()
+                before = now_ms // DAY_MS - settings.keep_records_days
+                for day, rows in (await self.pruner.prune(before, export_to, now_ms)).items():
+                    self.on_event(f"pruned {rows} records of {date_of(day)}")
+            await asyncio.sleep(PRUNE_EVERY_S)
 
     def _count(self, hooks: CountingHooks) -> None:
         hooks.set_ledger(self.writer.written, self.writer.stopped_by is not None)
@@ -132,7 +152,9 @@ async def build_backstage(
     reconciler = Reconciler(store, catalog, Ledger(ledger_engine), profiles)
     watch = Watch(reconciler, 1 / settings.reconcile_orgs_per_s, on_event)
     engines = (catalog_engine, ledger_engine)
-    return Backstage(store, shards, ledger, writer, recovery, watch, engines)
+    pruner = Pruner(ledger_engine)
+    parts = (store, shards, ledger, writer, recovery, watch, pruner)
+    return Backstage(*parts, on_event, engines)
 
 
 async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], None]) -> Backstage:

@@ -31,6 +31,7 @@ ROOMS_OF = {
     "aiosqlite": ("gateway.catalog", "gateway.ledger", "gateway.sql"),
     "asyncpg": ("gateway.catalog", "gateway.ledger", "gateway.sql"),
     "sqlite3": ("gateway.catalog", "gateway.ledger", "gateway.sql"),
+    "pyarrow": ("gateway.ledger",),
     "prometheus_client": ("gateway.observe",),
     "typer": ("gateway.cli",),
     "rich": ("gateway.cli",),
