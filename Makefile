@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.ready
 
-.PHONY: run serve test lint format bench loadtest lock clean
+.PHONY: run serve test lint format chaos bench loadtest lock clean
 
 run: $(SETUP) ## the demo: a real hour of LLM requests through the gateway (ONCE=1 ends with it)
 	$(BIN)/spendgate demo $(if $(ONCE),--once)
@@ -23,6 +23,10 @@ lint: $(SETUP)
 format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+chaos: $(SETUP) ## every fault, often: an hour; KILLS and ROUNDS say how often
+	SPENDGATE_CHAOS=long SPENDGATE_CHAOS_KILLS=$(or $(KILLS),50) \
+		SPENDGATE_CHAOS_ROUNDS=$(or $(ROUNDS),10) $(BIN)/pytest tests/chaos -s
 
 bench: $(SETUP) ## speed and memory, beside an empty handler in the same run
 	$(BIN)/python -m loadtests.bench

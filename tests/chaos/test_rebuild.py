@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from gateway.cli.running import say
 from gateway.store.pipeline import Pipeline, parse_url
+from tests.chaos.audit import audit
+from tests.chaos.kills import IS_LONG
 from tests.chaos.picture import differences, picture
 from tests.chaos.world import Heard, Spender, set_up
-from tests.gateways import Caller, running
+from tests.gateways import Caller, Gateway, running
+
+CALLERS = 24
+FLUSHES = 10 if IS_LONG else 2
 
 
 async def until_served(caller: Caller, org: str, within_s: float = 20) -> None:
@@ -21,6 +27,12 @@ async def until_served(caller: Caller, org: str, within_s: float = 20) -> None:
             await asyncio.sleep(0.05)
 
 
+async def flush(gateway: Gateway) -> None:
+    store = Pipeline(parse_url(gateway.store_url), deadline_s=10)
+    await store.call("FLUSHALL")
+    await store.close()
+
+
 async def test_after_flushall_the_hot_state_is_what_it_was(tmp_path: Path) -> None:
     heard = Heard()
     with running(tmp_path, workers=2, sweep_ms=3_600_000) as gateway:
@@ -31,9 +43,7 @@ async def test_after_flushall_the_hot_state_is_what_it_was(tmp_path: Path) -> No
                 await spender.step()
             await caller.reconciled()
             before = await picture(gateway.store_url)
-            store = Pipeline(parse_url(gateway.store_url), deadline_s=10)
-            await store.call("FLUSHALL")
-            await store.close()
+            await flush(gateway)
             await until_served(caller, "acme")
             after = await picture(gateway.store_url)
             assert differences(before, after) == []
@@ -45,3 +55,35 @@ async def test_after_flushall_the_hot_state_is_what_it_was(tmp_path: Path) -> No
                 await again.step()
             await caller.reconciled()
     assert len(heard.decisions) > 150
+
+
+async def test_flushed_at_full_load_it_is_soon_what_the_ledger_says(tmp_path: Path) -> None:
+    heard, seconds = Heard(), []
+    with running(tmp_path, workers=2, sweep_ms=3_600_000) as gateway:
+        async with Caller(gateway.address) as caller:
+            await set_up(caller)
+            is_over = asyncio.Event()
+
+            async def live(seed: int) -> None:
+                spender = Spender(caller, seed, heard)
+                while not is_over.is_set():
+                    await spender.step()
+
+            callers = [asyncio.create_task(live(seed)) for seed in range(CALLERS)]
+            for _ in range(FLUSHES):
+                await asyncio.sleep(1.5)
+                await flush(gateway)
+                started = asyncio.get_running_loop().time()
+                await until_served(caller, "acme")
+                seconds.append(asyncio.get_running_loop().time() - started)
+            is_over.set()
+            await asyncio.gather(*callers)
+            await caller.reconciled()
+            before = await picture(gateway.store_url)
+            await flush(gateway)
+            await until_served(caller, "acme")
+            assert differences(before, await picture(gateway.store_url)) == []
+            await caller.reconciled()
+    say(f"served again after {', '.join(f'{s:.1f}' for s in seconds)} s")
+    await audit(gateway, heard, {"flushed": FLUSHES})
+    assert len(heard.decisions) > 300
