@@ -13,6 +13,7 @@ from gateway.core import ids
 from gateway.ledger.history import History
 from gateway.ledger.verify import verify
 from gateway.sql.engine import open_engine
+from tests.chaos.history import check
 from tests.chaos.world import Heard
 from tests.gateways import Caller, Gateway
 
@@ -61,10 +62,12 @@ async def audit(gateway: Gateway, heard: Heard, faults: dict[str, int]) -> None:
     engine = open_engine(f"sqlite:///{gateway.directory / 'ledger.db'}")
     verdict = await verify(History(engine), lambda rows: None)
     await engine.dispose()
+    checked = await check(gateway.directory, heard)
     acknowledged = len(heard.decisions) + len(heard.ends)
     say(
         f"acknowledged {acknowledged}, unavailable {heard.unavailable}, broken off {heard.broken};"
-        f" faults {faults}; lost {len(lost)}, doubled {len(doubled)}; {verdict.rows} rows verified"
+        f" faults {faults}; lost {len(lost)}, doubled {len(doubled)}; {verdict.rows} rows verified,"
+        f" {checked} answers replayed"
     )
     assert lost == set(), sorted(lost)[:5]
     assert doubled == set(), sorted(doubled)[:5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,8 @@ class Heard:
 
     decisions: dict[str, Any] = field(default_factory=dict)
     ends: dict[str, Any] = field(default_factory=dict)
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When the call that was answered so began and ended."""
     refused: int = 0
     unavailable: int = 0
     broken: int = 0
@@ -64,6 +67,7 @@ class Spender:
     async def _post(self, path: str, body: Any) -> Any:
         self._serial += 1
         key = f"{self._seed}-{self._serial}" if self._keyed else None
+        began = time.monotonic()
         try:
             status, answer, _ = await self._caller.send("POST", path, body, key)
         except Exception:
@@ -72,7 +76,10 @@ class Spender:
         if status == 503:
             self._heard.unavailable += 1
             return None
-        return answer if status == 200 else None
+        if status != 200:
+            return None
+        self._heard.times[answer["id"]] = (began, time.monotonic())
+        return answer
 
     async def step(self) -> None:
         """One call: mostly a new request, else something with a hold that is open."""

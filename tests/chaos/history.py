@@ -1,0 +1,84 @@
+"""A recorded history against the order the store gave it: each answer follows, and time agrees.
+
+Each decision carries its place in its shard. Replayed in that order the records must say what each
+decision saw and the answer it got; and a call that ended before another began stands before it.
+Both take one pass.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.core.decision import conclude
+from gateway.core.holds import LATE_CAPTURE_MS
+from gateway.core.orders import Ended, Moved, Outcome
+from gateway.core.record import AdminNote, Asked, EndNote
+from gateway.core.replay import Changes
+from gateway.ledger.history import History
+from gateway.sql.engine import open_engine
+from gateway.wire import answers, records
+from tests.chaos.world import Heard
+
+AT_A_TIME = 5_000
+
+
+async def check(directory: Path, heard: Heard) -> int:
+    """Check a stopped deployment's ledger beside what callers heard; how many decisions."""
+    engine = open_engine(f"sqlite:///{directory / 'ledger.db'}")
+    history, row = History(engine), 0
+    shards: dict[int, _Shard] = {}
+    try:
+        while lines := await history.lines(row, AT_A_TIME):
+            row += len(lines)
+            for line in lines:
+                shard = shards.setdefault(line.shard, _Shard(heard))
+                shard.take(line)
+    finally:
+        await engine.dispose()
+    return sum(shard.checked for shard in shards.values())
+
+
+class _Shard:
+    """One shard as its records tell it so far."""
+
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+        self._changes = Changes(LATE_CAPTURE_MS)
+        self._latest_begin = (0.0, "")
+        self.checked = 0
+
+    def take(self, line: records.StreamRecord) -> None:
+        _, out, note = records.read(line)
+        if isinstance(out, Outcome) and isinstance(note, Asked):
+            self._compare(note, out)
+            self._changes.outcome(note, out, records.brief_of(line.terms) + line.body)
+        elif isinstance(out, Ended):
+            self._changes.ended(out, note if isinstance(note, EndNote) else None)
+        elif isinstance(out, Moved):
+            self._changes.moved(out, note.grant if isinstance(note, AdminNote) else None)
+
+    def _compare(self, asked: Asked, out: Outcome) -> None:
+        org, changes = asked.terms.org, self._changes
+        for source, funds in zip(asked.terms.sources, out.funds, strict=True):
+            known = changes.balances.get((org, source.name))
+            assert funds == (known.delta if known else 0), (asked.id, source.name)
+        for n, limit in enumerate(asked.terms.limits):
+            if limit.kind == "cap":
+                window = changes.windows.get((org, limit.name))
+                seen = tuple(out.readings[2 * n : 2 * n + 2])
+                assert seen == ((window.used, window.held) if window else (0, 0)), (asked.id, limit)
+        answer = self._heard.decisions.get(asked.id)
+        if answer is not None:
+            self._check_answer(asked, out, answer)
+
+    def _check_answer(self, asked: Asked, out: Outcome, answer: Any) -> None:
+        told = msgspec.json.encode(answers.authorize_answer(conclude(asked, out)))
+        assert msgspec.json.decode(told) == answer, asked.id
+        begin, end = self._heard.times[asked.id]
+        latest, name = self._latest_begin
+        assert end >= latest, f"{asked.id} ended before {name} began, and stands behind it"
+        self._latest_begin = max(self._latest_begin, (begin, asked.id))
+        self.checked += 1
