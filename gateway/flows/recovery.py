@@ -219,12 +219,19 @@ class Recovery:
     async def _rebuild(self, broken: list[int], epochs: dict[int, int], report: Report) -> None:
         await self._shards.wipe(broken)
         now_ms = await self._store.ping()
-        async for restorer in self._contents(broken, epochs, now_ms):
-            count = sum(map(len, restorer.commands.values()))
-            await self._shards.restore(self._holder, restorer.commands)
-            restorer.commands.clear()
-            report.restored += count
-            self.on_progress("restored", report.restored)
+        # The store works on a part while the next is read from the ledger.
+        restoring: asyncio.Task[None] | None = None
+        try:
+            async for restorer in self._contents(broken, epochs, now_ms):
+                commands = restorer.take()
+                if restoring is not None:
+                    await restoring
+                restoring = asyncio.create_task(self._shards.restore(self._holder, commands))
+                report.restored += sum(map(len, commands.values()))
+                self.on_progress("restored", report.restored)
+        finally:
+            if restoring is not None:
+                await restoring
         report.rebuilt = len(broken)
 
     async def _contents(
@@ -286,7 +293,7 @@ class Recovery:
             ):
                 if number < version.expected:
                     restorer.version(shard, version)
-            await self._shards.restore(self._holder, restorer.commands)
+            await self._shards.restore(self._holder, restorer.take())
 
 
 async def _alone(work: Callable[[], Awaitable[T]]) -> T:

@@ -14,6 +14,8 @@ from gateway.store import keys
 from gateway.store.pipeline import Argument
 from gateway.wire import records
 
+PAIRS = 200
+"""Keys and values in one command: Lua unpacks no more than some thousands."""
 Command = tuple[Argument, ...]
 
 
@@ -22,11 +24,15 @@ class Restorer:
 
     def __init__(self) -> None:
         self.commands: dict[int, list[Command]] = defaultdict(list)
+        self._plain: dict[int, list[Argument]] = defaultdict(list)
+        """Keys and values that never expire: many in one command."""
         self._gauges: dict[tuple[int, str, str], int] = defaultdict(int)
 
     def _set(self, shard: int, key: str, value: Argument, expires_ms: int = 0) -> None:
-        ends = ("PXAT", expires_ms) if expires_ms else ()
-        self.commands[shard].append(("SET", key, value, *ends))
+        if expires_ms:
+            self.commands[shard].append(("SET", key, value, "PXAT", expires_ms))
+        else:
+            self._plain[shard] += (key, value)
 
     def balance(self, shard: int, org: str, name: str, value: int, expires_ms: int) -> None:
         """A balance."""
@@ -72,6 +78,15 @@ class Restorer:
     def version(self, shard: int, version: Version) -> None:
         """A version's fence."""
         self._set(shard, keys.version(shard, version), version.expected)
+
+    def take(self) -> dict[int, list[Command]]:
+        """The commands so far; those that follow begin anew."""
+        taken, self.commands = self.commands, defaultdict(list)
+        plain, self._plain = self._plain, defaultdict(list)
+        for shard, pairs in plain.items():
+            for at in range(0, len(pairs), PAIRS):
+                taken[shard].append(("MSET", *pairs[at : at + PAIRS]))
+        return taken
 
     def finish(self) -> None:
         """Add what follows from all holds together: the gauges."""

@@ -20,7 +20,9 @@ OLDEST_VERSION = (7, 2)
 LOCK_MS = 15_000
 OFFERS_MS = 60_000
 AT_A_TIME = 400
-"""Commands, or records, in one call: a function's arguments must fit Lua's stack."""
+"""Records in one call: a function's arguments must fit Lua's stack."""
+ARGUMENTS = 2_000
+"""After so many a call is full; the last command may add a few hundred."""
 SCANNED_AT_A_TIME = 2_000
 
 _pack = msgpack.Encoder().encode
@@ -126,11 +128,13 @@ class Shards:
         """Run commands on closed shards whose locks are the holder's. Raises Unavailable."""
         calls: list[Command] = []
         for shard, of_shard in commands.items():
-            for at in range(0, len(of_shard), AT_A_TIME):
-                parts: list[Argument] = [holder]
-                for command in of_shard[at : at + AT_A_TIME]:
-                    parts += (len(command), *command)
-                of = [keys.lock(shard), keys.epoch(shard)]
+            of, parts = [keys.lock(shard), keys.epoch(shard)], list[Argument]([holder])
+            for command in of_shard:
+                parts += (len(command), *command)
+                if len(parts) > ARGUMENTS:
+                    calls.append(self._functions.command("restore", of, tuple(parts)))
+                    parts = [holder]
+            if len(parts) > 1:
                 calls.append(self._functions.command("restore", of, tuple(parts)))
         for done in await self._functions.run_all(calls):
             if done < 0:

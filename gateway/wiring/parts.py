@@ -23,6 +23,7 @@ log = logging.getLogger("spendgate")
 GC_THRESHOLDS = (50_000, 20, 100)
 STORE_PART = 0.8
 """The rest of a decision's deadline is for answering by the org's policy."""
+CANCEL_AGAIN_S = 1.0
 METRICS_EVERY_S = 1.0
 
 Chores = tuple[asyncio.Future[None], ...]
@@ -71,10 +72,14 @@ async def write_counts(hooks: CountingHooks, before: Callable[[], None] | None =
 
 
 async def stop_chores(chores: Chores) -> None:
-    """Cancel chores and wait until they are gone."""
-    for chore in chores:
-        chore.cancel()
-    await asyncio.gather(*chores, return_exceptions=True)
+    """Cancel chores and wait until they are gone.
+
+    A cancellation that comes as a wait ends may be swallowed: it is repeated.
+    """
+    while left := [chore for chore in chores if not chore.done()]:
+        for chore in left:
+            chore.cancel()
+        await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 async def dispose(engines: tuple[Engine, ...]) -> None:

@@ -157,7 +157,8 @@ async def _hand_in(store: RedisStore, shards: Shards, ledger: Ledger) -> None:
     """Tell whoever opens closed shards what this worker remembers and the ledger does not have."""
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(store.met_closed.wait(), CLOSED_LOOK_S)
+            async with asyncio.timeout(CLOSED_LOOK_S):
+                await store.met_closed.wait()
         store.met_closed.clear()
         try:
             if not (await shards.standing([0]))[0].is_open:

