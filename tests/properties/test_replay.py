@@ -9,7 +9,8 @@ from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes, hold_of
 from gateway.wire import records
-from tests.properties.test_postings import LIVES, Life, decoded, live
+from tests.properties.life import Life, decoded
+from tests.properties.test_postings import LIVES, live
 
 MONEY = ("g/", "i/", "adjustments", "credit_line", "shortfall")
 WINDOWS = ("co/", "cp/")
