@@ -34,10 +34,8 @@ CELLS = (
     [(level, fault) for level in LEVELS for fault in FAULTS]
     if IS_LONG
     else [
-        ("memory", "store killed"),
         ("fsync", "store and gateways killed"),
         ("replica", "store's disk and gateways lost"),
-        ("ledger", "store's disk and gateways lost"),
     ]
 )
 LAG_S = 2.0

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.cli.running import say
 from tests.chaos.audit import lost_and_doubled, reconciled_in_time
+from tests.chaos.kills import IS_LONG
 from tests.chaos.proxy import Proxy
 from tests.chaos.test_durability import Stores
 from tests.chaos.test_rebuild import until_served
@@ -31,7 +32,7 @@ async def spend(caller: Caller, heard: Heard, seconds: float, seed: int) -> None
     await asyncio.gather(*map(live, spenders))
 
 
-@pytest.mark.parametrize("level", ["fsync", "replica", "ledger"])
+@pytest.mark.parametrize("level", ["fsync", "replica", "ledger"] if IS_LONG else ["replica"])
 async def test_after_a_failover_the_old_primary_serves_nobody_who_knows(
     tmp_path: Path, level: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.audit import audit, reconciled_in_time
+from tests.chaos.kills import IS_LONG
 from tests.chaos.valkeys import Valkey
 from tests.chaos.world import Heard, Spender, set_up
 from tests.gateways import Caller, Gateway, running
@@ -76,7 +77,7 @@ async def spend_through(
     return gateway, heard
 
 
-@pytest.mark.parametrize("trouble", [flush, older_copy, cut, lost_disk])
+@pytest.mark.parametrize("trouble", [flush, older_copy, cut, lost_disk] if IS_LONG else [cut])
 async def test_nothing_acknowledged_is_lost_whatever_becomes_of_the_store(
     tmp_path: Path, trouble: Trouble
 ) -> None:
