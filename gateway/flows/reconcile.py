@@ -23,6 +23,8 @@ ORGS_AT_A_TIME = 500
 ROWS_AT_A_TIME = 20_000
 ATTEMPTS = 3
 TRY_AGAIN_S = 1.0
+BOOKS_EVERY_S = 30.0
+"""Sums over whole tables: seldom, however few orgs there are."""
 BOOKS = ""
 """Where a watch keeps what the books differ in: no org has this id."""
 
@@ -160,6 +162,7 @@ class Watch:
         self._pause_s = pause_s
         self._on_event = on_event
         self._found: dict[str, list[Difference]] = {}
+        self._books_at_s = 0.0
         self.orgs = 0
         """How many were compared so far, each time anew."""
 
@@ -181,7 +184,10 @@ class Watch:
             self._note(org, await self._reconciler.org(org))
             self.orgs += 1
             await asyncio.sleep(self._pause_s)
-        self._note(BOOKS, (await self._reconciler.books())[1])
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._books_at_s:
+            self._note(BOOKS, (await self._reconciler.books())[1])
+            self._books_at_s = loop.time() + BOOKS_EVERY_S
         await asyncio.sleep(self._pause_s)
 
     def _note(self, where: str, found: list[Difference]) -> None:

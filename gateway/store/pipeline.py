@@ -23,7 +23,7 @@ NUMBERS = [b"%04d" % number for number in range(4096)]
 """What tells replies apart: more than ever wait at once, made once."""
 PINGS = [b"*2\r\n$4\r\nPING\r\n$4\r\n%b\r\n" % number for number in NUMBERS]
 NOTHING = object()
-LOOK = 0.1
+LOOK = 0.2
 """How often deadlines are looked at, as a part of the shortest: cheaper than a timer a command."""
 
 
