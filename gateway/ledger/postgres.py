@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -85,12 +86,19 @@ class PostgresLedger:
     def __init__(self, url: str) -> None:
         self._url = url
         self._opened: asyncpg.Connection | None = None
+        self._busy = asyncio.Lock()
         self._accounts: dict[Account, int] = {}
         self._terms: TermIds | None = None
         self._days: set[int] = set()
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        # One after the other: a second one would begin inside the first, on the same connection.
+        async with self._busy, self._transaction_alone() as c:
+            yield c
+
+    @asynccontextmanager
+    async def _transaction_alone(self) -> AsyncIterator[asyncpg.Connection]:
         try:
             if self._opened is None or self._opened.is_closed():
                 self._opened = await asyncpg.connect(self._url, timeout=10, command_timeout=60)

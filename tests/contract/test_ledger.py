@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -110,6 +111,23 @@ async def test_a_second_writer_is_found_out_and_writes_nothing(books: Books) -> 
     with pytest.raises(SecondWriter, match="another writer"):
         await second.step()
     assert await books.credits() == 200
+
+
+async def test_whoever_asks_while_a_batch_is_written_hears_of_it_whole_or_not_at_all(
+    books: Books,
+) -> None:
+    ledger = books.ledger()
+    for number in range(20):
+        at = await ledger.written()
+        await books.give("acme", 100)
+        batch = batch_of(await books.store.records(at.cursors, 10), at)
+        looks = [asyncio.create_task(ledger.written()) for _ in range(3)]
+        await asyncio.gather(ledger.write(batch), ledger.start_epochs({200: number + 1}))
+        found = [(await look).head for look in looks]
+        assert {head.n for head in found} <= {at.head.n, batch.n}
+    written = await ledger.written()
+    assert (written.head.rows, written.cursors[200]) == (20, (20, -1))
+    assert (await books.verdict()).fault == ""
 
 
 async def test_terms_of_two_writers_never_share_a_number(books: Books) -> None:
