@@ -37,20 +37,24 @@ OURSELVES = Credential("spendgate", "spendgate", ALL_SCOPES, "")
 
 
 async def settle(gateway: Gateway, on_event: Callable[[str], None]) -> None:
-    """Undo and charge what can be. Raises Unavailable when store or ledger do not answer yet."""
-    await _undo_unheard(gateway)
+    """Undo and charge what can be. Raises Unavailable when store or ledger do not answer yet.
+
+    What cannot be done at all is told: whoever reads it settles it by hand.
+    """
+    await _undo_unheard(gateway, on_event)
     outage = gateway.outage
     if outage.journal.waiting:
         entries = list(outage.journal.waiting)
         await _charge(gateway, entries, on_event)
-        await outage.journal.settled(len(entries))
-        outage.is_over()
+        await outage.journal.forget(len(entries))
+        if not outage.journal.waiting:
+            outage.end()
     for path, entries in outage.journal.orphans():
         await _charge(gateway, entries, on_event)
         path.unlink(missing_ok=True)
 
 
-async def _undo_unheard(gateway: Gateway) -> None:
+async def _undo_unheard(gateway: Gateway, on_event: Callable[[str], None]) -> None:
     loop, unheard = asyncio.get_running_loop(), gateway.outage.unheard
     wait_s = gateway.settings.decision_deadline_ms / 1000 + SETTLE_AFTER_S
     while unheard and unheard[0].at_s + wait_s < loop.time():
@@ -58,8 +62,11 @@ async def _undo_unheard(gateway: Gateway) -> None:
         decided = await _decided(gateway, [u.decision_id for u in due])
         for one in due:
             found = decided.get(one.decision_id)
-            if found is not None and found.allowed:
-                await _undo(gateway, one, found)
+            try:
+                if found is not None and found.allowed:
+                    await _undo(gateway, one, found)
+            except CallerError as error:
+                on_event(f"{one.decision_id} of {one.org} was heard by nobody, not undone: {error}")
             unheard.popleft()
 
 
@@ -108,7 +115,6 @@ async def _charge(gateway: Gateway, entries: list[bytes], on_event: Callable[[st
             try:
                 await _charge_one(gateway, one, decided.get(name))
             except CallerError as error:
-                # It would stop those behind it: whoever reads this settles it by hand.
                 org, amount = one.request.lineage.org, one.amount_micros
                 on_event(f"{name} of {org} was allowed for {amount} micros, not charged: {error}")
 
@@ -146,9 +152,10 @@ def _use(one: Opened, asked: Asked) -> CaptureBody:
 async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -> Asked | None:
     """Hold what was promised, or nothing where funds do not suffice: then capture owes it.
 
-    None when it was answered again meanwhile, under its idempotency key, and so is charged.
+    None when it was answered again meanwhile, under its idempotency key, and so is charged. Raises
+    CallerError where it is refused by now, whatever the funds.
     """
-    started = asyncio.get_running_loop().time()
+    started, idempotency = asyncio.get_running_loop().time(), one.idempotency
     amount, request = one.amount_micros, replace(one.request, mode=Mode.HOLD, settles=False)
     while True:
         profile, lineage_terms = await gateway.profiles.lineage(request.lineage)
@@ -164,7 +171,7 @@ async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -
             records.encode_asked(asked, terms),
             now_ms + gateway.settings.store_deadline_ms,
             probe=amount > 0,
-            idempotency=one.idempotency,
+            idempotency=idempotency,
         )
         reply = await gateway.store.authorize(order)
         if reply.status is Status.CLOSED:
@@ -173,9 +180,14 @@ async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -
             await when_stale(gateway, request.lineage.org, reply, started)
         elif reply.status is Status.ROOM:
             amount = 0
+        elif reply.status is Status.REUSED:
+            # Another body came under its key since; what was promised is charged all the same.
+            idempotency = None
+        elif reply.outcome is not None and not reply.outcome.allowed:
+            reasons = ", ".join(reason.detail for reason in asked.terms.refusals)
+            raise CallerError("refused", reasons or "it is refused by now")
         else:
-            is_done = reply.status is Status.DONE
-            return asked if is_done and reply.outcome and reply.outcome.allowed else None
+            return asked if reply.status is Status.DONE else None
 
 
 def _active(profile: Profile) -> Profile:

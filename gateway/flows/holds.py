@@ -37,7 +37,8 @@ async def find(gateway: Gateway, hold_id: str, caller: Caller) -> tuple[Hold, As
         hold, asked = found[0], records.decode_asked(found[1])
     else:
         kept = await gateway.ledger.hold(hold_id)
-        if kept is None and gateway.outage.journal.knows(hold_id.removeprefix(ids.HOLD)):
+        id_body, is_ours = hold_id.removeprefix(ids.HOLD), ids.shard_in(hold_id) is not None
+        if kept is None and is_ours and gateway.outage.journal.knows(id_body):
             detail = "the hold was given while the store was out and is not there yet; try again"
             raise Unavailable("store_unavailable", detail)
         if kept is None:

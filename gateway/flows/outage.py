@@ -94,6 +94,6 @@ class Outage:
         if idempotency is not None:
             self._answers[idempotency.name] = (idempotency.digest, answer)
 
-    def is_over(self) -> None:
+    def end(self) -> None:
         """The store answers, and knows what was allowed without it."""
         self._answers.clear()

@@ -13,6 +13,7 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 SUFFIX = ".journal"
@@ -74,8 +75,8 @@ class Journal:
             raise
         self._size += len(data)
 
-    async def settled(self, count: int) -> None:
-        """The first `count` waiting entries are settled; an empty file is kept for later ones."""
+    async def forget(self, count: int) -> None:
+        """Forget the first `count` waiting entries: they are settled. An empty file is kept."""
         async with self._writing:
             del self.waiting[:count]
             if not self.waiting and self._file >= 0:
@@ -99,7 +100,12 @@ class Journal:
     def knows(self, text: str) -> bool:
         """Whether any process's entries that are not settled contain a text."""
         wanted = text.encode()
-        return any(wanted in path.read_bytes() for path in self._directory.glob(f"*{SUFFIX}"))
+        for path in self._directory.glob(f"*{SUFFIX}"):
+            # Whoever settles it may remove it meanwhile.
+            with suppress(FileNotFoundError):
+                if wanted in path.read_bytes():
+                    return True
+        return False
 
     def close(self) -> None:
         """Let go of the file, and remove it when nothing waits in it."""
