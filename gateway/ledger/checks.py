@@ -43,13 +43,12 @@ class BookCheck:
 class Checks(Reading):
     """Sums of the decision log and the charges, book by book."""
 
-    async def books(self, only: str | None = None) -> list[BookCheck]:
-        """Every book, or one of them: one statement, one moment."""
+    async def books(self) -> list[BookCheck]:
+        """Every book: one statement, one moment."""
         upto = select(t.check_state.c.row).scalar_subquery()
-        wanted = (lambda book: book == only) if only is not None else (lambda _: literal(True))
         k, a = t.checks.c, t.accounts.c
-        kept = select(k.book, *(k[name] for name in SUMS)).where(wanted(k.book))
-        said = union_all(kept, *_since(upto, None, wanted)).subquery()
+        kept = select(k.book, *(k[name] for name in SUMS))
+        said = union_all(kept, *_since(upto, None)).subquery()
         posted = [
             select(func.sum(half))
             .where(a.book == said.c.book, a.kind == kind)
@@ -78,8 +77,7 @@ class Checks(Reading):
         last = min(int(end or 0), first + most_rows)
         if last <= first:
             return 0
-        parts = union_all(*_since(literal(first), literal(last), lambda _: literal(True)))
-        said = parts.subquery()
+        said = union_all(*_since(literal(first), literal(last))).subquery()
         sums = (func.sum(said.c[name]).label(name) for name in SUMS)
         rows = await self._all(select(said.c.book, *sums).group_by(said.c.book))
         return last - first if await self._move(first, last, rows) else 0
@@ -98,7 +96,7 @@ class Checks(Reading):
         return True
 
 
-def _since(first: Any, last: Any, wanted: Any) -> tuple[Select[Any], Select[Any]]:
+def _since(first: Any, last: Any) -> tuple[Select[Any], Select[Any]]:
     """Sums of records, and of charges, of the rows in [first, last)."""
     r, c = t.records.c, t.charges.c
 
@@ -109,10 +107,10 @@ def _since(first: Any, last: Any, wanted: Any) -> tuple[Select[Any], Select[Any]
     made = func.sum(case((and_(r.kind == "authorize", r.hold != ""), 1), else_=0))
     columns = [r.book, made, *halves_of(r.held_micros), zero, zero]
     named = [column.label(name) for column, name in zip(columns, ("book", *SUMS), strict=True)]
-    of_records = select(*named).where(span(r.row), wanted(r.book)).group_by(r.book)
+    of_records = select(*named).where(span(r.row)).group_by(r.book)
     cost = halves_of(c.captured_micros + c.shortfall_micros)
     of_charges = select(c.book, zero, zero, zero, *cost)
-    return of_records, of_charges.where(span(c.row), wanted(c.book)).group_by(c.book)
+    return of_records, of_charges.where(span(c.row)).group_by(c.book)
 
 
 def _normal(row: Any) -> dict[str, Any]:

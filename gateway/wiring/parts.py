@@ -41,9 +41,12 @@ def collect_seldom() -> None:
 
 
 def build_functions(settings: Settings, url: str, deadline_s: float | None = None) -> Functions:
-    """The store's functions at a URL; nothing is connected yet."""
+    """The store's functions at a URL; nothing is connected yet.
+
+    With a deadline of its own a process answers no callers: then nothing is urgent.
+    """
     wait_s = settings.store_deadline_ms / 1000 if deadline_s is None else deadline_s
-    urgent_s = STORE_PART * settings.decision_deadline_ms / 1000
+    urgent_s = STORE_PART * settings.decision_deadline_ms / 1000 if deadline_s is None else None
     return Functions(Pipeline(parse_url(url), deadline_s=wait_s, urgent_s=urgent_s), build())
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.audit import audit, reconciled_in_time
 from tests.chaos.kills import IS_LONG, KINDS, kill_now_and_then
-from tests.chaos.world import Heard, Spender, set_up
+from tests.chaos.world import Heard, set_up, spending
 from tests.gateways import Caller, running
 
 TIMES = int(os.environ.get("SPENDGATE_CHAOS_KILLS", "2"))
@@ -25,19 +25,9 @@ async def test_kill_9_under_load_loses_and_doubles_nothing(
     with running(tmp_path, workers=2) as gateway:
         async with Caller(gateway.address) as caller:
             await set_up(caller)
-            is_over = asyncio.Event()
-
-            async def live(seed: int) -> None:
-                spender = Spender(caller, seed, heard)
-                while not is_over.is_set():
-                    await spender.step()
-                    await asyncio.sleep(0)
-
-            callers = [asyncio.create_task(live(seed)) for seed in range(CALLERS)]
-            faults = await kill_now_and_then(gateway, kinds, TIMES, 1, (0.3, 1.5))
-            await asyncio.sleep(2)
-            is_over.set()
-            await asyncio.gather(*callers)
+            async with spending(caller, heard, CALLERS):
+                faults = await kill_now_and_then(gateway, kinds, TIMES, 1, (0.3, 1.5))
+                await asyncio.sleep(2)
             await reconciled_in_time(caller)
     assert faults == dict.fromkeys(kinds, TIMES)
     await audit(gateway, heard, faults)

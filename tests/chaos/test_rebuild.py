@@ -10,7 +10,7 @@ from gateway.store.pipeline import Pipeline, parse_url
 from tests.chaos.audit import audit
 from tests.chaos.kills import IS_LONG
 from tests.chaos.picture import differences, picture
-from tests.chaos.world import Heard, Spender, set_up
+from tests.chaos.world import Heard, Spender, set_up, spending
 from tests.gateways import Caller, Gateway, running
 
 CALLERS = 24
@@ -62,22 +62,13 @@ async def test_flushed_at_full_load_it_is_soon_what_the_ledger_says(tmp_path: Pa
     with running(tmp_path, workers=2, sweep_ms=3_600_000) as gateway:
         async with Caller(gateway.address) as caller:
             await set_up(caller)
-            is_over = asyncio.Event()
-
-            async def live(seed: int) -> None:
-                spender = Spender(caller, seed, heard)
-                while not is_over.is_set():
-                    await spender.step()
-
-            callers = [asyncio.create_task(live(seed)) for seed in range(CALLERS)]
-            for _ in range(FLUSHES):
-                await asyncio.sleep(1.5)
-                await flush(gateway)
-                started = asyncio.get_running_loop().time()
-                await until_served(caller, "acme")
-                seconds.append(asyncio.get_running_loop().time() - started)
-            is_over.set()
-            await asyncio.gather(*callers)
+            async with spending(caller, heard, CALLERS):
+                for _ in range(FLUSHES):
+                    await asyncio.sleep(1.5)
+                    await flush(gateway)
+                    started = asyncio.get_running_loop().time()
+                    await until_served(caller, "acme")
+                    seconds.append(asyncio.get_running_loop().time() - started)
             await caller.reconciled()
             before = await picture(gateway.store_url)
             await flush(gateway)

@@ -115,7 +115,6 @@ async def test_sums_go_on_from_where_they_stood_and_find_a_changed_charge(
         steps += 1
         assert sorted(await ledger.books(), key=lambda book: book.book) == whole
     assert steps == -(-head.rows // 7) >= 5
-    assert await ledger.books("org-1") == [book for book in whole if book.book == "org-1"]
 
     async with engine.begin() as c:
         changed = "UPDATE charges SET captured_micros = captured_micros + 1 WHERE book = 'org-1'"

@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.audit import audit, reconciled_in_time
 from tests.chaos.kills import IS_LONG
 from tests.chaos.valkeys import Valkey
-from tests.chaos.world import Heard, Spender, set_up
+from tests.chaos.world import Heard, set_up, spending
 from tests.gateways import Caller, Gateway, running
 
 CALLERS = 12
@@ -56,23 +56,13 @@ async def spend_through(
     with running(home / "gateway", workers=2, store_url=store.url) as gateway:
         async with Caller(gateway.address) as caller:
             await set_up(caller)
-            is_over = asyncio.Event()
-
-            async def live(seed: int) -> None:
-                spender = Spender(caller, seed, heard)
-                while not is_over.is_set():
-                    await spender.step()
-                    await asyncio.sleep(0)
-
-            callers = [asyncio.create_task(live(seed)) for seed in range(CALLERS)]
-            for number in range(rounds):
-                await asyncio.sleep(1)
-                await asyncio.to_thread(store.copy_files, home / f"copy{number}")
-                await asyncio.sleep(0.5)
-                await asyncio.to_thread(trouble, store, home, number)
-                await asyncio.sleep(3)
-            is_over.set()
-            await asyncio.gather(*callers)
+            async with spending(caller, heard, CALLERS):
+                for number in range(rounds):
+                    await asyncio.sleep(1)
+                    await asyncio.to_thread(store.copy_files, home / f"copy{number}")
+                    await asyncio.sleep(0.5)
+                    await asyncio.to_thread(trouble, store, home, number)
+                    await asyncio.sleep(3)
             await reconciled_in_time(caller)
     return gateway, heard
 

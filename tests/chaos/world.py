@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +57,25 @@ class Heard:
     refused: int = 0
     unavailable: int = 0
     broken: int = 0
+
+
+@asynccontextmanager
+async def spending(caller: Caller, heard: Heard, count: int) -> AsyncIterator[None]:
+    """So many spenders live on, each as fast as it is answered, until the block ends."""
+    is_over = asyncio.Event()
+
+    async def live(seed: int) -> None:
+        spender = Spender(caller, seed, heard)
+        while not is_over.is_set():
+            await spender.step()
+            await asyncio.sleep(0)
+
+    lives = [asyncio.create_task(live(seed)) for seed in range(count)]
+    try:
+        yield
+    finally:
+        is_over.set()
+        await asyncio.gather(*lives)
 
 
 class Spender:

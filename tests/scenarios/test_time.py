@@ -225,24 +225,8 @@ class TestS5TheSameMillisecond:
         early = await caller.capture(holds[0], amount_micros=60)
         assert early["late"] is False
 
-        third, over = self.HOLDS // 3, asyncio.Event()
-
-        async def finish(n: int) -> tuple[int, Any]:
-            if n == third:
-                await clock.stands_at(ends_ms)
-                over.set()
-            if n > third:
-                # Some come before the sweep, some with it, some after it.
-                await over.wait()
-                await asyncio.sleep(0.4 * (n - third) / self.HOLDS)
-            path, body = "capture", {"amount_micros": 60}
-            if n % 5 == 0:
-                path, body = "release", {}
-            status, answer, _ = await caller.send("POST", f"/v1/holds/{holds[n]}/{path}", body)
-            return status, answer
-
-        numbers = range(1, self.HOLDS)
-        ended = dict(zip(numbers, await asyncio.gather(*map(finish, numbers)), strict=True))
+        third = self.HOLDS // 3
+        ended = await self._end_all(caller, clock, holds, ends_ms)
         captured = 60
         for n, (status, answer) in ended.items():
             if n % 5 == 0:
@@ -275,6 +259,29 @@ class TestS5TheSameMillisecond:
                 hold = s.out.hold_id
                 given_back[hold] = given_back.get(hold, 0) + s.out.held
         assert given_back == dict.fromkeys(holds, 100), "each was taken off hold once"
+
+    async def _end_all(
+        self, caller: Caller, clock: Clock, holds: list[str], ends_ms: int
+    ) -> dict[int, tuple[int, Any]]:
+        """Capture four of five and release the fifth, around the millisecond they expire in."""
+        third, over = self.HOLDS // 3, asyncio.Event()
+
+        async def finish(n: int) -> tuple[int, Any]:
+            if n == third:
+                await clock.stands_at(ends_ms)
+                over.set()
+            if n > third:
+                # Some come before the sweep, some with it, some after it.
+                await over.wait()
+                await asyncio.sleep(0.4 * (n - third) / self.HOLDS)
+            path, body = "capture", {"amount_micros": 60}
+            if n % 5 == 0:
+                path, body = "release", {}
+            status, answer, _ = await caller.send("POST", f"/v1/holds/{holds[n]}/{path}", body)
+            return status, answer
+
+        numbers = range(1, self.HOLDS)
+        return dict(zip(numbers, await asyncio.gather(*map(finish, numbers)), strict=True))
 
     async def test_money_that_expired_and_went_elsewhere_is_a_shortfall_not_found_twice(
         self, caller: Caller, clock: Clock, books: Books, org: str
