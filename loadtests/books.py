@@ -34,7 +34,8 @@ from gateway.ledger.port import LedgerWriter
 from gateway.ledger.postgres import PostgresLedger
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Writer
-from gateway.sql.engine import migrate, open_engine
+from gateway.sql.engine import open_engine
+from gateway.sql.migrate import migrate
 from gateway.store import keys
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.functions import Functions

@@ -17,7 +17,7 @@ import typer
 from gateway.cli.children import Child
 from gateway.cli.running import say, warn
 from gateway.errors import OperatorError
-from gateway.http.server import listening_socket
+from gateway.http.listening import listening_socket
 from gateway.settings import Settings, environment_name, from_environment
 from gateway.store.embedded import EmbeddedStore
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 import sys
 from dataclasses import dataclass
@@ -21,22 +20,6 @@ from gateway.wire import problems
 BACKLOG = 1024
 MOST_TOLD = 200
 """Characters of what is wrong with a request that is no HTTP: it quotes the request."""
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A TCP socket that other processes may share (SO_REUSEPORT)."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    found.bind((host, port))
-    return found
-
-
-def raise_file_limit() -> None:
-    """As many open files, and so connections, as the system lets us have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Connection(web.RequestHandler):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.errors import OperatorError
@@ -53,20 +50,3 @@ def prepare_sqlite(connection: Any) -> None:
     cursor.execute("PRAGMA wal_autocheckpoint = 1000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-async def migrate(engine: AsyncEngine, room: str) -> None:
-    """Bring the database of a room (`catalog` or `ledger`) to the newest schema."""
-    config = Config()
-    config.set_main_option("script_location", str(files("gateway.sql").joinpath("migrations")))
-    config.set_main_option("path_separator", "newline")
-    versions = files(f"gateway.{room}").joinpath("migrations")
-    config.set_main_option("version_locations", str(versions).replace("%", "%%"))
-    config.attributes["version_table"] = f"{room}_schema_version"
-
-    def upgrade(connection: Connection) -> None:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade)

@@ -27,7 +27,8 @@ from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Retention, Writer
 from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
-from gateway.sql.engine import Engine, migrate, open_engine
+from gateway.sql.engine import Engine, open_engine
+from gateway.sql.migrate import migrate
 from gateway.store.redis import RedisStore
 from gateway.store.shards import Shards
 from gateway.wiring.parts import (

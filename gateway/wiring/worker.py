@@ -18,7 +18,8 @@ from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
 from gateway.http.app import App
-from gateway.http.server import Serving, listening_socket, raise_file_limit, serve
+from gateway.http.listening import listening_socket, raise_file_limit
+from gateway.http.server import Serving, serve
 from gateway.ledger.reader import Ledger
 from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings

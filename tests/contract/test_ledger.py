@@ -24,7 +24,8 @@ from gateway.ledger.port import LedgerWriter, SecondWriter
 from gateway.ledger.reader import Ledger
 from gateway.ledger.verify import Verdict, verify
 from gateway.ledger.writer import Gap, Writer, batch_of, check_contiguous
-from gateway.sql.engine import migrate, open_engine
+from gateway.sql.engine import open_engine
+from gateway.sql.migrate import migrate
 from gateway.store.memory import MemoryStore
 from gateway.wire import records
 from gateway.wire.records import StreamRecord

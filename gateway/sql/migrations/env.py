@@ -1,4 +1,4 @@
-"""What alembic runs: migrations over the connection that engine.migrate hands in."""
+"""What alembic runs: migrations over the connection that migrate.py hands in."""
 
 from alembic import context
 
