@@ -17,9 +17,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog
-from gateway.core.orders import Version
 from gateway.errors import Bug, Unavailable
-from gateway.ledger import hot
+from gateway.flows.contents import Contents, Kept
 from gateway.ledger.batch import Position
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter, SecondWriter, Written
@@ -29,7 +28,6 @@ from gateway.store.port import Standing
 from gateway.store.redis import RedisStore
 from gateway.store.restore import Restorer
 from gateway.store.shards import LOCK_MS, Shards
-from gateway.wire import records
 from gateway.wire.records import LOST, StreamRecord
 
 T = TypeVar("T")
@@ -40,18 +38,8 @@ OFFER_WAIT_S = 1.0
 """Time for living gateways to notice a closed shard and to hand in what they remember."""
 QUIET_MS = 30_000
 """A ledger whose last record is older was not being used: nobody has anything to hand in."""
-ROWS_AT_A_TIME = 5_000
-ORGS_AT_A_TIME = 5_000
 ATTEMPTS = 100
 ALL_SHARDS = tuple(range(keys.SHARDS))
-
-
-@dataclass(frozen=True)
-class Kept:
-    """How long outcomes are kept: of calls about requests, and of moves of funds."""
-
-    requests_ms: int
-    admin_ms: int
 
 
 @dataclass
@@ -80,10 +68,9 @@ class Recovery:
     ) -> None:
         self._shards = shards
         self._store = store
-        self._catalog = catalog
         self._ledger = ledger
         self._ledger_writer, self._writer = books
-        self._kept = kept
+        self._contents = Contents(catalog, ledger, kept)
         self._on_event = on_event
         self._holder = secrets.token_hex(8)
         self._is_first = True
@@ -222,7 +209,7 @@ class Recovery:
         # The store works on a part while the next is read from the ledger.
         restoring: asyncio.Task[None] | None = None
         try:
-            async for restorer in self._contents(broken, epochs, now_ms):
+            async for restorer in self._contents.of(broken, epochs, now_ms):
                 commands = restorer.take()
                 if restoring is not None:
                     await restoring
@@ -234,59 +221,9 @@ class Recovery:
                 await restoring
         report.rebuilt = len(broken)
 
-    async def _contents(
-        self, broken: list[int], epochs: dict[int, int], now_ms: int
-    ) -> AsyncIterator[Restorer]:
-        restorer, granted = Restorer(), set[str]()
-        after: hot.HotKey | None = None
-        while rows := await self._ledger.hot(broken, after, ROWS_AT_A_TIME):
-            for row in rows:
-                _restore(restorer, row, now_ms)
-                if row.kind == hot.GRANT and row.org not in granted:
-                    granted.add(row.org)
-                    # Higher than any that a gateway may remember of an earlier epoch.
-                    version = Version("grants", row.org, epochs[row.shard] << 32)
-                    restorer.version(row.shard, version)
-            last = rows[-1]
-            after = (last.shard, last.kind, last.org, last.name)
-            yield restorer
-        restorer.finish()
-        yield restorer
-        async for lines in self._kept_lines(broken, now_ms):
-            for line in lines:
-                kept = records.decode_kept(line.kept)
-                if kept.expires_ms > now_ms:
-                    org = records.org_of_kept(line.kept)
-                    restorer.kept(line.shard, org, kept, line.out, line.terms + line.body)
-            yield restorer
-        async for page in self._orgs(broken):
-            for shard, version in page:
-                restorer.version(shard, version)
-            yield restorer
-
-    async def _kept_lines(
-        self, broken: list[int], now_ms: int
-    ) -> AsyncIterator[list[StreamRecord]]:
-        since = (
-            await self._ledger.row_at(now_ms - self._kept.requests_ms),
-            await self._ledger.row_at(now_ms - self._kept.admin_ms),
-        )
-        row = min(since)
-        while row >= 0:
-            lines, row = await self._ledger.kept(broken, since, row, ROWS_AT_A_TIME)
-            yield lines
-
-    async def _orgs(self, shards: Iterable[int]) -> AsyncIterator[list[tuple[int, Version]]]:
-        """The versions of all orgs in these shards, some at a time."""
-        wanted, after = set(shards), ""
-        while page := await self._catalog.org_versions(after, ORGS_AT_A_TIME):
-            found = [(keys.shard_of(org), Version("org", org, number)) for org, number in page]
-            yield [(shard, version) for shard, version in found if shard in wanted]
-            after = page[-1][0]
-
     async def _fence_orgs(self, intact: list[int]) -> None:
         """Without its fence an org would be taken for a free user."""
-        async for page in self._orgs(intact):
+        async for page in self._contents.orgs(intact):
             restorer = Restorer()
             for (shard, version), number in zip(
                 page, await self._shards.versions(page), strict=True
@@ -339,20 +276,3 @@ def difference(at: Standing, written: Written, shard: int) -> str:
     if at.last > last:
         return f"the ledger ends at {last}, the store has {at.last}, which is not written yet"
     return ""
-
-
-def _restore(restorer: Restorer, row: hot.HotRow, now_ms: int) -> None:
-    if 0 < row.expires_ms <= now_ms:
-        return
-    if row.kind == hot.BALANCE:
-        restorer.balance(row.shard, row.org, row.name, row.a, row.expires_ms)
-    elif row.kind == hot.WINDOW:
-        counts, index = (row.a, row.b), row.data.decode()
-        restorer.window(row.shard, row.org, row.name, counts, row.expires_ms, index)
-    elif row.kind == hot.HOLD:
-        standing = hot.standing_of(row)
-        restorer.hold(row.shard, row.name, standing.hold, standing.note, standing.until_ms)
-    else:
-        given = hot.given_of(row)
-        meta = given.currency.encode() + records.encode(given.grant)
-        restorer.grant(row.shard, row.org, row.name, meta, given.grant.expires_ms or 0)

@@ -21,13 +21,13 @@ class History(Reading):
         row = t.records.c.row
         return await self.lines_where(and_(row >= from_row, row < from_row + limit))
 
-    async def hot(self, shards: Sequence[int], after: HotKey | None, limit: int) -> list[HotRow]:
-        """Rows of the saved hot state of some shards behind a key, in the order of their keys."""
+    async def hot(self, shard: int, after: HotKey | None, limit: int) -> list[HotRow]:
+        """Rows of the saved hot state of a shard behind a key, in the order of their keys."""
         h = t.hot.c
-        key = (h.shard, h.kind, h.org, h.name)
-        query = select(t.hot).where(h.shard.in_(shards))
+        key = (h.kind, h.org, h.name)
+        query = select(t.hot).where(h.shard == shard)
         if after is not None:
-            query = query.where(tuple_(*key) > tuple_(*after))
+            query = query.where(tuple_(*key) > tuple_(*after[1:]))
         return [HotRow(*row) for row in await self._all(query.order_by(*key).limit(limit))]
 
     async def kept(

@@ -14,9 +14,10 @@ from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
+from gateway.flows.contents import Kept
 from gateway.flows.profiles import FREE_PLAN, Profiles
 from gateway.flows.reconcile import Reconciler, Watch
-from gateway.flows.recovery import Kept, Recovery
+from gateway.flows.recovery import Recovery
 from gateway.ledger.days import date_of
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
