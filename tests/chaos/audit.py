@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from gateway.cli.running import say
 from gateway.core import ids
 from gateway.ledger.history import History
@@ -24,7 +26,7 @@ async def reconciled_in_time(caller: Caller, within_s: float = 30) -> Any:
     while True:
         try:
             status, report, _ = await caller.send("GET", "/v1/ledger/reconcile")
-        except OSError as error:
+        except aiohttp.ClientConnectionError as error:
             status, report = 0, error
         if status == 200:
             assert report["ok"], report

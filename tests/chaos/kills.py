@@ -14,7 +14,8 @@ from tests.gateways import Gateway
 
 IS_LONG = os.environ.get("SPENDGATE_CHAOS") == "long"
 """Whether everything is tried, as `make chaos` does, or a part that ends in seconds."""
-KINDS = ("store", "worker", "backstage")
+KINDS = ("store", "worker", "backstage", "gateway")
+"""`gateway` is the parent of all: its children end by themselves, and whoever runs it starts it."""
 
 
 def children(parent: int) -> Iterator[tuple[int, str]]:
@@ -42,6 +43,14 @@ def kill(gateway: Gateway, kind: str) -> bool:
     return False
 
 
+def kill_parent(gateway: Gateway) -> None:
+    """SIGKILL the parent alone, and start it again where it was."""
+    assert gateway.process is not None
+    gateway.process.kill()
+    gateway.process.wait()
+    gateway.start(int(gateway.address.rpartition(":")[2]))
+
+
 async def kill_now_and_then(
     gateway: Gateway, kinds: tuple[str, ...], times: int, seed: int, pause_s: tuple[float, float]
 ) -> dict[str, int]:
@@ -55,6 +64,10 @@ async def kill_now_and_then(
     done = dict.fromkeys(kinds, 0)
     for kind in order:
         await asyncio.sleep(chance.uniform(*pause_s))
+        if kind == "gateway":
+            await asyncio.to_thread(kill_parent, gateway)
+            done[kind] += 1
+            continue
         was_killed = kill(gateway, kind)
         while not was_killed:
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""V2: kill -9 of store, worker and writer under load: nothing acknowledged is lost or doubled."""
+"""V2: kill -9 of every process under load: nothing acknowledged is lost or doubled."""
 
 from __future__ import annotations
 

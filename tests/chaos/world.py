@@ -94,6 +94,8 @@ class Spender:
             status, answer, _ = await self._caller.send("POST", path, body, key)
         except Exception:
             self._heard.broken += 1
+            # Whoever cannot connect does not try as fast as it can.
+            await asyncio.sleep(0.02)
             return None
         if status == 503:
             self._heard.unavailable += 1

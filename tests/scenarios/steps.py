@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import aiohttp
+
 from tests.gateways import Caller, Gateway
 
 CENT = 10_000
@@ -44,13 +46,16 @@ async def until_nothing_is_held(caller: Caller, org: str, within_s: float = 10) 
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], wanted: Any, within_s: float = 10) -> None:
-    """Wait until reading gives what is wanted."""
-    last = time.monotonic() + within_s
-    found = await read()
+    """Wait until reading gives what is wanted; a connection to a killed process may break off."""
+    last, found = time.monotonic() + within_s, object()
     while found != wanted:
         assert time.monotonic() < last, (found, wanted)
-        await asyncio.sleep(0.1)
-        found = await read()
+        try:
+            found = await read()
+        except aiohttp.ClientConnectionError as error:
+            found = error
+        if found != wanted:
+            await asyncio.sleep(0.1)
 
 
 def at(text: str) -> float:
