@@ -12,7 +12,7 @@ serve: $(SETUP) ## an empty gateway
 	$(BIN)/spendgate serve
 
 test: lint ## lint, types, house rules and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(SETUP)
 	$(BIN)/ruff check .

@@ -138,8 +138,9 @@ class HotChanges:
             if standing is not None:
                 org = standing.hold.org
                 data = _pack((records.encode_hold(standing.hold), standing.note))
-                # The row is replaced, so what adds up must not be there before.
-                drops.append((shard[org], HOLD, org, name))
+                if name in self._saved:
+                    # The row is replaced, so what adds up must not be there before.
+                    drops.append((shard[org], HOLD, org, name))
                 until_ms = standing.until_ms
                 rows.append(HotRow(shard[org], HOLD, org, name, until_ms, 0, until_ms, data))
             elif name in self._saved:
