@@ -25,6 +25,8 @@ ATTEMPTS = 3
 TRY_AGAIN_S = 1.0
 BOOKS_EVERY_S = 30.0
 """Sums over whole tables: seldom, however few orgs there are."""
+ROUND_PAUSES = 20
+"""A round of all orgs lasts no shorter than so many pauses: a few are not compared on and on."""
 BOOKS = ""
 """Where a watch keeps what the books differ in: no org has this id."""
 
@@ -180,15 +182,16 @@ class Watch:
                 await asyncio.sleep(TRY_AGAIN_S)
 
     async def _round(self) -> None:
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + ROUND_PAUSES * self._pause_s
         async for org in self._reconciler.orgs():
             self._note(org, await self._reconciler.org(org))
             self.orgs += 1
             await asyncio.sleep(self._pause_s)
-        loop = asyncio.get_running_loop()
         if loop.time() >= self._books_at_s:
             self._note(BOOKS, (await self._reconciler.books())[1])
             self._books_at_s = loop.time() + BOOKS_EVERY_S
-        await asyncio.sleep(self._pause_s)
+        await asyncio.sleep(max(self._pause_s, ends_at_s - loop.time()))
 
     def _note(self, where: str, found: list[Difference]) -> None:
         known = {(d.org, d.what) for d in self._found.pop(where, ())}
