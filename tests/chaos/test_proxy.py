@@ -82,7 +82,8 @@ async def test_no_decision_is_lost_doubled_or_mixed_up_behind_a_bad_line(
 
             await asyncio.gather(*(live(seed) for seed in range(12)))
             proxy.kinds = ()
-            await reconciled_in_time(caller)
+            # The writer waits up to 30 s for a reply that got lost on the way.
+            await reconciled_in_time(caller, 60)
         await asyncio.to_thread(gateway.stop)
     store.stop()
     await audit(gateway, heard, proxy.done)
