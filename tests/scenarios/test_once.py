@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from gateway.core.orders import Moved
+from tests.chaos.kills import children
 from tests.gateways import Caller, Gateway
 from tests.scenarios.books import Books
 from tests.scenarios.steps import funds, version
@@ -230,11 +231,12 @@ class TestS6OneKeyOneEffect:
 async def ledger_stands_still(gateway: Gateway) -> AsyncIterator[None]:
     """The process that writes the ledger is stopped: what is spent stays in the queue."""
     assert gateway.process is not None
-    os.kill(gateway.process.pid, signal.SIGSTOP)
+    (writer,) = [pid for pid, what in children(gateway.process.pid) if what == "backstage"]
+    os.kill(writer, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(gateway.process.pid, signal.SIGCONT)
+        os.kill(writer, signal.SIGCONT)
 
 
 class TestS8AnAdjustmentSeesWhatIsInTheQueue:
