@@ -119,6 +119,9 @@ class Writer:
     async def _step(self) -> int:
         if self._at is None:
             self._at = await self._ledger.written()
+            # Whoever wrote before may have died between its commit and its trim: in shards where
+            # nothing more is decided nobody else would, and a backlog stood for ever.
+            await self._store.trim(self._at.last)
         lines = await self._store.records(self._at.cursors, BATCH)
         if lines:
             await self._write(self._at, lines)

@@ -115,6 +115,23 @@ async def test_a_second_writer_is_found_out_and_writes_nothing(books: Books) -> 
     assert await books.credits() == 200
 
 
+async def test_what_a_writer_left_that_died_behind_its_commit_the_next_one_trims(
+    books: Books,
+) -> None:
+    trimmed: list[dict[int, tuple[int, int]]] = []
+
+    async def trim(upto: dict[int, tuple[int, int]]) -> None:
+        trimmed.append(dict(upto))
+
+    books.store.trim = trim  # type: ignore[method-assign,assignment]  # to see what is trimmed
+    ledger = books.ledger()
+    at = await ledger.written()
+    await books.give("acme", 100)
+    await ledger.write(batch_of(await books.store.records(at.cursors, 10), at))
+    assert await books.writer().step() == 0
+    assert trimmed == [{shard_of("acme"): (1, 0)}]
+
+
 async def test_whoever_asks_while_a_batch_is_written_hears_of_it_whole_or_not_at_all(
     books: Books,
 ) -> None:
