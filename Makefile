@@ -27,7 +27,7 @@ format: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-chaos: $(SETUP) ## every fault, often: an hour; KILLS and ROUNDS say how often
+chaos: $(SETUP) ## every fault, often: over an hour; KILLS and ROUNDS say how often
 	SPENDGATE_CHAOS=long SPENDGATE_CHAOS_KILLS=$(or $(KILLS),50) \
 		SPENDGATE_CHAOS_ROUNDS=$(or $(ROUNDS),10) $(BIN)/pytest tests/chaos -s
 

@@ -42,7 +42,7 @@ class Contents:
     async def of(
         self, shards: Sequence[int], epochs: Mapping[int, int], now_ms: int
     ) -> AsyncIterator[Restorer]:
-        """Take the commands out of what is yielded, each time."""
+        """A restorer with a part's commands, again and again: take them before the next part."""
         restorer = Restorer()
         async for rows in _ahead(self._hot_rows(shards)):
             for row in rows:
