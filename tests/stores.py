@@ -12,7 +12,7 @@ from gateway.store import keys
 from gateway.store.codec import decode_hold
 from gateway.store.functions import Functions
 from gateway.store.library import build
-from gateway.store.pipeline import Pipeline, parse_url
+from gateway.store.pipeline import Argument, Pipeline, parse_url
 from gateway.store.redis import RedisStore
 from gateway.store.shards import Shards
 from gateway.wire.records import encode_kept
@@ -31,11 +31,35 @@ local function clock_ms()
 end"""
 
 
+class Stepwise(Pipeline):
+    """A connection that sends one command at a time, with a hook on each side of it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(parse_url(url), deadline_s=10)
+
+    async def before(self) -> None:
+        """What is to be done before each command."""
+
+    async def behind(self) -> None:
+        """What is to be done behind each command."""
+
+    async def call(self, *args: Argument) -> Any:
+        await self.before()
+        reply = await super().call(*args)
+        await self.behind()
+        return reply
+
+    call_urgent = call
+
+    async def call_many(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
+        return [await self.call(*command) for command in commands]
+
+
 class ClockedRedis(RedisStore):
     """The Redis store with a library whose time tests set."""
 
-    def __init__(self, url: str, now_ms: int = 0) -> None:
-        self.pipeline = Pipeline(parse_url(url), deadline_s=10)
+    def __init__(self, url: str, now_ms: int = 0, pipeline: Pipeline | None = None) -> None:
+        self.pipeline = pipeline or Pipeline(parse_url(url), deadline_s=10)
         functions = Functions(self.pipeline, build(TEST_CLOCK))
         super().__init__(functions)
         self.whole = Shards(functions)

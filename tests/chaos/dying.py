@@ -21,9 +21,9 @@ from gateway.ledger.writer import Writer
 from gateway.sql.engine import open_engine
 from gateway.store.functions import Functions
 from gateway.store.library import build
-from gateway.store.pipeline import Argument, Pipeline, parse_url
 from gateway.store.redis import RedisStore
 from gateway.wiring.backstage import build_ledger
+from tests.stores import Stepwise
 
 
 class Steps:
@@ -46,7 +46,7 @@ def watch_sqlite(steps: Steps) -> None:
         connection.set_trace_callback(steps.take)
         return connection
 
-    sqlite3.connect = watched  # type: ignore[assignment]  # in this process alone
+    sqlite3.connect = watched
 
 
 def watch_postgres(steps: Steps) -> None:
@@ -63,25 +63,22 @@ def watch_postgres(steps: Steps) -> None:
         setattr(asyncpg.Connection, name, before(name))
 
 
-class WatchedPipeline(Pipeline):
+class Watched(Stepwise):
     """A connection to the store each of whose commands is a step."""
 
-    steps: Steps
+    def __init__(self, url: str, steps: Steps) -> None:
+        super().__init__(url)
+        self._steps = steps
 
-    async def call(self, *args: Argument) -> Any:
-        self.steps.take()
-        return await super().call(*args)
-
-    async def call_many(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
-        return [await self.call(*command) for command in commands]
+    async def before(self) -> None:
+        self._steps.take()
 
 
 async def write(store_url: str, ledger_url: str, last: int) -> None:
     steps = Steps(last)
     watch_sqlite(steps)
     watch_postgres(steps)
-    pipeline = WatchedPipeline(parse_url(store_url), deadline_s=10)
-    pipeline.steps = steps
+    pipeline = Watched(store_url, steps)
     engine, ledger = open_engine(ledger_url), build_ledger(ledger_url)
     writer = Writer(RedisStore(Functions(pipeline, build())), ledger, History(engine), print)
     await writer.drain()

@@ -33,22 +33,19 @@ def children(parent: int) -> Iterator[tuple[int, str]]:
 
 
 def kill(gateway: Gateway, kind: str) -> bool:
-    """SIGKILL one process of a kind; whether there was one."""
+    """SIGKILL one process of a kind; whether there was one. The parent is started again."""
     assert gateway.process is not None
+    if kind == "gateway":
+        gateway.process.kill()
+        gateway.process.wait()
+        gateway.start(int(gateway.address.rpartition(":")[2]))
+        return True
     for pid, what in children(gateway.process.pid):
         if what == kind:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 return True
     return False
-
-
-def kill_parent(gateway: Gateway) -> None:
-    """SIGKILL the parent alone, and start it again where it was."""
-    assert gateway.process is not None
-    gateway.process.kill()
-    gateway.process.wait()
-    gateway.start(int(gateway.address.rpartition(":")[2]))
 
 
 async def kill_now_and_then(
@@ -64,13 +61,9 @@ async def kill_now_and_then(
     done = dict.fromkeys(kinds, 0)
     for kind in order:
         await asyncio.sleep(chance.uniform(*pause_s))
-        if kind == "gateway":
-            await asyncio.to_thread(kill_parent, gateway)
-            done[kind] += 1
-            continue
-        was_killed = kill(gateway, kind)
+        was_killed = await asyncio.to_thread(kill, gateway, kind)
         while not was_killed:
             await asyncio.sleep(0.05)
-            was_killed = kill(gateway, kind)
+            was_killed = await asyncio.to_thread(kill, gateway, kind)
         done[kind] += 1
     return done

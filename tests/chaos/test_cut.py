@@ -11,11 +11,10 @@ from typing import Any
 
 from gateway.cli.running import say
 from gateway.store.memory import MemoryStore
-from gateway.store.pipeline import Argument, Pipeline, parse_url
 from tests.chaos.kills import IS_LONG
 from tests.chaos.valkeys import Valkey
-from tests.properties.test_differential import START_MS, Life, apply, compare_states
-from tests.stores import CLOCK_KEY, ClockedRedis, dump_redis
+from tests.properties.orders import START_MS, Life, apply, compare_states
+from tests.stores import CLOCK_KEY, ClockedRedis, Stepwise, dump_redis
 
 STEPS = 100
 CUTS = 15
@@ -29,41 +28,36 @@ def newest_part(store: Valkey) -> Path:
     return max(store.files.glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
 
-class Watched(Pipeline):
-    """A connection that sends one command at a time, and says when each is done."""
+class Watched(Stepwise):
+    """A connection that notes what the store holds behind each command, once it is told to."""
 
-    moments: list[Moment]
-    store: Valkey
-    eye: ClockedRedis
+    def __init__(self, store: Valkey) -> None:
+        super().__init__(store.url)
+        self._store, self._eye = store, ClockedRedis(store.url)
+        self.moments: list[Moment] = []
 
-    async def call(self, *args: Argument) -> Any:
-        reply = await super().call(*args)
-        if hasattr(self, "moments") and self.size() > self.moments[-1][0]:
-            self.moments.append(await self.look())
-        return reply
+    def _size(self) -> int:
+        return newest_part(self._store).stat().st_size
 
-    call_urgent = call
+    async def behind(self) -> None:
+        if self.moments and self._size() > self.moments[-1][0]:
+            await self.note()
 
-    async def call_many(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
-        return [await self.call(*command) for command in commands]
+    async def note(self) -> None:
+        now_ms = self._eye.now_ms = int(await self._eye.pipeline.call("GET", CLOCK_KEY))
+        self.moments.append((self._size(), now_ms, await dump_redis(self._eye)))
 
-    def size(self) -> int:
-        return newest_part(self.store).stat().st_size
-
-    async def look(self) -> Moment:
-        self.eye.now_ms = int(await self.eye.pipeline.call("GET", CLOCK_KEY))
-        return self.size(), self.eye.now_ms, await dump_redis(self.eye)
+    async def close(self) -> None:
+        await self._eye.close()
+        await super().close()
 
 
 async def live(store: Valkey) -> list[Moment]:
     """A random life on a store: what it held behind each command, its first state included."""
-    redis, eye = ClockedRedis(store.url, START_MS), ClockedRedis(store.url)
+    watched = Watched(store)
+    redis = ClockedRedis(store.url, START_MS, watched)
     await redis.prepare()
-    await redis.pipeline.close()
-    watched = Watched(parse_url(store.url), deadline_s=10)
-    watched.store, watched.eye = store, eye
-    redis.pipeline = redis._functions.pipeline = redis._pipeline = watched
-    watched.moments = [await watched.look()]
+    await watched.note()
     life, memory = Life(5), MemoryStore(lambda: redis.now_ms)
     for _ in range(STEPS):
         if life.chance.random() < 0.3:
@@ -72,7 +66,6 @@ async def live(store: Valkey) -> list[Moment]:
         assert await apply(redis, order) == await apply(memory, order)
     await compare_states(memory, redis)
     await redis.close()
-    await eye.close()
     return watched.moments
 
 

@@ -75,7 +75,6 @@ def dying(store_url: str, ledger_url: str) -> Iterator[Callable[[int], int]]:
             return int(process.stdout.readline())
 
         yield die
-        process.stdin.close()
 
 
 async def drained(url: str, feed: Feed, history: History) -> int:
@@ -112,10 +111,10 @@ async def test_a_writer_killed_before_any_of_its_steps_loses_and_doubles_nothing
             behind_commit += await drained(url, feed, history) == feed.count
     await drained(url, feed, history)
     verdict = await verify(history, lambda rows: None)
-    await engine.dispose()
     assert (verdict.fault, verdict.rows) == ("", feed.count)
     totals = {t.kind: t.credits for t in await Ledger(engine).trial_balance()}
     assert totals["revenue"] == feed.spent_micros
+    await engine.dispose()
     # Kills on both sides of the commit, or nothing was shown.
     assert 0 < behind_commit < kills
     say(
