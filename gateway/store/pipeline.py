@@ -91,6 +91,10 @@ class _Protocol(asyncio.Protocol):
     def call(self, args: tuple[Argument, ...], *, urgent: bool = False) -> asyncio.Future[Any]:
         """Queue one command; its reply, or an error, resolves the future."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        if self.is_lost:
+            # Lost between the moment it was made and the moment its caller went on.
+            future.set_exception(_no_answer())
+            return future
         self._sent = at = (self._sent + 1) % len(NUMBERS)
         self._queue.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # stub too narrow
         self._queue.append(PINGS[at])
@@ -170,8 +174,12 @@ class _Protocol(asyncio.Protocol):
         while self._waiting:
             future, _, _ = self._waiting.popleft()
             if not future.done():
-                future.set_exception(Unavailable("store_unavailable", "the store does not answer"))
+                future.set_exception(_no_answer())
         self._sent_at.clear()
+
+
+def _no_answer() -> Unavailable:
+    return Unavailable("store_unavailable", "the store does not answer")
 
 
 class Pipeline:

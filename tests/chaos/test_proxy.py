@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,33 @@ from tests.gateways import Caller, Gateway
 
 ASKERS = 40
 SECONDS = 4 if IS_LONG else 2
+
+
+async def test_a_connection_lost_as_soon_as_it_is_made_leaves_nobody_waiting(
+    tmp_path: Path,
+) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s.sock"))
+    listener.listen(64)
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:
+                listener.accept()[0].close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+    pipeline = Pipeline(parse_url(f"unix://{tmp_path / 's.sock'}"), deadline_s=60)
+
+    async def ask() -> None:
+        for _ in range(100):
+            with pytest.raises(Unavailable):
+                await pipeline.call("PING")
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(ask() for _ in range(10)))
+    await pipeline.close()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
 
 
 async def test_every_reply_belongs_to_its_command(tmp_path: Path) -> None:
