@@ -64,12 +64,12 @@ async def audit(gateway: Gateway, heard: Heard, faults: dict[str, int]) -> None:
     engine = open_engine(f"sqlite:///{gateway.directory / 'ledger.db'}")
     verdict = await verify(History(engine), lambda rows: None)
     await engine.dispose()
-    checked = await check(gateway.directory, heard)
+    checked, holes = await check(gateway.directory, heard)
     acknowledged = len(heard.decisions) + len(heard.ends)
     say(
         f"acknowledged {acknowledged}, unavailable {heard.unavailable}, broken off {heard.broken};"
         f" faults {faults}; lost {len(lost)}, doubled {len(doubled)}; {verdict.rows} rows verified,"
-        f" {checked} answers replayed"
+        f" {checked} answers replayed, {holes} holes"
     )
     assert lost == set(), sorted(lost)[:5]
     assert doubled == set(), sorted(doubled)[:5]
