@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from gateway.catalog.catalog import Catalog
 from gateway.errors import Bug, Unavailable
 from gateway.flows.contents import Contents, Kept
-from gateway.ledger.batch import Position
+from gateway.flows.handed_in import behind, holds_named, sound
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter, SecondWriter, Written
 from gateway.ledger.writer import Writer
@@ -28,7 +28,7 @@ from gateway.store.port import Standing
 from gateway.store.redis import RedisStore
 from gateway.store.restore import Restorer
 from gateway.store.shards import LOCK_MS, Shards
-from gateway.wire.records import LOST, StreamRecord
+from gateway.wire.records import LOST
 
 T = TypeVar("T")
 
@@ -197,6 +197,9 @@ class Recovery:
         """Let the ledger take in what was handed in; the shards it was about."""
         written = await self._ledger_writer.written()
         lines = behind(await self._shards.offers(mine), written)
+        if any(line.kind == LOST for line in lines):
+            await self._writer.save_hot()
+            lines = sound(lines, await self._ledger_writer.hot(holds_named(lines)))
         if lines:
             report.handed_in = sum(line.kind != LOST for line in lines)
             report.lost = len(lines) - report.handed_in
@@ -241,22 +244,6 @@ async def _alone(work: Callable[[], Awaitable[T]]) -> T:
         except SecondWriter:
             await asyncio.sleep(0.05)
     return await work()
-
-
-def behind(offered: Iterable[StreamRecord], written: Written) -> list[StreamRecord]:
-    """What was handed in and is behind the ledger, each record once, holes filled as lost."""
-    by_shard: dict[int, dict[Position, StreamRecord]] = {}
-    for record in offered:
-        by_shard.setdefault(record.shard, {})[record.epoch, record.seq] = record
-    found: list[StreamRecord] = []
-    for shard, lines in by_shard.items():
-        newest = max(epoch for epoch, _ in lines)
-        epoch, seq = written.cursors.get(shard, (newest, -1))
-        wanted = [at for at in lines if at > (epoch, seq) and at[0] == epoch]
-        for at in range(seq + 1, max((s for _, s in wanted), default=seq) + 1):
-            lost = StreamRecord(shard, epoch, at, LOST, b"", b"")
-            found.append(lines.get((epoch, at), lost))
-    return found
 
 
 def _is_intact(at: Standing, written: Written, shard: int) -> bool:
