@@ -28,6 +28,7 @@ from aiohttp import web
 from gateway.client import Spendgate
 from gateway.store.pipeline import Pipeline, parse_url
 from loadtests.generator import Load, generate
+from loadtests.lag import lags
 
 CONNECTIONS = 32
 PATH = "/v1/authorize"
@@ -217,10 +218,11 @@ def bench(seconds: float, rounds: int) -> None:
         pairs = []
         for number in range(rounds):
             nothing = full_load(empty.address, key, seconds)
-            ours = full_load(gateway.address, key, seconds)
+            with lags(directory) as seen:
+                ours = full_load(gateway.address, key, seconds)
             pairs.append((nothing, ours))
             print(f"round {number + 1}  empty handler {nothing}", flush=True)
-            print(f"         authorize     {ours}", flush=True)
+            print(f"         authorize     {ours}, ledger behind <= {max(seen):.2f} s", flush=True)
             time.sleep(1)
         ratio = statistics.median(o.requests_s / n.requests_s for n, o in pairs)
         print(f"ratio (median of {rounds} pairs): {ratio:.3f}")

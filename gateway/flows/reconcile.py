@@ -55,6 +55,17 @@ class Report:
         return not self.differences
 
 
+async def lag_s(ledger: Ledger, store: Store) -> float:
+    """Age of the oldest record that the ledger does not have yet, in seconds."""
+    cursors = await ledger.cursors()
+    now_ms = await store.ping()
+    oldest = now_ms
+    for record in await store.records(cursors, 1):
+        out, _ = records.decode(record)
+        oldest = min(oldest, out.now_ms)
+    return max(0, now_ms - oldest) / 1000
+
+
 @dataclass(frozen=True)
 class Reconciler:
     """Compares what a deployment's parts say of the same money."""
@@ -115,16 +126,6 @@ class Reconciler:
         for currency, (debits, credits) in totals.items():
             found += _unequal(currency, "trial balance", debits, credits)
         return holds, found
-
-    async def lag_s(self) -> float:
-        """Age of the oldest record that the ledger does not have yet, in seconds."""
-        cursors = await self.ledger.cursors()
-        now_ms = await self.store.ping()
-        oldest = now_ms
-        for record in await self.store.records(cursors, 1):
-            out, _ = records.decode(record)
-            oldest = min(oldest, out.now_ms)
-        return max(0, now_ms - oldest) / 1000
 
     async def _compare(self, org: str) -> list[Difference]:
         _, grants = await self.store.grants(org)

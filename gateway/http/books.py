@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from gateway.errors import CallerError
 from gateway.flows import books, decisions
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.reconcile import Reconciler
+from gateway.flows.reconcile import Reconciler, lag_s
 from gateway.http.endpoint import Answered, Call
 
 GROUPS = ("product", "day")
@@ -37,7 +37,7 @@ async def reconcile(gateway: Gateway, call: Call) -> Answered:
         {
             "ok": report.is_ok,
             "checked": {"orgs": report.orgs, "holds": report.holds},
-            "lag_s": await parts.lag_s(),
+            "lag_s": await lag_s(gateway.ledger, gateway.store),
             "differences": report.differences[:MOST_DIFFERENCES],
         }
     )
