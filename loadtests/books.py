@@ -49,7 +49,7 @@ from gateway.wire import records
 
 ORGS = 200
 DECISIONS = 60_000
-ACCOUNTS = 100_000
+ACCOUNTS = 300_000
 KEPT = Kept(600_000, 86_400_000)
 START_MS = 1_800_000_000_000
 CARD = RateCard("default", 1, (CardVersion("v1", 0, "USD", {"gpt": {"tokens": 3_000_000}}),))
