@@ -14,11 +14,14 @@ import pytest
 from gateway import settings
 from gateway.core.reasons import Reason
 from gateway.observe import metrics
+from rules import schema
 from tests.house.source import ROOT, shown
+from tests.unit.rules import mistakes
 
 HOUSE_BOOK = ROOT / "gateway/README.md"
 """The living copy of the architecture; the generated tables stand in it."""
 
+RULE_BOOK = ROOT / "rules/README.md"
 NOT_OURS = {".venv", "var", "node_modules", "build", ".git"}
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
 OUTSIDE = ("http://", "https://", "mailto:")
@@ -33,11 +36,23 @@ def reasons_table() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings.table,
-    "reasons": reasons_table,
-    "metrics": metrics.table,
+def fields_table() -> str:
+    """The fields that rules read as a Markdown table."""
+    rows = ["| field | type | may be missing | meaning |", "|---|---|---|---|"]
+    for field in schema.FIELDS:
+        misses = "yes" if field.may_miss else ""
+        rows.append(f"| `{field.name}` | {field.type} | {misses} | {field.meaning} |")
+    return "\n".join(rows)
+
+
+TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
+    "settings": (HOUSE_BOOK, settings.table),
+    "reasons": (HOUSE_BOOK, reasons_table),
+    "metrics": (HOUSE_BOOK, metrics.table),
+    "fields": (RULE_BOOK, fields_table),
+    "mistakes": (RULE_BOOK, mistakes.table),
 }
+"""By name, the book that a generated table stands in, and what generates it."""
 
 
 def markdown_files() -> list[Path]:
@@ -122,9 +137,10 @@ def test_every_room_states_what_never_changes(room: Path) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_generated_table_says_what_the_code_says(name: str) -> None:
-    assert HOUSE_BOOK.exists(), f"{shown(HOUSE_BOOK)} is not written"
-    tables = between_markers(HOUSE_BOOK.read_text("utf-8"), name)
-    assert tables == [TABLES[name]()], "python -m tests.house.test_docs writes it anew"
+    book, table = TABLES[name]
+    assert book.exists(), f"{shown(book)} is not written"
+    tables = between_markers(book.read_text("utf-8"), name)
+    assert tables == [table()], "python -m tests.house.test_docs writes it anew"
 
 
 def test_generated_tables_say_the_same_wherever_they_stand() -> None:
@@ -132,7 +148,7 @@ def test_generated_tables_say_the_same_wherever_they_stand() -> None:
         text = path.read_text("utf-8")
         for name in re.findall(r"<!-- generated: (\w+) -->", text):
             assert name in TABLES, f"{shown(path)}: nobody generates {name}"
-            assert set(between_markers(text, name)) == {TABLES[name]()}, f"{shown(path)}: {name}"
+            assert set(between_markers(text, name)) == {TABLES[name][1]()}, f"{shown(path)}: {name}"
 
 
 def test_the_project_introduces_itself() -> None:
@@ -181,7 +197,7 @@ def write_tables() -> None:
     """Write every generated table between its markers."""
     for path in markdown_files():
         text = before = path.read_text("utf-8")
-        for name, table in TABLES.items():
+        for name, (_, table) in TABLES.items():
             pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
             text = re.sub(pattern, lambda m, t=table: f"{m[1]}{t()}\n{m[2]}", text, flags=re.DOTALL)
         if text != before:

@@ -35,6 +35,7 @@ ROOMS_OF = {
     "prometheus_client": ("gateway.observe",),
     "typer": ("gateway.cli",),
     "rich": ("gateway.cli",),
+    "yaml": ("rules",),
     "sklearn": ("models",),
     "numpy": ("models",),
 }

@@ -1,0 +1,227 @@
+"""Typed trees to one Python function: what a rule set costs is a comparison or two a rule.
+
+Each condition becomes two expressions: one that is truthy when it is true, one when it is false.
+Hardly ever do they ask whether what they read is there: what stands for a missing value makes both
+fail, and the condition is unknown. The expression for false is needed only then. Text of
+a rule gets into the code as the literal of a constant and in no other way; the code sees its
+arguments and the functions of `unknown`, not even builtins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rules import unknown
+from rules.syntax import Amount, Input, Node
+from rules.types import WHOLE, Type
+from rules.unknown import LARGEST
+
+OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+METHODS = {"startsWith": "startswith", "endsWith": "endswith"}
+NAMES = {
+    **{op: f"c{number}" for number, op in enumerate(unknown.COMPARED)},
+    "&&": "both",
+    "||": "either",
+    "!": "negate",
+    "?:": "pick",
+}
+"""How the code calls what computes three-valued."""
+SCOPE: dict[str, Any] = {
+    "U": unknown.UNKNOWN,
+    "N": unknown.NO_NUMBER,
+    "S": unknown.NO_TEXT,
+    **{NAMES[op]: compare for op, compare in unknown.COMPARED.items()},
+    **{name: getattr(unknown, name) for name in ("both", "either", "negate", "pick")},
+    **{
+        name: getattr(unknown, name)
+        for name in ("fit", "divide", "remainder", "ratio", "scale", "scale_down")
+    },
+}
+"""All that the code can name beside its arguments."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Conditions as functions of the values of their inputs, in their order.
+
+    What is missing has the value that stands for that, by its type.
+
+    `hits(*values)` tells which conditions are true, as indexes. `undecided(missing, *values)` tells
+    which are not false; those that are not true either are unknown. Bit n of `missing` says that
+    input n is; a condition is looked at only if it reads such a one, or if it `can_fail` with all
+    of them there, for which the bit behind the last input stands.
+    """
+
+    hits: Callable[..., list[int]]
+    undecided: Callable[..., list[int]]
+    can_fail: bool
+
+
+def compile_rules(conditions: Sequence[Node], inputs: Iterable[Input], currency: str) -> Compiled:
+    """Compile conditions that read these inputs, with amounts in `currency`."""
+    slots = {value: number for number, value in enumerate(inputs)}
+    writer = _Writer({value: f"f{number}" for value, number in slots.items()}, currency)
+    arguments, count = ", ".join(f"f{number}" for number in slots.values()), len(slots)
+    masks, hits, undecided = [], [], []
+    for condition in conditions:
+        mask = 0
+        for part in condition.walk():
+            if part.op == "input":
+                mask |= 1 << slots[read_by(part)]
+            elif _can_fail(part, currency):
+                mask |= 1 << count
+        masks.append(mask)
+        hits.append(writer.true(condition))
+        undecided.append(f"missing & {mask} and not {writer.false(condition)}" if mask else "False")
+    return Compiled(
+        _function(arguments, hits),
+        _function(f"missing, {arguments}", undecided),
+        any(mask >> count for mask in masks),
+    )
+
+
+def _can_fail(part: Node, currency: str) -> bool:
+    """Whether this may be unknown although all that it reads is there."""
+    if isinstance(part.value, Amount):
+        return part.value.currency != currency
+    is_bounded = part.type not in WHOLE or part.bound < LARGEST
+    return part.op in ("/", "%") or (part.op in ("+", "-", "*", "neg") and not is_bounded)
+
+
+def _function(arguments: str, parts: Sequence[str]) -> Callable[..., list[int]]:
+    lines = [f"def found({arguments}):", " hits = []"]
+    lines += [f" if {part}: hits.append({number})" for number, part in enumerate(parts)]
+    code = compile("\n".join([*lines, " return hits"]), "<rules>", "exec")
+    scope: dict[str, Any] = {"__builtins__": {}, **SCOPE}
+    exec(code, scope)  # noqa: S102  our own code; of the rules' text it has constants only
+    made: Callable[..., list[int]] = scope["found"]
+    return made
+
+
+def read_by(part: Node) -> Input:
+    """What an input, or a question whether it is there, reads."""
+    value: Input = part.value  # type: ignore[assignment]  # an input's value is what it reads
+    return value
+
+
+class _Writer:
+    def __init__(self, slots: Mapping[Input, str], currency: str) -> None:
+        self._slots = slots
+        self._currency = currency
+
+    def true(self, node: Node) -> str:
+        """An expression that is truthy when this is true."""
+        op, args = node.op, node.args
+        if op in ("&&", "||"):
+            return "(" + _word(op).join(self.true(arg) for arg in args) + ")"
+        if op == "!":
+            return self.false(args[0])
+        if op == "has":
+            return f"({self._presence(node)})"
+        if op == "in":
+            return f"({self.value(args[0])} in {_elements(args[1])})"
+        return self._short(op, args) or f"({self.value(node)} is True)"
+
+    def false(self, node: Node) -> str:
+        """An expression that is truthy when this is false."""
+        op, args = node.op, node.args
+        if op in ("&&", "||"):
+            other = "||" if op == "&&" else "&&"
+            return "(" + _word(other).join(self.false(arg) for arg in args) + ")"
+        if op == "!":
+            return self.true(args[0])
+        if op == "has":
+            return f"(not ({self._presence(node)}))"
+        short = self._short(OPPOSITE[op], args) if op in OPPOSITE else ""
+        return short or f"({self.value(node)} is False)"
+
+    def _short(self, op: str, args: tuple[Node, ...]) -> str:
+        """Python's own comparison where it is false for all that is missing; else ""."""
+        if args and args[0].type is Type.string:
+            return self._short_of_texts(op, args)
+        if op not in OPPOSITE or args[0].type is Type.bool:
+            return ""
+        left, right = self.value(args[0]), self.value(args[1])
+        if op != "!=":
+            return f"({left} {op} {right})"
+        # Not-a-number differs from everything.
+        return f"({left} < {right} or {left} > {right})" if _is_plain(*args) else ""
+
+    def _short_of_texts(self, op: str, args: tuple[Node, ...]) -> str:
+        left, right = args
+        if left.op != "input" or right.op != "const" or not right.value:
+            return ""
+        field, text = self.value(left), repr(right.value)
+        if op in METHODS:
+            return f"{field}.{METHODS[op]}({text})"
+        if op == "contains":
+            return f"({text} in {field})"
+        if op == "==":
+            return f"({field} == {text})"
+        return f"({field} is not S and {field} {op} {text})"
+
+    def _presence(self, node: Node) -> str:
+        slot = self._slots[read_by(node)]
+        number, text = f"{slot} == {slot}", f"{slot} is not S"
+        return {Type.string: text, Type.bool: f"{slot} is not U"}.get(node.reads, number)
+
+    def value(self, node: Node) -> str:
+        """An expression for what this is, or for what stands for a missing one of its type."""
+        op, args = node.op, node.args
+        if op in ("const", "duration"):
+            return self._constant(node.value)
+        if op == "input":
+            return self._slots[read_by(node)]
+        if op == "has":
+            return self.true(node)
+        if op == "in":
+            return f"{NAMES[op]}({self.value(args[0])}, {_elements(args[1])})"
+        if op in NAMES:
+            values = [self.value(arg) for arg in args]
+            values += [_missing(node.type)] if op == "?:" else []
+            return f"{NAMES[op]}({', '.join(values)})"
+        if op == "neg":
+            return self._fitting(node, f"(-{self.value(args[0])})")
+        return self._arithmetic(node)
+
+    def _arithmetic(self, node: Node) -> str:
+        op, (left, right) = node.op, node.args
+        pair = f"{self.value(left)}, {self.value(right)}"
+        if op == "%":
+            return f"remainder({pair})"
+        if op == "/":
+            if node.type not in WHOLE:
+                return f"ratio({pair})"
+            return f"{'divide' if right.type in WHOLE else 'scale_down'}({pair})"
+        if op == "*" and node.type in WHOLE and Type.float in (left.type, right.type):
+            return f"scale({pair})"
+        return self._fitting(node, f"({self.value(left)} {op} {self.value(right)})")
+
+    def _constant(self, value: object) -> str:
+        if isinstance(value, Amount):
+            # An amount of another currency compares with nothing.
+            return str(value.micros) if value.currency == self._currency else "N"
+        return repr(value)
+
+    @staticmethod
+    def _fitting(node: Node, text: str) -> str:
+        return f"fit({text})" if node.type in WHOLE and node.bound >= LARGEST else text
+
+
+def _word(op: str) -> str:
+    return " and " if op == "&&" else " or "
+
+
+def _is_plain(*nodes: Node) -> bool:
+    """Whether writing these twice costs nothing."""
+    return all(node.op in ("input", "const", "duration") for node in nodes)
+
+
+def _missing(kind: Type) -> str:
+    return {Type.string: "S", Type.bool: "U"}.get(kind, "N")
+
+
+def _elements(node: Node) -> str:
+    return "{" + ", ".join(repr(arg.value) for arg in node.args) + "}"

@@ -1,0 +1,41 @@
+"""A rule set's own examples, tried: the least that must hold before anybody sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rules.engine import Engine
+from rules.examples import Example
+from rules.ruleset import Rule, RuleSet
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An example that is not as its rule says."""
+
+    rule: Rule
+    example: Example
+    found: str
+
+    def __str__(self) -> str:
+        note = f" ({self.example.note})" if self.example.note else ""
+        return (
+            f"line {self.example.line}: {self.rule.id}{note}: expected {self.example.expect},"
+            f" found {self.found}"
+        )
+
+
+def rehearse(ruleset: RuleSet) -> list[Failure]:
+    """The examples that fail; each is tried on its own rule, before any exemption expires."""
+    engine, failures = Engine(ruleset), []
+    for rule in ruleset.rules:
+        for example in rule.examples:
+            verdict = engine.evaluate(example.facts, example.currency, 0)
+            found = "no match"
+            if rule in verdict.matches:
+                found = "match"
+            elif rule in verdict.unknown:
+                found = "unknown"
+            if found != example.expect:
+                failures.append(Failure(rule, example, found))
+    return failures

@@ -1,0 +1,145 @@
+"""Files of rules: read, checked in full, named by the hash of their content, never changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+
+from rules.check import check_condition
+from rules.document import Document, Part, read
+from rules.errors import Fault, RuleError
+from rules.examples import Example, example_of
+from rules.generate import read_by
+from rules.parser import parse
+from rules.schema import SCHEMA, Schema
+from rules.syntax import Amount, Input, Node
+from rules.types import Type
+
+ACTIONS = ("allow", "block", "challenge", "review")
+"""What a rule does, the strongest first. `allow` exempts, and must expire."""
+MOST_RULES = 2_000
+MOST_INPUTS = 250
+"""Python's functions take more, but nobody reads rules that need more."""
+LONGEST_FILE = 2_000_000
+KEYS = ("id", "action", "when", "reason", "description", "owner", "expires_at", "examples")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. `expires_ms` (Unix ms) ends an exemption; 0 for every other action."""
+
+    id: str
+    action: str
+    when: str
+    condition: Node
+    reason: str
+    description: str
+    owner: str
+    expires_ms: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules in their order, under the hash of the text they were read from."""
+
+    id: str
+    text: str
+    rules: tuple[Rule, ...]
+
+    @cached_property
+    def inputs(self) -> dict[Input, Type]:
+        """Everything that any rule reads, each once in the order of first use, and its type."""
+        return {what: kind for rule in self.rules for what, kind in reads(rule.condition)}
+
+    @cached_property
+    def currencies(self) -> tuple[str, ...]:
+        """The currencies that amounts are written in."""
+        parts = (part for rule in self.rules for part in rule.condition.walk())
+        return tuple(dict.fromkeys(p.value.currency for p in parts if isinstance(p.value, Amount)))
+
+
+def reads(condition: Node) -> Iterator[tuple[Input, Type]]:
+    """What a condition reads and of which type it is, once for each time it does."""
+    for part in condition.walk():
+        if part.op in ("input", "has"):
+            yield read_by(part), part.reads
+
+
+def load(text: str, schema: Schema = SCHEMA) -> RuleSet:
+    """Read a file of rules. Raises RuleError at the first thing that is wrong."""
+    if len(text) > LONGEST_FILE:
+        raise RuleError(f"the file has more than {LONGEST_FILE:,} characters", 1, 1)
+    document = read(text)
+    top = document.top.mapping(("description", "rules"), ("rules",))
+    parts = top["rules"].items()
+    if len(parts) > MOST_RULES:
+        raise top["rules"].wrong(f"there are more than {MOST_RULES:,} rules")
+    found = tuple(_rule(document, part, schema) for part in parts)
+    _check_ids(found, parts)
+    made = RuleSet("rs_" + hashlib.sha256(text.encode()).hexdigest()[:20], text, found)
+    if len(made.inputs) > MOST_INPUTS:
+        raise top["rules"].wrong(f"the rules read more than {MOST_INPUTS} different things")
+    return made
+
+
+def _check_ids(rules: tuple[Rule, ...], parts: list[Part]) -> None:
+    seen: set[str] = set()
+    for rule, part in zip(rules, parts, strict=True):
+        if rule.id in seen:
+            raise part.wrong(f"there are two rules {rule.id!r}", "each has an id of its own")
+        seen.add(rule.id)
+
+
+def _rule(document: Document, part: Part, schema: Schema) -> Rule:
+    fields = part.mapping(KEYS, ("id", "action", "when", "reason"))
+    action = fields["action"].text()
+    if action not in ACTIONS:
+        hint = f"one of {', '.join(ACTIONS)}"
+        raise fields["action"].wrong(f"unknown action {action!r}", hint)
+    condition = _condition(document, fields["when"], schema)
+    examples = fields["examples"].items() if "examples" in fields else []
+    return Rule(
+        fields["id"].name(),
+        action,
+        fields["when"].text(),
+        condition,
+        fields["reason"].text(),
+        fields["description"].text() if "description" in fields else "",
+        fields["owner"].text() if "owner" in fields else "",
+        _expiry(action, part, fields.get("expires_at")),
+        tuple(example_of(example, condition, schema) for example in examples),
+    )
+
+
+def _condition(document: Document, part: Part, schema: Schema) -> Node:
+    text = part.text().rstrip()
+    try:
+        return check_condition(parse(text), schema)
+    except Fault as fault:
+        line, column = document.position(part, text, fault.at)
+        raise RuleError(fault.message, line, column, fault.hint) from None
+
+
+def _expiry(action: str, rule: Part, part: Part | None) -> int:
+    if action != "allow":
+        if part is not None:
+            raise part.wrong("only an exemption expires", "a rule is retired with its rule set")
+        return 0
+    if part is None:
+        raise rule.wrong("an exemption must expire", "add expires_at: 2027-01-31")
+    value = part.value
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise part.wrong("expires_at is no date", "such as 2027-01-31") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        raise part.wrong("expires_at is no date", "such as 2027-01-31")
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1000)

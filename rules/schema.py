@@ -1,0 +1,63 @@
+"""The fields that rules read: the one list of what is known of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rules.types import Type
+
+
+@dataclass(frozen=True)
+class Field:
+    """A fact of a request. What `may_miss` is not known of every request."""
+
+    name: str
+    type: Type
+    meaning: str
+    may_miss: bool = False
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("amount", Type.money, "what the request would cost, by its quote"),
+    Field("product", Type.string, "what is asked for"),
+    Field("tokens", Type.int, "the sum of all units whose name ends in _tokens", may_miss=True),
+    Field("captures", Type.bool, "whether it settles at once"),
+    Field("run", Type.string, "the group of calls it belongs to", may_miss=True),
+    Field("available", Type.money, "what could be drawn before the request", may_miss=True),
+    Field("credential", Type.string, "the credential of the service that asks"),
+    Field("org.id", Type.string, "the customer"),
+    Field("org.type", Type.string, "individual, startup or enterprise; of an account only", True),
+    Field("org.plan", Type.string, "the plan it is on"),
+    Field("org.is_free", Type.bool, "whether it has no account"),
+    Field("org.age", Type.duration, "since its account was made", may_miss=True),
+    Field("project.id", Type.string, "the project of the subject", may_miss=True),
+    Field("user.id", Type.string, "the user of the subject", may_miss=True),
+    Field("key.id", Type.string, "the key of the subject", may_miss=True),
+    Field("context.ip", Type.string, "a keyed hash of the address", may_miss=True),
+    Field("context.network", Type.string, "the address's network: /24, or /48 of IPv6", True),
+    Field("context.country", Type.string, "two letters, upper case", may_miss=True),
+    Field("context.asn", Type.int, "the number of the address's network operator", may_miss=True),
+    Field("context.device", Type.string, "a keyed hash of the device", may_miss=True),
+    Field("context.email_domain", Type.string, "lower case", may_miss=True),
+    Field("context.user_agent", Type.string, "a keyed hash of the user agent", may_miss=True),
+    Field("hour", Type.int, "of the day, 0 to 23, in the org's timezone"),
+    Field("weekday", Type.int, "1 (Monday) to 7, in the org's timezone"),
+)
+
+OWN = ("org", "project", "user", "key")
+"""Entities of one org."""
+SHARED = ("ip", "network", "asn", "device", "email_domain")
+"""Entities that many orgs share."""
+ENTITIES = (*OWN, *SHARED)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a rule set may name."""
+
+    fields: Mapping[str, Field]
+    entities: tuple[str, ...] = ENTITIES
+
+
+SCHEMA = Schema({field.name: field for field in FIELDS})

@@ -1,0 +1,77 @@
+"""Files of rules, what they are refused for, and whose action wins."""
+
+from __future__ import annotations
+
+import pytest
+
+from rules.engine import Engine
+from rules.rehearsal import rehearse
+from rules.ruleset import load
+from tests.unit.rules import mistakes
+
+NEW_YEAR_MS = 1_798_761_600_000
+RULES = """
+rules:
+  - {id: friend, action: allow, when: org.id == "acme", reason: agreed, expires_at: 2027-01-01}
+  - {id: large, action: review, when: amount > 5 USD, reason: large}
+  - {id: odd, action: challenge, when: context.asn == 7, reason: an odd network}
+  - {id: huge, action: block, when: amount > 50 USD, reason: huge}
+"""
+USD = 1_000_000
+
+
+@pytest.mark.parametrize("kind", [*mistakes.CONDITIONS, *mistakes.FILES])
+def test_a_bad_rule_is_refused_with_its_place(kind: str) -> None:
+    _, told = mistakes.all_told()[kind]
+    assert told.startswith("line ")
+
+
+@pytest.mark.parametrize(
+    ("facts", "now_ms", "action", "matches"),
+    [
+        ({"amount": USD, "context.asn": 1, "org.id": "x"}, 0, "", []),
+        ({"amount": 6 * USD, "context.asn": 1, "org.id": "x"}, 0, "review", ["large"]),
+        ({"amount": 6 * USD, "context.asn": 7, "org.id": "x"}, 0, "challenge", ["large", "odd"]),
+        ({"amount": 60 * USD, "context.asn": 7, "org.id": "x"}, 0, "block",
+         ["large", "odd", "huge"]),
+        ({"amount": 60 * USD, "context.asn": 1, "org.id": "acme"}, 0, "allow",
+         ["friend", "large", "huge"]),
+        ({"amount": 60 * USD, "context.asn": 1, "org.id": "acme"}, NEW_YEAR_MS - 1, "allow",
+         ["friend", "large", "huge"]),
+        ({"amount": 60 * USD, "context.asn": 1, "org.id": "acme"}, NEW_YEAR_MS, "block",
+         ["large", "huge"]),
+    ],
+)  # fmt: skip
+def test_the_strongest_action_wins_and_every_match_is_told(
+    facts: dict[str, object], now_ms: int, action: str, matches: list[str]
+) -> None:
+    verdict = Engine(load(RULES)).evaluate(facts, "USD", now_ms)
+    assert verdict.action == action
+    assert [rule.id for rule in verdict.matches] == matches
+    assert verdict.unknown == ()
+    assert (verdict.by.action if verdict.by else "") == action
+
+
+def test_what_is_missing_is_told_and_stops_nobody() -> None:
+    verdict = Engine(load(RULES)).evaluate({"amount": 6 * USD}, "USD", 0)
+    assert [rule.id for rule in verdict.matches] == ["large"]
+    assert [rule.id for rule in verdict.unknown] == ["friend", "odd"]
+
+
+def test_a_rule_set_is_named_by_its_text() -> None:
+    assert load(RULES).id == load(RULES).id
+    assert load(RULES).id != load(RULES + "\n# a comment").id
+    assert load(RULES).id.startswith("rs_")
+
+
+def test_an_example_that_is_not_as_its_rule_says_is_named() -> None:
+    text = RULES + "    examples: [{facts: {amount: 50 USD}, expect: match, note: at the edge}]\n"
+    (failure,) = rehearse(load(text.replace("reason: huge}", "reason: huge}", 1).replace(
+        "  - {id: huge, action: block, when: amount > 50 USD, reason: huge}",
+        "  - id: huge\n    action: block\n    when: amount > 50 USD\n    reason: huge",
+    )))  # fmt: skip
+    assert str(failure) == "line 10: huge (at the edge): expected match, found no match"
+
+
+def test_a_rule_set_without_rules_says_nothing() -> None:
+    assert Engine(load("rules: []")).evaluate({"amount": 1}, "USD", 0).action == ""
