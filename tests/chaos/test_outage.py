@@ -123,7 +123,7 @@ async def spend_unheard(caller: Caller, proxy: Proxy) -> None:
         proxy.delay_s = 0
         await asyncio.sleep(0.1)
         # The first of them is told of the decision after all: that one stands.
-        again = await caller.ok("POST", "/v1/authorize", bodies[1], f"key-{number}-1")
+        again = await told_at_last(caller, bodies[1], f"key-{number}-1")
         assert again["decision"] == "allow"
         assert (await caller.capture(again["hold"]["id"], quantity={"units": 1}))["status"]
         await asyncio.sleep(0.5)
@@ -134,6 +134,15 @@ async def spend_unheard(caller: Caller, proxy: Proxy) -> None:
     (row,) = (await caller.ok("GET", "/v1/orgs/acme/usage?group_by="))["rows"]
     assert 10 < row["requests"] - 1 - 6 < undone, "what was refunded had been charged"
     await reconciled_in_time(caller)
+
+
+async def told_at_last(caller: Caller, body: Any, key: str) -> Any:
+    """A repeated call's answer; this machine may stall for longer than the deadline once more."""
+    for _ in range(5):
+        again = await caller.ok("POST", "/v1/authorize", body, key)
+        if [reason["code"] for reason in again["reasons"]] != ["store_unavailable"]:
+            break
+    return again
 
 
 async def counted(caller: Caller, metric: str) -> float:
