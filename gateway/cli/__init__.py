@@ -17,6 +17,7 @@ COMMANDS = {
     "backup": "backup",
     "restore": "backup",
     "ledger": "ledger",
+    "rules": "rules",
     "worker": "worker",
     "backstage": "backstage",
 }
