@@ -19,16 +19,24 @@ class SpendgateError(Exception):
 class CallerError(SpendgateError):
     """The caller sent something that cannot be done; nothing was changed.
 
-    `pointer` is the JSON pointer of the offending member, or "" when it is the whole request.
+    `pointer` is the JSON pointer of the offending member, or "" when it is the whole request; `at`
+    the line and column in a text, where it is one.
     """
 
     status = 422
 
     def __init__(
-        self, code: str, detail: str, *, status: int | None = None, pointer: str = ""
+        self,
+        code: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        pointer: str = "",
+        at: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(code, detail, status=status)
         self.pointer = pointer
+        self.at = at
 
 
 class OperatorError(SpendgateError):

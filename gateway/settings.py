@@ -71,6 +71,15 @@ class Settings:
     reconcile_orgs_per_s: int = _setting(
         2, "orgs a second whose hot state is compared with the ledger, all the time"
     )
+    rules_most_stopped_percent: int = _setting(
+        5, "of a day's requests or money that a rule set may stop and be activated without force"
+    )
+    rules_two_people: int = _setting(
+        0, "1: whoever handed a rule set in needs somebody else to activate it"
+    )
+    backtest_rows: int = _setting(
+        200_000, "records that a backtest over http looks at, the newest of its span"
+    )
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
     idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")
     max_connections: int = _setting(20_000, "connections a worker keeps; more are turned away")

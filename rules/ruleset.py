@@ -23,7 +23,7 @@ ACTIONS = ("allow", "block", "challenge", "review")
 MOST_RULES = 2_000
 MOST_INPUTS = 250
 """Python's functions take more, but nobody reads rules that need more."""
-LONGEST_FILE = 2_000_000
+LONGEST_FILE = 300_000
 KEYS = ("id", "action", "when", "reason", "description", "owner", "expires_at", "examples")
 
 

@@ -24,7 +24,6 @@ FIELDS: tuple[Field, ...] = (
     Field("tokens", Type.int, "the sum of all units whose name ends in _tokens", may_miss=True),
     Field("captures", Type.bool, "whether it settles at once"),
     Field("run", Type.string, "the group of calls it belongs to", may_miss=True),
-    Field("available", Type.money, "what could be drawn before the request", may_miss=True),
     Field("credential", Type.string, "the credential of the service that asks"),
     Field("org.id", Type.string, "the customer"),
     Field("org.type", Type.string, "individual, startup or enterprise; of an account only", True),

@@ -81,3 +81,23 @@ answers = Table(
     Column("ref", Text, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
 )
+rulesets = Table(
+    "rulesets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+ruleset_changes = Table(
+    "ruleset_changes",
+    metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("ruleset", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("percent", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+"""What rule sets were set to, in the order it was done: only ever added to."""

@@ -84,6 +84,12 @@ def conclude(asked: Asked, outcome: Outcome) -> Decision:
 
 
 NO_SHARES = (0, 0, 0, 0, 0)
+RISK_REASONS = (
+    Reason.list_blocked,
+    Reason.rule_blocked,
+    Reason.risk_too_high,
+    Reason.challenge_required,
+)
 _MONEY = (Reason.cap_exceeded, Reason.insufficient_funds)
 """Reasons for which a smaller amount may pass."""
 
@@ -135,7 +141,9 @@ def _reasons(asked: Asked, outcome: Outcome) -> tuple[Refusal, ...]:
     if available < asked.amount:
         detail = f"{asked.amount} micros are needed, {available} are available"
         found.append(Refusal(int(Reason.insufficient_funds), "", detail))
-    return tuple(sorted(found, key=lambda r: (r.code, r.id)))
+    # Risk is assessed of what account, price and money let pass; of nothing else is it told.
+    others = [refusal for refusal in found if refusal.code not in RISK_REASONS]
+    return tuple(sorted(others or found, key=lambda r: (r.code, r.id)))
 
 
 def _limit_refusal(limit: LimitTerms) -> Refusal:

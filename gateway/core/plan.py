@@ -15,7 +15,8 @@ from gateway.core.terms import Terms, unpriced
 class Request(Struct, frozen=True):
     """One authorize or extend, decoded and checked. Exactly one of quantity and amount is set.
 
-    `settles`: the money is to be captured at once (asked of a dry run, too).
+    `settles`: the money is to be captured at once (asked of a dry run, too). `challenge` is the
+    decision whose step-up check was passed ("" for none).
     """
 
     lineage: Lineage
@@ -28,6 +29,7 @@ class Request(Struct, frozen=True):
     caller: str = ""
     extends: bool = False
     settles: bool = False
+    challenge: str = ""
 
 
 def quote(terms: Terms, request: Request) -> int:

@@ -31,6 +31,15 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     is_indexed: bool = False
 
 
+class Customer(Struct, frozen=True, array_like=True, gc=False):
+    """What rules read of the org itself."""
+
+    plan: str
+    type: str
+    created_ms: int
+    timezone: str
+
+
 class AskedTerms(Struct, frozen=True, array_like=True):
     """What a record says of the terms: shared by all requests of a lineage and product."""
 
@@ -46,6 +55,30 @@ class AskedTerms(Struct, frozen=True, array_like=True):
     limits: tuple[LimitTerms, ...]
     sources: tuple[Source, ...]
     versions: tuple[int, ...]
+    customer: Customer | None = None
+
+
+class Shadowed(Struct, frozen=True, array_like=True, gc=False):
+    """What a rule set in shadow would have done."""
+
+    ruleset: str
+    action: str
+    rules: tuple[str, ...]
+
+
+class Risk(Struct, frozen=True, array_like=True, gc=False):
+    """How a request was assessed: by one rule set ("" for none), at one moment of our clock.
+
+    `action` is the strongest of the `rules` that matched ("" for none); `unknown` counts rules that
+    could not be told.
+    """
+
+    ruleset: str
+    at_ms: int
+    action: str
+    rules: tuple[str, ...]
+    unknown: int
+    shadows: tuple[Shadowed, ...] = ()
 
 
 class Asked(Struct, array_like=True):
@@ -68,6 +101,7 @@ class Asked(Struct, array_like=True):
     context: dict[str, str | int]
     is_partial: bool
     caller: str
+    risk: Risk | None = None
 
     @property
     def is_refused(self) -> bool:

@@ -15,7 +15,7 @@ from gateway.core.funding import waterfall
 from gateway.core.orders import Needs, Version
 from gateway.core.pricing import Price, is_allowed, price_of, tariff
 from gateway.core.reasons import Reason, Refusal
-from gateway.core.record import AskedTerms
+from gateway.core.record import AskedTerms, Customer
 from gateway.core.windows import DAY_MS, FOREVER_MS
 from gateway.errors import CallerError
 
@@ -113,13 +113,14 @@ def compile_terms(
         tuple(a.terms() for a in found),
         sources,
         tuple(v.expected for v in versions),
+        Customer(profile.plan.id, profile.org.type, profile.org.created_ms, profile.org.timezone),
     )
     return Terms(needs, asked, brief(asked))
 
 
 def brief(asked: AskedTerms) -> AskedTerms:
     """What a hold remembers of terms: whose, which product, at which price."""
-    return replace(asked, refusals=(), limits=(), sources=(), versions=())
+    return replace(asked, refusals=(), limits=(), sources=(), versions=(), customer=None)
 
 
 def terms_of_hold(

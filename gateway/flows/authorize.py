@@ -16,6 +16,7 @@ from gateway.core.reasons import Reason
 from gateway.core.record import Asked, AskedTerms
 from gateway.core.terms import Terms
 from gateway.errors import CallerError, Unavailable
+from gateway.flows.challenges import is_passed
 from gateway.flows.context import masked
 from gateway.flows.gateway import (
     STALE_PATIENCE_S,
@@ -25,6 +26,7 @@ from gateway.flows.gateway import (
     kept_or,
     reused,
 )
+from gateway.flows.risk import Policies, assess, lift_challenge
 from gateway.flows.unavailable import allow
 from gateway.store.port import TOLD
 from gateway.wire import answers, records
@@ -118,6 +120,7 @@ def _request(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> plan.Requ
         masked(body.context, gateway.secret),
         caller.credential.id,
         settles=bool(body.capture),
+        challenge=body.challenge.decision if body.challenge and body.challenge.passed else "",
     )
 
 
@@ -148,6 +151,8 @@ async def _decide(
     shared: asyncio.Task[tuple[int, ...]] | None = None
     probes = PARTIAL_PROBES if partial is not None else 0
     asked_for, started = request, asyncio.get_running_loop().time()
+    # Once: a decision is assessed by one set of rules, however often it is planned.
+    policies, at_ms = gateway.rules.policies, gateway.clock.now_ms()
     is_verified = False
     while True:
         try:
@@ -171,6 +176,7 @@ async def _decide(
         asked = plan.make(
             terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount, is_partial
         )
+        await _assess(gateway, policies, asked, request, at_ms)
         reply = await _ask(gateway, terms, request, asked, probes > 0, idempotency)
         if reply.status is Status.STALE:
             await when_stale(gateway, request.lineage.org, reply, started)
@@ -186,6 +192,20 @@ async def _decide(
             answer = answer_of(gateway, asked, reply, terms.needs)
             seen = await shared if shared is not None else ()
             return Authorized(answer, reply.status is Status.REPLAY, seen)
+
+
+async def _assess(
+    gateway: Gateway, policies: Policies, asked: Asked, request: plan.Request, at_ms: int
+) -> None:
+    risk = assess(policies, asked, at_ms)
+    is_challenged = risk is not None and risk.action == "challenge"
+    # Read from the ledger, as seldom as challenges are.
+    if (
+        is_challenged
+        and request.challenge
+        and await is_passed(gateway, request.challenge, request.lineage)
+    ):
+        lift_challenge(asked)
 
 
 async def _count_shared(gateway: Gateway, request: plan.Request, amount: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from gateway.core import ids
 from gateway.core.decision import conclude
 from gateway.core.entities import Lineage
 from gateway.core.orders import Mode, Outcome
-from gateway.core.record import Asked
+from gateway.core.record import Asked, Risk
 from gateway.core.terms import signal_entities
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
@@ -26,7 +26,7 @@ _quantity = json.Decoder(dict[str, int])
 
 async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.DecisionAnswer:
     """A decision with everything that followed from it. Raises 404."""
-    stored = await _written(gateway, decision_id)
+    stored = await written(gateway, decision_id)
     found = [of.record for of in stored if of.record is not None]
     for record in found:
         bound = caller.credential.org
@@ -35,7 +35,7 @@ async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.Dec
     raise CallerError("not_found", f"there is no decision {decision_id}", status=404)
 
 
-async def _written(gateway: Gateway, decision_id: str) -> list[Stored]:
+async def written(gateway: Gateway, decision_id: str) -> list[Stored]:
     """The decision's records; those that are on their way to the ledger are waited for."""
     shard = ids.shard_in(decision_id)
     if shard is None:
@@ -58,6 +58,7 @@ def _story(
         asked=_asked(asked),
         answer=answers.authorize_answer(conclude(asked, out)),
         signals=_signals(asked, out),
+        risk=_risk(asked.risk),
         hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
         events=[_event(row) for row in found],
         charges=[part for of in stored for part in _charges(of)],
@@ -83,6 +84,22 @@ def _asked(asked: Asked) -> stories.AskedPart:
         context=dict(asked.context),
         credential=asked.caller,
         versions=list(terms.versions),
+    )
+
+
+def _risk(risk: Risk | None) -> stories.RiskPart | None:
+    if risk is None:
+        return None
+    return stories.RiskPart(
+        ruleset=risk.ruleset or None,
+        at=rfc3339(risk.at_ms),
+        action=risk.action or None,
+        rules=list(risk.rules),
+        unknown=risk.unknown,
+        shadows=[
+            stories.ShadowPart(ruleset=s.ruleset, action=s.action, rules=list(s.rules))
+            for s in risk.shadows
+        ],
     )
 
 

@@ -10,12 +10,15 @@ from msgspec import Struct, msgpack
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credential, Credentials
+from gateway.catalog.rulesets import RuleSets
 from gateway.core import ids
 from gateway.core.orders import Idempotency, Reply
 from gateway.errors import CallerError
 from gateway.flows.clock import StoreClock
 from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
+from gateway.flows.risk import Rules
+from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger
 from gateway.observe.hooks import Hooks
 from gateway.settings import Settings
@@ -61,11 +64,14 @@ class Gateway:
     catalog: Catalog
     credentials: Credentials
     ledger: Ledger
+    history: History
     profiles: Profiles
     clock: StoreClock
     hooks: Hooks
     secret: bytes
     outage: Outage
+    rulesets: RuleSets
+    rules: Rules
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
 

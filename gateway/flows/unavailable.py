@@ -11,6 +11,7 @@ from gateway.core.terms import Terms, compile_terms
 from gateway.errors import Unavailable
 from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Opened, encode_opened
+from gateway.flows.risk import assess
 from gateway.wire import answers, records
 
 
@@ -32,6 +33,7 @@ async def allow(
     terms = unlimited_terms(profile, lineage_terms, request.product, now_ms)
     amount = plan.quote(terms, request)
     asked = plan.make(terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount)
+    assess(gateway.rules.policies, asked, now_ms)
     if asked.is_refused or not outage.take(org, amount, profile.org.open_micros):
         return None
     opened = Opened(id_body, request, amount, now_ms, idempotency)

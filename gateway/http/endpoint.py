@@ -28,6 +28,7 @@ PROBLEM = {"Content-Type": "application/problem+json", "Server": "spendgate"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
+MAX_RULES_BODY = 2 * 1024 * 1024
 MAX_KEY = 255
 IDEMPOTENCY_KEY = istr("Idempotency-Key")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.http import accounts, books, service, spending
-from gateway.http.endpoint import MAX_BATCH_BODY, Route
+from gateway.http import accounts, books, rules, service, spending
+from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
@@ -15,7 +15,8 @@ CARD = "/v1/rate_cards/{id}/versions/{version}"
 CREDS, ONE_CRED = "/v1/credentials", "/v1/credentials/{id}"
 USAGE = {"from": "start, included", "to": "end, excluded", "group_by": "product,day"}
 ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
-s, p = spending, accounts
+SETS, RISK = "/v1/rulesets", ("risk",)
+s, p, r = spending, accounts, rules
 
 # fmt: off
 ROUTES = (
@@ -46,6 +47,12 @@ ROUTES = (
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),
     Route("GET", "/v1/ledger/head", MONEY, books.head, "The end of the ledger's chain", answer=d.HeadAnswer),
     Route("GET", "/v1/decisions/{id}", ("risk", "finance"), books.get_decision, "A decision, and what followed", answer=DecisionAnswer),
+    Route("POST", SETS, RISK, r.post_ruleset, "Hand in a rule set", m.RuleSetBody, d.RuleSetAnswer, MAX_RULES_BODY),
+    Route("GET", SETS, RISK, r.get_rulesets, "All rule sets", answer=d.RuleSetsAnswer),
+    Route("POST", SETS + "/rollback", RISK, r.rollback, "Put in force what was before", m.EmptyBody, d.StandingAnswer, statuses=(409,)),
+    Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "A rule set", answer=d.RuleSetAnswer),
+    Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Set what a rule set does", m.ActivateBody, d.StandingAnswer, statuses=(409,)),
+    Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, d.BacktestAnswer),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),

@@ -16,11 +16,20 @@ from gateway.core.counters import MONEY, SET_ASIDE, SLIDING, room, used
 from gateway.core.decision import funds_available
 from gateway.core.funding import source_label
 from gateway.core.orders import Mode, Outcome
-from gateway.core.record import Asked, AskedTerms, LimitTerms
+from gateway.core.record import Asked, AskedTerms, LimitTerms, Risk
 from gateway.core.windows import FOREVER_MS
 from gateway.wire.answers import rfc3339
 
 NO_RISK = '{"score":null,"rules":[],"ruleset":null,"model":null,"review":false}'
+
+
+def _risk(risk: Risk | None) -> str:
+    if risk is None:
+        return NO_RISK
+    rules = ",".join([f'"{rule}"' for rule in risk.rules])
+    ruleset = f'"{risk.ruleset}"' if risk.ruleset else "null"
+    review = "true" if risk.action == "review" else "false"
+    return f'{{"score":null,"rules":[{rules}],"ruleset":{ruleset},"model":null,"review":{review}}}'
 
 
 class _Limit(NamedTuple):
@@ -86,7 +95,7 @@ class AllowedAnswers:
             f'{self._discount},"draws":[{",".join(draws)}],"granted_quantity":{granted}'
             f',"balance":{{"available_micros":{funds_available(asked, out) - asked.amount}'
             f',"held_micros":{held}}},"limits":[{",".join(self._states(asked, out))}]'
-            f',"risk":{NO_RISK},"degraded":false}}'
+            f',"risk":{_risk(asked.risk)},"degraded":false}}'
         )
         return Raw(text.encode())
 

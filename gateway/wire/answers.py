@@ -12,7 +12,7 @@ from gateway.core.funding import source_label
 from gateway.core.holds import Hold, status_at
 from gateway.core.orders import Ended, Mode, Moved
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked, AskedTerms
+from gateway.core.record import Asked, AskedTerms, Risk
 from gateway.core.windows import FOREVER_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -212,6 +212,21 @@ def _limit(state: LimitState) -> LimitAnswer:
     )
 
 
+def _word(decision: Decision) -> str:
+    if decision.allowed:
+        return "allow"
+    is_challenged = [r.code for r in decision.reasons[:1]] == [Reason.challenge_required]
+    return "challenge" if is_challenged else "deny"
+
+
+def _risk(risk: Risk | None) -> RiskAnswer:
+    if risk is None:
+        return RiskAnswer()
+    ruleset = risk.ruleset or None
+    review = risk.action == "review"
+    return RiskAnswer(rules=list(risk.rules), ruleset=ruleset, review=review)
+
+
 def authorize_answer(decision: Decision) -> AuthorizeAnswer:
     """The answer to an authorize or extend."""
     asked, hold = decision.asked, None
@@ -223,7 +238,7 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
         )
     return AuthorizeAnswer(
         id=asked.id,
-        decision="allow" if decision.allowed else "deny",
+        decision=_word(decision),
         reasons=[
             ReasonAnswer(code=Reason(r.code).name, id=r.id or None, detail=r.detail)
             for r in decision.reasons
@@ -235,7 +250,7 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
         granted_quantity=asked.quantity if asked.is_partial and decision.allowed else None,
         balance=BalancePart(available_micros=decision.available, held_micros=decision.held),
         limits=[_limit(state) for state in decision.limits],
-        risk=RiskAnswer(),
+        risk=_risk(asked.risk),
         degraded=False,
         retry_after_s=UNSET if decision.retry_after_s is None else decision.retry_after_s,
         max_affordable_micros=UNSET if decision.max_affordable is None else decision.max_affordable,

@@ -248,3 +248,74 @@ class CredentialsAnswer(Answer):
     """All credentials."""
 
     credentials: list[CredentialShown]
+
+
+class RuleSetAnswer(Answer):
+    """A rule set: `mode` is draft, shadow, active or retired; `percent` its share of orgs."""
+
+    id: str
+    mode: str
+    percent: int
+    rules: list[str]
+    author: str
+    created_at: str
+    text: str | None = None
+
+
+class RuleSetChange(Answer):
+    """What a rule set was set to, by whom and why."""
+
+    n: int
+    ruleset: str
+    mode: str
+    percent: int
+    author: str
+    note: str
+    at: str
+
+
+class RuleSetsAnswer(Answer):
+    """All rule sets, the newest first, and everything that was done with them, oldest first."""
+
+    rulesets: list[RuleSetAnswer]
+    changes: list[RuleSetChange]
+
+
+class Share(Answer):
+    """A rule set in force, and its share of orgs in percent."""
+
+    ruleset: str
+    percent: int
+
+
+class StandingAnswer(Answer):
+    """What decides now: the first whose share an org falls in; and what stands in shadow."""
+
+    active: list[Share]
+    shadows: list[str]
+
+
+class RuleHits(Answer):
+    """What one rule matched; `alone` those that no other rule matched."""
+
+    rule: str
+    requests: int
+    amount_micros: int
+    alone: int
+    examples: list[str]
+
+
+class BacktestAnswer(Answer):
+    """What a rule set would have made of requests that passed account, price and money.
+
+    Of those that it decided itself, `same` are decided as they were, and `differs` are not.
+    """
+
+    ruleset: str
+    requests: int
+    amount_micros: int
+    stopped: int
+    stopped_micros: int
+    same: int
+    differs: int
+    rules: list[RuleHits]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from gateway.core.entities import (
     GrantKind,
@@ -281,3 +281,25 @@ class CredentialBody(Message, frozen=True):
     name: Short
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=5)]
     org: Id | None = None
+
+
+class RuleSetBody(Message, frozen=True):
+    """A file of rules."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=300_000)]
+
+
+class ActivateBody(Message, frozen=True):
+    """What a rule set is set to. `force`, with a note, passes the guard of what it would stop."""
+
+    mode: Literal["shadow", "active", "retired"]
+    percent: Annotated[int, Meta(ge=1, le=100)] | None = None
+    note: Text | None = None
+    force: bool | None = None
+
+
+class SpanBody(Message, frozen=True):
+    """A span of time; absent: the last day."""
+
+    from_: Time | None = field(default=None, name="from")
+    to: Time | None = None

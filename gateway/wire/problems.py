@@ -37,16 +37,23 @@ TITLES = {
     "ledger_backlog": "the ledger is too far behind",
     "shards_locked": "somebody else opens the shards",
     "too_many_changes": "others are changing the same thing",
+    "invalid_rule": "a rule is wrong",
+    "example_failed": "a rule does not do what its example says",
+    "blast_radius": "the rule set would stop too much",
+    "second_person_needed": "somebody else must activate it",
+    "nothing_to_roll_back": "nothing was in force before",
     "plan_missing": "the plan is missing",
     "bug": "an internal error",
 }
 
 
 class ErrorItem(Answer):
-    """One thing that was wrong, by JSON pointer."""
+    """One thing that was wrong, by JSON pointer; in a text with its line and column, from 1."""
 
     pointer: str
     detail: str
+    line: int | UnsetType = UNSET
+    column: int | UnsetType = UNSET
 
 
 class Problem(Answer):
@@ -64,7 +71,8 @@ def problem(error: SpendgateError) -> Problem:
     detail = "please report this; nothing more is told" if error.code == "bug" else error.detail
     errors: list[ErrorItem] | UnsetType = UNSET
     if isinstance(error, CallerError) and (error.pointer or error.status == 422):
-        errors = [ErrorItem(pointer=error.pointer, detail=detail)]
+        line, column = error.at or (UNSET, UNSET)
+        errors = [ErrorItem(pointer=error.pointer, detail=detail, line=line, column=column)]
     return Problem(
         type=TYPE_PREFIX + error.code,
         title=TITLES.get(error.code, error.code.replace("_", " ")),

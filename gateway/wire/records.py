@@ -48,11 +48,15 @@ _encoder = msgpack.Encoder()
 _FIELDS = len(Asked.__struct_fields__)
 _BEGIN = _encoder.encode([None] * _FIELDS)[:-_FIELDS]
 """How a packed Asked begins, before its terms."""
-_TAIL = _encoder.encode([None] * (_FIELDS - 1))[: 1 - _FIELDS]
-_tail: msgpack.Decoder[tuple[Any, ...]] = msgpack.Decoder(
-    tuple.__class_getitem__(tuple(get_type_hints(Asked).values())[1:])
-)
-"""An Asked without its terms."""
+_FIXARRAY = 0x90
+"""How msgpack begins an array of few: its length stands in the low half of the byte."""
+_TYPES = tuple(get_type_hints(Asked).values())
+_LEAST = _FIELDS - len(Asked.__struct_defaults__)
+_tails: dict[int, msgpack.Decoder[tuple[Any, ...]]] = {
+    count: msgpack.Decoder(tuple.__class_getitem__(_TYPES[1:count]))
+    for count in range(_LEAST, _FIELDS + 1)
+}
+"""An Asked without its terms, by how many fields it had when it was written."""
 _terms = msgpack.Decoder(AskedTerms)
 _hold = msgpack.Decoder(Hold)
 
@@ -110,7 +114,8 @@ def decode(record: StreamRecord) -> tuple[Out, Note | None]:
     """Unpack a record's result and, where there is one, what was asked."""
     outs, bodies = _decoders[record.kind]
     if record.terms:
-        tail = _tail.decode(_TAIL + record.body)
+        count = record.terms[0] - _FIXARRAY
+        tail = _tails[count].decode(bytes((_FIXARRAY + count - 1,)) + record.body)
         return outs.decode(record.out), Asked(_terms_of(record.terms), *tail)
     return outs.decode(record.out), bodies.decode(record.body) if record.body else None
 

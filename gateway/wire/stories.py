@@ -32,6 +32,28 @@ class AskedPart(Answer):
     versions: list[int]
 
 
+class ShadowPart(Answer):
+    """What a rule set in shadow would have done."""
+
+    ruleset: str
+    action: str
+    rules: list[str]
+
+
+class RiskPart(Answer):
+    """How the request was assessed: by which rule set, when, and what matched.
+
+    `unknown` counts rules that could not be told, as something they read was missing.
+    """
+
+    ruleset: str | None
+    at: str
+    action: str | None
+    rules: list[str]
+    unknown: int
+    shadows: list[ShadowPart]
+
+
 class Event(Place):
     """One of the records under a decision's id; `id` is that of the decision, or of the hold."""
 
@@ -76,6 +98,7 @@ class DecisionAnswer(Answer):
     asked: AskedPart
     answer: AuthorizeAnswer
     signals: dict[str, list[int]]
+    risk: RiskPart | None
     hold: HoldAnswer | None
     events: list[Event]
     charges: list[ChargePart]

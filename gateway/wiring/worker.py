@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
+from gateway.catalog.rulesets import RuleSets
 from gateway.errors import SpendgateError
 from gateway.flows import aftermath
 from gateway.flows.clock import StoreClock
@@ -17,9 +18,11 @@ from gateway.flows.durability import Booked, Replicated
 from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
+from gateway.flows.risk import Rules
 from gateway.http.app import App
 from gateway.http.listening import listening_socket, raise_file_limit
 from gateway.http.server import Serving, serve
+from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger
 from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
@@ -40,6 +43,7 @@ from gateway.wiring.parts import (
 )
 
 CREDENTIALS_EVERY_S = 0.5
+RULES_EVERY_S = 0.3
 CLOSED_LOOK_S = 0.3
 BACKLOG_LOOK_S = 0.5
 SETTLE_LOOK_S = 0.25
@@ -76,20 +80,27 @@ async def build_worker(
     store, shards = build_store(settings, functions), Shards(functions)
     store.confirm = _confirm(settings, store, ledger)
     profiles = Profiles(catalog, store, settings.profile_cache)
+    rulesets = RuleSets(catalog_engine)
+    rules = Rules(rulesets)
+    await rules.refresh()
     gateway = Gateway(
         settings,
         store,
         catalog,
         credentials,
         ledger,
+        History(ledger_engine),
         profiles,
         StoreClock(),
         hooks,
         bytes.fromhex(secret),
         Outage(Journal(settings.directory / "opened"), settings.open_shares or settings.workers),
+        rulesets,
+        rules,
     )
     chores = start(
-        _refresh(credentials),
+        _refresh(credentials.refresh, CREDENTIALS_EVERY_S),
+        _refresh(rules.refresh, RULES_EVERY_S),
         write_counts(hooks),
         _sweep(store, settings.sweep_ms / 1000),
         _hand_in(store, shards, ledger),
@@ -120,11 +131,11 @@ def _confirm(settings: Settings, store: RedisStore, ledger: Ledger) -> Confirm |
     return None
 
 
-async def _refresh(credentials: Credentials) -> None:
+async def _refresh(refresh: Callable[[], Awaitable[None]], pause_s: float) -> None:
     while True:
-        await asyncio.sleep(CREDENTIALS_EVERY_S)
+        await asyncio.sleep(pause_s)
         try:
-            await credentials.refresh()
+            await refresh()
         except Exception:  # noqa: S112  an old view serves until the catalog answers again
             continue
 

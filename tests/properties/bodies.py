@@ -126,6 +126,9 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "products": {"free": {"allowed": False}, "gpt-4o": TERMS},
     },
     messages.CredentialBody: {"name": "x", "scopes": ["read", "admin"], "org": "acme"},
+    messages.RuleSetBody: {"text": "rules: []"},
+    messages.ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
+    messages.SpanBody: {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
 }
 """A body with every member, of every kind of message."""
 

@@ -91,7 +91,7 @@ def test_the_samples_show_every_member_of_every_message() -> None:
     }
     assert set(WHOLE) == known - {messages.Message}
     for kind, body in WHOLE.items():
-        assert set(body) == {field.name for field in fields(kind)}
+        assert set(body) == {field.encode_name for field in fields(kind)}
         assert isinstance(decode(encoded(body), kind), kind)
 
 
@@ -206,20 +206,20 @@ def test_a_missing_member_is_refused_by_its_name() -> None:
     for kind, body in WHOLE.items():
         for field in fields(kind):
             if field.required:
-                less = {name: value for name, value in body.items() if name != field.name}
+                less = {name: value for name, value in body.items() if name != field.encode_name}
                 error = refusal_of(encoded(less), kind)
-                assert (error.status, error.pointer) == (422, f"/{field.name}")
+                assert (error.status, error.pointer) == (422, f"/{field.encode_name}")
 
 
 def test_null_means_absent_for_what_is_optional_and_is_refused_for_the_rest() -> None:
     for kind, body in WHOLE.items():
         for field in fields(kind):
-            nulled = encoded({**body, field.name: None})
+            nulled = encoded({**body, field.encode_name: None})
             if field.required:
                 error = refusal_of(nulled, kind)
-                assert (error.status, error.pointer) == (422, f"/{field.name}")
+                assert (error.status, error.pointer) == (422, f"/{field.encode_name}")
             else:
-                less = {name: value for name, value in body.items() if name != field.name}
+                less = {name: value for name, value in body.items() if name != field.encode_name}
                 assert decode(nulled, kind) == decode(encoded(less), kind)
 
 

@@ -172,6 +172,7 @@ def test_a_hold_remembers_what_settling_it_needs_and_no_more() -> None:
             limits=terms.asked.limits,
             sources=terms.asked.sources,
             versions=terms.asked.versions,
+            customer=terms.asked.customer,
         )
         == terms.asked
     )

@@ -10,6 +10,7 @@ from rules.ruleset import load
 CENT = 10_000
 USD = 100 * CENT
 HOUR = 3_600_000
+HOURLY = 'velocity.cost("key", 1h)'
 
 
 def told(condition: str, currency: str = "USD", **facts: object) -> str:
@@ -37,8 +38,8 @@ def told(condition: str, currency: str = "USD", **facts: object) -> str:
         ("2 * amount > 9 USD", {"amount": 5 * USD}, "match"),
         ("amount * 0.5 > 2 USD", {"amount": 5 * USD}, "match"),
         ("amount / 2 == 2.50 USD", {"amount": 5 * USD}, "match"),
-        ("amount / available > 0.5", {"amount": 6, "available": 10}, "match"),
-        ("amount / available > 0.5", {"amount": 6, "available": 0}, "unknown"),
+        (f"amount / {HOURLY} > 0.5", {"amount": 6, HOURLY: 10}, "match"),
+        (f"amount / {HOURLY} > 0.5", {"amount": 6, HOURLY: 0}, "unknown"),
         ("amount / 0 > 1 USD || captures", {"amount": 6, "captures": True}, "match"),
         ("amount / 0 > 1 USD && captures", {"amount": 6, "captures": False}, "no match"),
         ("amount / 0 > 1 USD && captures", {"amount": 6, "captures": True}, "unknown"),
@@ -83,13 +84,13 @@ def test_a_condition_is_true_false_or_unknown(
         ("amount > 5 USD || amount > 50 EUR", "EUR", "unknown"),
         ("amount > 5 USD || amount > 5 EUR", "EUR", "match"),
         ("amount > 5 USD || amount > 5 EUR", "CHF", "unknown"),
-        ("amount > available", "CHF", "match"),
+        (f"amount > {HOURLY}", "CHF", "match"),
     ],
 )
 def test_an_amount_of_another_currency_is_unknown(
     condition: str, currency: str, expected: str
 ) -> None:
-    assert told(condition, currency, amount=6 * USD, available=USD) == expected
+    assert told(condition, currency, **{"amount": 6 * USD, HOURLY: USD}) == expected
 
 
 def test_velocities_and_lists_are_facts_under_their_own_text() -> None:

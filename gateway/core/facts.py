@@ -1,0 +1,58 @@
+"""What is known of a request before the store is asked, as rules read it: one flat mapping.
+
+A pure function of what the record says, so that a rehearsal on records sees what was seen live.
+Names are those of `rules.schema`; what is not there is not known.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+from gateway.core.counters import SLOT
+from gateway.core.pricing import tokens_of
+from gateway.core.record import Asked
+from gateway.core.windows import MINUTE_MS, zone
+
+QUARTER_MS = 15 * MINUTE_MS
+"""Clocks of all timezones differ from UTC by whole quarters of an hour."""
+
+
+def facts_of(asked: Asked, at_ms: int) -> dict[str, str | int | bool]:
+    """The facts of a request at a moment (Unix ms). Amounts are micros, durations ms."""
+    terms = asked.terms
+    facts: dict[str, str | int | bool] = {
+        "amount": asked.amount,
+        "product": terms.product,
+        # Whatever settles at once takes no slot, a dry run of it neither.
+        "captures": not asked.shares[SLOT],
+        "credential": asked.caller,
+        "org.id": terms.org,
+    }
+    if asked.quantity is not None:
+        facts["tokens"] = tokens_of(asked.quantity)
+    for name, value in (
+        ("run", asked.run),
+        ("project.id", terms.project),
+        ("user.id", terms.user),
+        ("key.id", terms.key),
+    ):
+        if value:
+            facts[name] = value
+    for name, known in asked.context.items():
+        facts[f"context.{name}"] = known
+    customer = terms.customer
+    if customer is not None:
+        facts["org.plan"] = customer.plan
+        facts["org.is_free"] = terms.book != terms.org
+        if terms.book == terms.org:
+            facts["org.type"] = customer.type
+            facts["org.age"] = at_ms - customer.created_ms
+        facts["hour"], facts["weekday"] = _local(customer.timezone, at_ms // QUARTER_MS)
+    return facts
+
+
+@lru_cache(maxsize=1024)
+def _local(timezone: str, quarter: int) -> tuple[int, int]:
+    local = datetime.fromtimestamp(quarter * QUARTER_MS / 1000, zone(timezone))
+    return local.hour, local.isoweekday()

@@ -1,0 +1,111 @@
+"""What a rule set would have done with requests that were decided: told from their records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gateway.core.facts import facts_of
+from gateway.core.orders import Mode, Outcome
+from gateway.core.reasons import Reason
+from gateway.core.record import Asked
+from gateway.flows.risk import STOPS
+from gateway.ledger.history import History
+from gateway.wire import records
+from gateway.wire.records import StreamRecord
+from rules.engine import Engine
+
+AT_A_TIME = 2_000
+MOST_EXAMPLES = 5
+_RISK = frozenset({Reason.list_blocked, Reason.rule_blocked, Reason.challenge_required})
+
+
+@dataclass
+class Hits:
+    """What one rule matched."""
+
+    requests: int = 0
+    micros: int = 0
+    alone: int = 0
+    """Requests that no other rule of the set matched: without them it adds nothing."""
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Backtest:
+    """What a rule set would have made of requests that passed account, price and money.
+
+    `differs` counts those that this very rule set decided, and would decide in another way now.
+    """
+
+    requests: int = 0
+    micros: int = 0
+    stopped: int = 0
+    stopped_micros: int = 0
+    same: int = 0
+    differs: int = 0
+    rules: dict[str, Hits] = field(default_factory=dict)
+
+    @property
+    def stopped_percent(self) -> float:
+        """The larger of the shares of requests and of money that would be stopped."""
+        shares = ((self.stopped, self.requests), (self.stopped_micros, self.micros))
+        return max((100 * part / whole for part, whole in shares if whole), default=0.0)
+
+
+async def backtest(
+    history: History, engine: Engine, from_ms: int, to_ms: int, most: int
+) -> Backtest:
+    """Try a rule set on the newest `most` records at most of a span. Raises Unavailable."""
+    rows = (await history.head()).rows
+    row = max(await history.row_at(from_ms), rows - most)
+    found = Backtest(rules={rule.id: Hits() for rule in engine.ruleset.rules})
+    while row < rows and (lines := await history.lines(row, AT_A_TIME)):
+        row += AT_A_TIME
+        await asyncio.to_thread(_add, found, engine, lines, (from_ms, to_ms))
+    return found
+
+
+def _add(
+    found: Backtest, engine: Engine, lines: Iterable[StreamRecord], span: tuple[int, int]
+) -> None:
+    for line in lines:
+        if line.kind != "authorize":
+            continue
+        out, asked = records.decode(line)
+        if not isinstance(out, Outcome) or not isinstance(asked, Asked):
+            continue
+        if span[0] <= out.now_ms < span[1] and _is_assessed(asked, out):
+            _try(found, engine, asked, out)
+
+
+def _is_assessed(asked: Asked, out: Outcome) -> bool:
+    """Whether rules alone could have stopped it: they see no other request."""
+    if asked.mode == Mode.DRY or asked.terms.customer is None:
+        return False
+    refusals = {refusal.code for refusal in (*asked.terms.refusals, *asked.refusals)}
+    return out.allowed or (bool(refusals) and refusals <= _RISK)
+
+
+def _try(found: Backtest, engine: Engine, asked: Asked, out: Outcome) -> None:
+    risk, amount = asked.risk, asked.amount
+    at_ms = risk.at_ms if risk is not None else out.now_ms
+    verdict = engine.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
+    found.requests += 1
+    found.micros += amount
+    if verdict.action in STOPS:
+        found.stopped += 1
+        found.stopped_micros += amount
+    if risk is not None and risk.ruleset == engine.ruleset.id:
+        told = (verdict.action, tuple(rule.id for rule in verdict.matches), len(verdict.unknown))
+        is_same = told == (risk.action, risk.rules, risk.unknown)
+        found.same += is_same
+        found.differs += not is_same
+    for rule in verdict.matches:
+        hits = found.rules[rule.id]
+        hits.requests += 1
+        hits.micros += amount
+        hits.alone += len(verdict.matches) == 1
+        if len(hits.examples) < MOST_EXAMPLES:
+            hits.examples.append(asked.id)

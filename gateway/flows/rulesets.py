@@ -1,0 +1,142 @@
+"""The life of a rule set: handed in, tried in shadow, put in force, taken back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.catalog.rulesets import EVERYBODY, Change, Standing, Stored, standing
+from gateway.errors import CallerError, Unavailable
+from gateway.flows.backtest import Backtest, backtest
+from gateway.flows.gateway import Caller, Gateway
+from gateway.wire.messages import ActivateBody, RuleSetBody
+from rules.errors import RuleError
+from rules.rehearsal import rehearse
+from rules.ruleset import RuleSet, load
+
+DAY_MS = 86_400_000
+LOOKED_AT = 50_000
+"""Records that the guard of an activation looks at, the newest ones of a day."""
+ATTEMPTS = 10
+
+
+def check_unbound(caller: Caller) -> None:
+    """Raise 403 for a credential of one org: rules are about all."""
+    if caller.credential.org:
+        raise CallerError(
+            "forbidden", "a credential bound to one org cannot change the rules of all", status=403
+        )
+
+
+async def submit(gateway: Gateway, body: RuleSetBody, caller: Caller) -> Stored:
+    """Take in a rule set as a draft; the same text again is the same one. Raises CallerError."""
+    check_unbound(caller)
+    # Beside the loop: a long file takes its time.
+    ruleset = await asyncio.to_thread(_read, body.text)
+    made = Stored(ruleset.id, body.text, caller.credential.id, gateway.clock.now_ms())
+    if not await gateway.rulesets.add(made):
+        return await find(gateway, ruleset.id)
+    return made
+
+
+def _read(text: str) -> RuleSet:
+    try:
+        ruleset = load(text)
+    except RuleError as error:
+        raise CallerError(
+            "invalid_rule", str(error), pointer="/text", at=(error.line, error.column)
+        ) from None
+    failures = rehearse(ruleset)
+    if failures:
+        raise CallerError("example_failed", "; ".join(map(str, failures[:5])), pointer="/text")
+    return ruleset
+
+
+async def find(gateway: Gateway, ruleset: str) -> Stored:
+    """A rule set by its id. Raises 404."""
+    found = await gateway.rulesets.text(ruleset)
+    if found is None:
+        raise CallerError("not_found", f"there is no rule set {ruleset}", status=404)
+    return found
+
+
+async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: Caller) -> Standing:
+    """Set a rule set to shadow, active or retired. Raises CallerError where that may not be."""
+    check_unbound(caller)
+    stored = await find(gateway, ruleset)
+    percent = EVERYBODY if body.percent is None else body.percent
+    if body.mode != "active" and percent != EVERYBODY:
+        raise CallerError(
+            "invalid_request", "only an active rule set has a share", pointer="/percent"
+        )
+    if body.mode == "active":
+        _check_author(gateway, stored, caller)
+        await _check_blast(gateway, ruleset, body)
+    return await _change(gateway, ruleset, body.mode, percent, body.note or "", caller)
+
+
+async def rollback(gateway: Gateway, caller: Caller) -> Standing:
+    """Put in force again what was before the last change of what decides. Raises CallerError."""
+    check_unbound(caller)
+    changes = await gateway.rulesets.changes()
+    now = standing(changes).active
+    for count in range(len(changes) - 1, -1, -1):
+        before = standing(changes[:count]).active
+        if before != now:
+            break
+    else:
+        raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
+    found = standing(changes)
+    for ruleset, _ in now:
+        if ruleset not in {name for name, _ in before}:
+            found = await _change(gateway, ruleset, "retired", EVERYBODY, "rolled back", caller)
+    for ruleset, percent in reversed(before):
+        found = await _change(gateway, ruleset, "active", percent, "rolled back", caller)
+    return found
+
+
+def _check_author(gateway: Gateway, stored: Stored, caller: Caller) -> None:
+    if gateway.settings.rules_two_people and stored.author == caller.credential.id:
+        detail = "whoever handed a rule set in does not activate it: a second person must"
+        raise CallerError("second_person_needed", detail, status=403)
+
+
+async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> None:
+    if body.force:
+        if not body.note:
+            raise CallerError(
+                "invalid_request", "whoever forces it says why in a note", pointer="/note"
+            )
+        return
+    engine, now_ms = await gateway.rules.engine(ruleset), gateway.clock.now_ms()
+    found = await backtest(gateway.history, engine, now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT)
+    most = gateway.settings.rules_most_stopped_percent
+    if found.stopped_percent > most:
+        detail = (
+            f"of the last day's requests that were looked at it would stop {found.stopped} of"
+            f" {found.requests}, and {found.stopped_micros} of {found.micros} micros: more than"
+            f" {most} %; force it with a note, or mend it"
+        )
+        raise CallerError("blast_radius", detail, status=409)
+
+
+async def _change(
+    gateway: Gateway, ruleset: str, mode: str, percent: int, note: str, caller: Caller
+) -> Standing:
+    author, now_ms = caller.credential.id, gateway.clock.now_ms()
+    for _ in range(ATTEMPTS):
+        n = await gateway.rulesets.version() + 1
+        made = Change(n, ruleset, mode, percent, author, note, now_ms)
+        if await gateway.rulesets.change(made):
+            await gateway.rules.refresh()
+            return standing(await gateway.rulesets.changes())
+    raise Unavailable("too_many_changes", "others are changing the rules; try again")
+
+
+async def try_out(
+    gateway: Gateway, ruleset: str, from_ms: int, to_ms: int, caller: Caller
+) -> Backtest:
+    """Backtest a rule set on a span of records. Raises 404."""
+    check_unbound(caller)
+    await find(gateway, ruleset)
+    engine = await gateway.rules.engine(ruleset)
+    return await backtest(gateway.history, engine, from_ms, to_ms, gateway.settings.backtest_rows)

@@ -1,0 +1,118 @@
+"""Handlers of rule sets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
+from gateway.flows import rulesets
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.wire import documents as d
+from gateway.wire.answers import rfc3339
+from gateway.wire.decode import milliseconds
+from rules.ruleset import load
+
+DAY_MS = 86_400_000
+
+
+async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/rulesets."""
+    made = await rulesets.submit(gateway, call.body, call.caller)
+    return Answered(await _answer(gateway, made))
+
+
+async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/rulesets."""
+    rulesets.check_unbound(call.caller)
+    changes = await gateway.rulesets.changes()
+    listed = [await _answer(gateway, made) for made in await gateway.rulesets.listed()]
+    told = [
+        d.RuleSetChange(
+            n=c.n,
+            ruleset=c.ruleset,
+            mode=c.mode,
+            percent=c.percent,
+            author=c.author,
+            note=c.note,
+            at=rfc3339(c.at_ms),
+        )
+        for c in changes
+    ]
+    return Answered(d.RuleSetsAnswer(rulesets=listed, changes=told))
+
+
+async def get_ruleset(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/rulesets/{id}."""
+    rulesets.check_unbound(call.caller)
+    stored = await rulesets.find(gateway, call.ids["id"])
+    answer = await _answer(gateway, stored)
+    answer.text = stored.text
+    return Answered(answer)
+
+
+async def activate(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/rulesets/{id}/activate."""
+    now = await rulesets.activate(gateway, call.ids["id"], call.body, call.caller)
+    return Answered(_standing(now))
+
+
+async def rollback(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/rulesets/rollback."""
+    return Answered(_standing(await rulesets.rollback(gateway, call.caller)))
+
+
+async def backtest(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/rulesets/{id}/backtest."""
+    now_ms, ruleset = gateway.clock.now_ms(), call.ids["id"]
+    to_ms = milliseconds(call.body.to) or now_ms + DAY_MS
+    from_ms = milliseconds(call.body.from_) or now_ms - DAY_MS
+    found = await rulesets.try_out(gateway, ruleset, from_ms, to_ms, call.caller)
+    hits = [
+        d.RuleHits(
+            rule=rule,
+            requests=h.requests,
+            amount_micros=h.micros,
+            alone=h.alone,
+            examples=h.examples,
+        )
+        for rule, h in found.rules.items()
+    ]
+    return Answered(
+        d.BacktestAnswer(
+            ruleset=ruleset,
+            requests=found.requests,
+            amount_micros=found.micros,
+            stopped=found.stopped,
+            stopped_micros=found.stopped_micros,
+            same=found.same,
+            differs=found.differs,
+            rules=hits,
+        )
+    )
+
+
+def _standing(now: Standing) -> d.StandingAnswer:
+    active = [d.Share(ruleset=ruleset, percent=percent) for ruleset, percent in now.active]
+    return d.StandingAnswer(active=active, shadows=list(now.shadows))
+
+
+async def _answer(gateway: Gateway, stored: Stored) -> d.RuleSetAnswer:
+    changes = await gateway.rulesets.changes()
+    now = standing(changes)
+    mode, percent = "draft", 0
+    if stored.id in dict(now.active):
+        mode, percent = "active", dict(now.active)[stored.id]
+    elif stored.id in now.shadows:
+        mode, percent = "shadow", EVERYBODY
+    elif any(change.ruleset == stored.id for change in changes):
+        mode = "retired"
+    loaded = await asyncio.to_thread(load, stored.text)
+    return d.RuleSetAnswer(
+        id=stored.id,
+        mode=mode,
+        percent=percent,
+        rules=[rule.id for rule in loaded.rules],
+        author=stored.author,
+        created_at=rfc3339(stored.created_ms),
+    )

@@ -1,0 +1,239 @@
+"""Rules decide: what they stop, what they say, how they are switched, and what switching costs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateways import Caller, Gateway, running
+
+CENT = 10_000
+USD = 100 * CENT
+
+
+def rule(name: str, action: str, when: str, **more: str) -> str:
+    lines = {"id": name, "action": action, "when": f"'{when}'", "reason": f"{name} says so", **more}
+    first, *rest = (f"{key}: {value}" for key, value in lines.items())
+    return "\n".join([f"  - {first}", *(f"    {line}" for line in rest)])
+
+
+def rules(*lines: str) -> str:
+    return "\n".join(["rules:", *lines]) + "\n"
+
+
+LARGE = rules(rule("large", "block", "amount > 5 USD"))
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    with running(tmp_path, workers=2) as found:
+        yield found
+
+
+@pytest.fixture
+async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
+    async with Caller(gateway.address) as found:
+        await found.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
+        await found.org("acme", 1_000 * USD)
+        yield found
+
+
+CARD = {
+    "effective_at": "2020-01-01T00:00:00Z",
+    "currency": "USD",
+    "products": {"cent": {"units": 10_000_000_000}},
+}
+
+
+async def submit(caller: Caller, text: str) -> str:
+    return str((await caller.ok("POST", "/v1/rulesets", {"text": text}))["id"])
+
+
+async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any) -> str:
+    """Put rules in force, and wait until all workers know."""
+    ruleset = await submit(caller, text)
+    await caller.ok("POST", f"/v1/rulesets/{ruleset}/activate", {"mode": mode, **more})
+    await asyncio.sleep(1)
+    return ruleset
+
+
+def cents(count: int, **more: Any) -> dict[str, Any]:
+    return {"quantity": {"units": count}, **more}
+
+
+async def test_a_rule_blocks_and_says_which_and_why(caller: Caller) -> None:
+    ruleset = await in_force(caller, LARGE)
+    answer = await caller.authorize("acme", **cents(501))
+    assert answer["decision"] == "deny"
+    assert answer["status_hint"] == 403
+    assert answer["reasons"] == [{"code": "rule_blocked", "id": "large", "detail": "large says so"}]
+    assert answer["hold"] is None
+    assert answer["risk"] == {
+        "score": None, "rules": ["large"], "ruleset": ruleset, "model": None, "review": False
+    }  # fmt: skip
+    passed = await caller.authorize("acme", **cents(500))
+    assert passed["decision"] == "allow"
+    assert (passed["risk"]["rules"], passed["risk"]["ruleset"]) == ([], ruleset)
+    balance = await caller.ok("GET", "/v1/orgs/acme/balance")
+    assert balance["held_micros"] == 5 * USD
+
+
+async def test_rules_see_only_what_account_price_and_money_let_pass(caller: Caller) -> None:
+    await in_force(caller, LARGE)
+    answer = await caller.authorize("acme", **cents(1_000_000))
+    assert [reason["code"] for reason in answer["reasons"]] == ["insufficient_funds"]
+
+
+async def test_a_review_lets_pass_and_an_exemption_outweighs_a_block(caller: Caller) -> None:
+    await in_force(
+        caller,
+        rules(
+            rule("friend", "allow", 'user.id == "u_1"', expires_at="2099-01-01"),
+            rule("large", "block", "amount > 5 USD"),
+            rule("odd", "review", "context.asn == 7"),
+        ),
+    )
+    exempt = await caller.authorize("acme", user="u_1", **cents(600))
+    assert (exempt["decision"], exempt["risk"]["rules"]) == ("allow", ["friend", "large"])
+    assert (await caller.authorize("acme", user="u_2", **cents(600)))["decision"] == "deny"
+    odd = await caller.authorize("acme", **cents(1, context={"asn": 7}))
+    assert (odd["decision"], odd["risk"]["review"]) == ("allow", True)
+
+
+async def test_a_passed_challenge_lifts_the_next_one_of_the_same_subject(caller: Caller) -> None:
+    await in_force(caller, rules(rule("step-up", "challenge", "amount > 5 USD")))
+    asked = await caller.authorize("acme", user="u_1", **cents(600))
+    assert (asked["decision"], asked["hold"]) == ("challenge", None)
+    assert [reason["code"] for reason in asked["reasons"]] == ["challenge_required"]
+    passed = {"decision": asked["id"], "passed": True}
+    again = await caller.authorize("acme", user="u_1", **cents(600, challenge=passed))
+    assert again["decision"] == "allow"
+    other = await caller.authorize("acme", user="u_2", **cents(600, challenge=passed))
+    assert other["decision"] == "challenge"
+    failed = {**passed, "passed": False}
+    still = await caller.authorize("acme", user="u_1", **cents(600, challenge=failed))
+    assert still["decision"] == "challenge"
+    small = await caller.authorize("acme", user="u_1", **cents(1))
+    unasked = {"decision": small["id"], "passed": True}
+    sly = await caller.authorize("acme", user="u_1", **cents(600, challenge=unasked))
+    assert sly["decision"] == "challenge"
+
+
+async def test_a_shadow_decides_nothing_and_is_recorded(caller: Caller) -> None:
+    ruleset = await in_force(caller, LARGE, "shadow")
+    answer = await caller.authorize("acme", **cents(600))
+    assert (answer["decision"], answer["risk"]["ruleset"]) == ("allow", None)
+    told = await caller.ok("GET", f"/v1/decisions/{answer['id']}")
+    assert told["risk"]["shadows"] == [{"ruleset": ruleset, "action": "block", "rules": ["large"]}]
+
+
+async def test_a_share_of_traffic_is_stable_by_org(caller: Caller) -> None:
+    whole = await in_force(caller, rules(rule("huge", "block", "amount > 900 USD")))
+    part = await in_force(caller, LARGE, percent=30)
+    seen: dict[str, set[str]] = {}
+    for _ in range(2):
+        for number in range(60):
+            answer = await caller.authorize(f"free-{number}", **cents(1))
+            seen.setdefault(f"free-{number}", set()).add(answer["risk"]["ruleset"])
+    assert all(len(found) == 1 for found in seen.values())
+    shares = Counter(next(iter(found)) for found in seen.values())
+    assert set(shares) == {whole, part}
+    assert 5 <= shares[part] <= 35
+
+
+async def test_a_repeated_call_gets_its_first_verdict(caller: Caller) -> None:
+    await in_force(caller, LARGE)
+    first = await caller.authorize("acme", idempotency_key="k1", **cents(600))
+    await in_force(caller, rules(rule("nothing", "block", "amount > 900 USD")))
+    assert await caller.authorize("acme", idempotency_key="k1", **cents(600)) == first
+    assert (await caller.authorize("acme", **cents(600)))["decision"] == "allow"
+
+
+async def test_r5_switching_rules_overspends_nothing_and_each_decision_cites_one(
+    caller: Caller,
+) -> None:
+    await caller.org("spender", 10 * USD)
+    sets = [
+        await submit(caller, rules(rule("a", "review", "amount > 1 USD"))),
+        await submit(caller, rules(rule("b", "review", "amount > 0.05 USD"))),
+    ]
+    matches = {sets[0]: [], sets[1]: ["b"], None: []}
+
+    async def switch() -> None:
+        for number in range(6):
+            body = {"mode": "active"}
+            await caller.ok("POST", f"/v1/rulesets/{sets[number % 2]}/activate", body)
+            await asyncio.sleep(0.15)
+
+    async def call(number: int) -> Any:
+        await asyncio.sleep(number / 500)
+        return await caller.authorize("spender", **cents(10))
+
+    switching = asyncio.create_task(switch())
+    answers = await asyncio.gather(*(call(number) for number in range(500)))
+    await switching
+    allowed = [answer for answer in answers if answer["decision"] == "allow"]
+    assert len(allowed) == 100
+    for answer in answers:
+        risk = answer["risk"]
+        assert risk["rules"] == matches[risk["ruleset"]]
+    assert {answer["risk"]["ruleset"] for answer in answers} >= set(sets)
+    assert (await caller.ok("GET", "/v1/ledger/reconcile"))["ok"]
+
+
+async def test_r8_a_bad_rule_is_refused_where_it_is_wrong(caller: Caller) -> None:
+    text = rules(rule("bad", "block", "amout > 5 USD"))
+    status, problem, _ = await caller.send("POST", "/v1/rulesets", {"text": text})
+    assert status == 422
+    assert problem["type"].endswith("invalid_rule")
+    (error,) = problem["errors"]
+    assert (error["line"], error["column"]) == (4, 12)
+    assert "did you mean amount?" in error["detail"]
+
+
+async def test_r8_what_would_stop_too_much_needs_force_and_a_note(caller: Caller) -> None:
+    for _ in range(20):
+        await caller.authorize("acme", **cents(1))
+    everything = await submit(caller, rules(rule("all", "block", "amount > 0 USD")))
+    await asyncio.sleep(0.5)
+    path = f"/v1/rulesets/{everything}/activate"
+    status, problem, _ = await caller.send("POST", path, {"mode": "active"})
+    assert (status, problem["type"].rpartition(":")[2]) == (409, "blast_radius")
+    assert "20 of 20" in problem["detail"]
+    status, _, _ = await caller.send("POST", path, {"mode": "active", "force": True})
+    assert status == 422
+    await caller.ok("POST", path, {"mode": "active", "force": True, "note": "an attack"})
+    await asyncio.sleep(1)
+    assert (await caller.authorize("acme", **cents(1)))["decision"] == "deny"
+    began = time.monotonic()
+    await caller.ok("POST", "/v1/rulesets/rollback", {})
+    while any(
+        answer["decision"] == "deny"
+        for answer in [await caller.authorize("acme", **cents(1)) for _ in range(8)]
+    ):
+        assert time.monotonic() - began < 5
+    assert (await caller.ok("GET", "/v1/rulesets"))["rulesets"][0]["mode"] == "retired"
+
+
+async def test_a_backtest_says_what_was_decided(caller: Caller) -> None:
+    text = rules(
+        rule("large", "block", "amount > 5 USD"),
+        rule("odd", "review", "context.asn == 7 || tokens > 5"),
+        rule("idle", "review", "amount > 900 USD"),
+    )
+    ruleset = await in_force(caller, text)
+    for number in range(40):
+        context = {"asn": 7} if number % 4 == 0 else {}
+        await caller.authorize("acme", **cents(600 if number % 10 == 0 else 1, context=context))
+    await asyncio.sleep(0.5)
+    found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {})
+    assert (found["requests"], found["same"], found["differs"]) == (40, 40, 0)
+    assert (found["stopped"], found["stopped_micros"]) == (4, 24 * USD)
+    hits = {hit["rule"]: (hit["requests"], hit["alone"]) for hit in found["rules"]}
+    assert hits == {"large": (4, 2), "odd": (10, 8), "idle": (0, 0)}
