@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 from rules.generate import compile_rules
-from rules.ruleset import ACTIONS, Rule, RuleSet
+from rules.ruleset import ACTIONS, Rule, RuleSet, inputs_of, reads
 from rules.unknown import MISSING
 
 ELSEWHERE = ""
@@ -37,15 +37,17 @@ NOTHING = Verdict("", (), ())
 
 
 class Engine:
-    """Evaluates one rule set. Made once, off the loop; then it only reads."""
+    """Evaluates rules of one set. Made once, off the loop; then it only reads."""
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    def __init__(self, ruleset: RuleSet, rules: tuple[Rule, ...] | None = None) -> None:
         self.ruleset = ruleset
-        self._missing = {str(what): MISSING[kind] for what, kind in ruleset.inputs.items()}
+        self._rules = ruleset.rules if rules is None else rules
+        inputs = inputs_of(self._rules)
+        self._missing = {str(what): MISSING[kind] for what, kind in inputs.items()}
         self._bits = {name: 1 << number for number, name in enumerate(self._missing)}
-        conditions = [rule.condition for rule in ruleset.rules]
+        conditions = [rule.condition for rule in self._rules]
         self._compiled = {
-            currency: compile_rules(conditions, ruleset.inputs, currency)
+            currency: compile_rules(conditions, inputs, currency)
             for currency in (*ruleset.currencies, ELSEWHERE)
         }
         self._elsewhere = self._compiled[ELSEWHERE]
@@ -73,13 +75,45 @@ class Engine:
         return self._verdict(hits, open_ones, now_ms)
 
     def _verdict(self, hits: Sequence[int], open_ones: Sequence[int], now_ms: int) -> Verdict:
-        rules = self.ruleset.rules
-        found = [rules[n] for n in hits if not 0 < rules[n].expires_ms <= now_ms]
-        actions = {rule.action for rule in found}
-        action = next((action for action in ACTIONS if action in actions), "")
-        matched = set(hits)
+        rules, matched = self._rules, set(hits)
+        found = tuple(rules[n] for n in hits if not 0 < rules[n].expires_ms <= now_ms)
         unknown = tuple(rules[n] for n in open_ones if n not in matched)
-        return Verdict(action, tuple(found), unknown)
+        return Verdict(strongest(found), found, unknown)
+
+
+def strongest(matches: Iterable[Rule]) -> str:
+    """The action that wins; "" without a match."""
+    actions = {rule.action for rule in matches}
+    return next((action for action in ACTIONS if action in actions), "")
+
+
+class Phased:
+    """A rule set in two phases: on what a request says, and on what the store then counted.
+
+    The first can refuse before anything is set aside; what the second refuses is given back. An
+    exemption that waits for the second makes all rules wait.
+    """
+
+    def __init__(self, ruleset: RuleSet) -> None:
+        self.ruleset = ruleset
+        late = [rule for rule in ruleset.rules if _reads_store(rule)]
+        if any(rule.action == "allow" for rule in late):
+            late = list(ruleset.rules)
+        early = tuple(rule for rule in ruleset.rules if rule not in late)
+        self.before = Engine(ruleset, early)
+        self.after = Engine(ruleset, tuple(late)) if late else None
+        self.can_stop_after = any(rule.action in ("block", "challenge") for rule in late)
+        self._places = {rule.id: place for place, rule in enumerate(ruleset.rules)}
+
+    def merged(self, first: Sequence[str], second: Verdict) -> tuple[Rule, ...]:
+        """What matched in both phases, in the order of the rules; `first` are ids."""
+        places = {*(self._places[name] for name in first)}
+        places |= {self._places[rule.id] for rule in second.matches}
+        return tuple(self.ruleset.rules[place] for place in sorted(places))
+
+
+def _reads_store(rule: Rule) -> bool:
+    return any(not isinstance(what, str) for what, _ in reads(rule.condition))
 
 
 def _taker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

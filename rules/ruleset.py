@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -53,7 +53,7 @@ class RuleSet:
     @cached_property
     def inputs(self) -> dict[Input, Type]:
         """Everything that any rule reads, each once in the order of first use, and its type."""
-        return {what: kind for rule in self.rules for what, kind in reads(rule.condition)}
+        return inputs_of(self.rules)
 
     @cached_property
     def currencies(self) -> tuple[str, ...]:
@@ -67,6 +67,11 @@ def reads(condition: Node) -> Iterator[tuple[Input, Type]]:
     for part in condition.walk():
         if part.op in ("input", "has"):
             yield read_by(part), part.reads
+
+
+def inputs_of(rules: Iterable[Rule]) -> dict[Input, Type]:
+    """Everything that these rules read, each once in the order of first use, and its type."""
+    return {what: kind for rule in rules for what, kind in reads(rule.condition)}
 
 
 def load(text: str, schema: Schema = SCHEMA) -> RuleSet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.core.caps import MEASURES
-from gateway.core.counters import GAUGE, SET_ASIDE, SLIDING, WINDOW, refuses, room, used, wait_ms
+from gateway.core.counters import GAUGE, SLIDING, WINDOW, refuses, room, used, wait_ms
 from gateway.core.funding import source_label
 from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
@@ -57,7 +57,7 @@ def conclude(asked: Asked, outcome: Outcome) -> Decision:
     allowed, terms = outcome.allowed, asked.terms
     reasons: tuple[Refusal, ...] = ()
     status_hint, retry_s, affordable = 200, None, None
-    taken, set_aside = asked.amount, asked.shares[SET_ASIDE]
+    taken, set_aside = asked.amount, asked.set_aside
     if not allowed:
         reasons = _reasons(asked, outcome)
         status_hint = reasons[0].reason.status_hint if reasons else 200

@@ -6,12 +6,15 @@ Names are those of `rules.schema`; what is not there is not known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
 from gateway.core.counters import SLOT
+from gateway.core.entities import Lineage
 from gateway.core.pricing import tokens_of
-from gateway.core.record import Asked
+from gateway.core.record import Asked, AskedTerms
+from gateway.core.terms import signal_entities
 from gateway.core.windows import MINUTE_MS, zone
 
 QUARTER_MS = 15 * MINUTE_MS
@@ -50,6 +53,28 @@ def facts_of(asked: Asked, at_ms: int) -> dict[str, str | int | bool]:
             facts["org.age"] = at_ms - customer.created_ms
         facts["hour"], facts["weekday"] = _local(customer.timezone, at_ms // QUARTER_MS)
     return facts
+
+
+COUNTED = ("1m", "1h", "1d")
+"""The windows that signals are counted over, as rules write them."""
+_NAMES = {
+    short: tuple(
+        f'velocity.{kind}("{entity}", {window})' for window in COUNTED for kind in ("count", "cost")
+    )
+    for short, entity in (("o", "org"), ("u", "user"), ("k", "key"))
+}
+
+
+def velocities_of(terms: AskedTerms, signals: Sequence[int]) -> dict[str, int]:
+    """What the store counted of a request's own entities before it, under the names rules use.
+
+    `signals` are six numbers an entity: requests and micros of each window.
+    """
+    lineage = Lineage(terms.org, terms.project, terms.user, terms.key)
+    found: dict[str, int] = {}
+    for place, entity in enumerate(signal_entities(lineage)):
+        found.update(zip(_NAMES[entity[0]], signals[6 * place : 6 * place + 6], strict=False))
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -50,6 +50,10 @@ def make(
 ) -> Asked:
     """What is asked, for the record."""
     quantity = request.quantity
+    shares = shares_of(amount, tokens_of(quantity) if quantity else 0, settles=request.settles)
+    if request.settles and request.mode is Mode.HOLD:
+        # On hold until it is assessed: set aside, but in nobody's slot.
+        shares = (*shares[:4], amount)
     is_unpriced = quantity is not None and terms.asked.price is None
     return Asked(
         terms.asked,
@@ -58,7 +62,7 @@ def make(
         request.lineage.run,
         quantity,
         amount,
-        shares_of(amount, tokens_of(quantity) if quantity else 0, settles=request.settles),
+        shares,
         int(request.mode),
         request.extends,
         (unpriced(request.product),) if is_unpriced else (),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.core.counters import Source
+from gateway.core.counters import SET_ASIDE, SLOT, Source
 from gateway.core.entities import Grant
+from gateway.core.orders import Mode
 from gateway.core.pricing import Price
 from gateway.core.reasons import Refusal
 
@@ -70,7 +71,7 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     """How a request was assessed: by one rule set ("" for none), at one moment of our clock.
 
     `action` is the strongest of the `rules` that matched ("" for none); `unknown` counts rules that
-    could not be told.
+    could not be told. A challenge `is_lifted` where the subject had passed one.
     """
 
     ruleset: str
@@ -79,6 +80,7 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     rules: tuple[str, ...]
     unknown: int
     shadows: tuple[Shadowed, ...] = ()
+    is_lifted: bool = False
 
 
 class Asked(Struct, array_like=True):
@@ -108,13 +110,24 @@ class Asked(Struct, array_like=True):
         """Whether the plan was refused before the store was asked."""
         return bool(self.refusals or self.terms.refusals)
 
+    @property
+    def settles_itself(self) -> bool:
+        """Whether it is a hold that is captured as soon as it has been assessed."""
+        return self.mode == Mode.HOLD and not self.extends and not self.shares[SLOT]
+
+    @property
+    def set_aside(self) -> int:
+        """What stays on hold once it is decided, in micros."""
+        return 0 if self.settles_itself else self.shares[SET_ASIDE]
+
 
 class EndNote(Struct, array_like=True):
-    """What a capture or release was called with."""
+    """What a capture or release was called with; `refusals` where risk gave the hold back."""
 
     quantity: dict[str, int] | None
     amount: int
     caller: str = ""
+    refusals: tuple[Refusal, ...] = ()
 
 
 class AdminNote(Struct, array_like=True):

@@ -85,17 +85,20 @@ async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
         return
     if one.idempotency is not None:
         await gateway.store.forget(one.org, one.idempotency)
+    captured = decided.captured_micros
     if decided.hold:
         note = records.encode(EndNote(None, 0, OURSELVES.id))
         order = Finish(one.org, decided.hold, Step.release, body=note)
         reply = await gateway.store.finish(order)
         if reply.status is Status.CLOSED:
             raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
-    elif decided.captured_micros and await gateway.catalog.org(one.org) is not None:
+        # One that settles itself may have been captured, and only that nobody heard.
+        captured = reply.hold.captured if reply.status is Status.ENDED and reply.hold else 0
+    if captured and await gateway.catalog.org(one.org) is not None:
         body = AdjustmentBody(
             kind="refund",
             note=f"{one.decision_id} was answered store_unavailable",
-            amount_micros=decided.captured_micros,
+            amount_micros=captured,
         )
         await funds.adjust(gateway, one.org, body, _as_ourselves(f"undone/{one.decision_id}"))
     gateway.hooks.on_undone()

@@ -16,7 +16,7 @@ from gateway.core.reasons import Reason
 from gateway.core.record import Asked, AskedTerms
 from gateway.core.terms import Terms
 from gateway.errors import CallerError, Unavailable
-from gateway.flows.challenges import is_passed
+from gateway.flows import verdicts
 from gateway.flows.context import masked
 from gateway.flows.gateway import (
     STALE_PATIENCE_S,
@@ -26,7 +26,6 @@ from gateway.flows.gateway import (
     kept_or,
     reused,
 )
-from gateway.flows.risk import Policies, assess, lift_challenge
 from gateway.flows.unavailable import allow
 from gateway.store.port import TOLD
 from gateway.wire import answers, records
@@ -79,7 +78,7 @@ async def _backlogged(
     if idempotency is not None:
         kept = await gateway.store.kept(request.lineage.org, idempotency, Outcome)
         if kept is not None:
-            return Authorized(answer_of(gateway, None, kept, None), is_replay=True)
+            return Authorized(await _told(gateway, None, kept, None), is_replay=True)
     detail = f"{gateway.health.backlog} records wait for the ledger; try again later"
     return _refused(gateway, request, id_body, Reason.ledger_backlog, detail)
 
@@ -150,9 +149,10 @@ async def _decide(
     """Plan and ask the store until it decides: again when stale, smaller when partial."""
     shared: asyncio.Task[tuple[int, ...]] | None = None
     probes = PARTIAL_PROBES if partial is not None else 0
-    asked_for, started = request, asyncio.get_running_loop().time()
     # Once: a decision is assessed by one set of rules, however often it is planned.
     policies, at_ms = gateway.rules.policies, gateway.clock.now_ms()
+    request = verdicts.prepared(policies, request)
+    asked_for, started = request, asyncio.get_running_loop().time()
     is_verified = False
     while True:
         try:
@@ -164,7 +164,7 @@ async def _decide(
             if is_verified:
                 org = request.lineage.org
                 reply = await kept_or(gateway, org, idempotency, Outcome, error)
-                return Authorized(answer_of(gateway, None, reply, None), is_replay=True)
+                return Authorized(await _told(gateway, None, reply, None), is_replay=True)
             # What this worker believes may be old; before it refuses, it looks.
             await gateway.profiles.load(request.lineage.org)
             is_verified = True
@@ -176,7 +176,8 @@ async def _decide(
         asked = plan.make(
             terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount, is_partial
         )
-        await _assess(gateway, policies, asked, request, at_ms)
+        if not policies.is_empty:
+            await verdicts.before(gateway, policies, asked, request, at_ms)
         reply = await _ask(gateway, terms, request, asked, probes > 0, idempotency)
         if reply.status is Status.STALE:
             await when_stale(gateway, request.lineage.org, reply, started)
@@ -189,23 +190,17 @@ async def _decide(
             else:
                 request = structs.replace(request, quantity=smaller)
         else:
-            answer = answer_of(gateway, asked, reply, terms.needs)
+            answer = await _told(gateway, asked, reply, terms.needs)
             seen = await shared if shared is not None else ()
             return Authorized(answer, reply.status is Status.REPLAY, seen)
 
 
-async def _assess(
-    gateway: Gateway, policies: Policies, asked: Asked, request: plan.Request, at_ms: int
-) -> None:
-    risk = assess(policies, asked, at_ms)
-    is_challenged = risk is not None and risk.action == "challenge"
-    # Read from the ledger, as seldom as challenges are.
-    if (
-        is_challenged
-        and request.challenge
-        and await is_passed(gateway, request.challenge, request.lineage)
-    ):
-        lift_challenge(asked)
+async def _told(
+    gateway: Gateway, asked: Asked | None, reply: Reply, needs: Needs | None
+) -> answers.AuthorizeAnswer | Raw:
+    if asked is None or asked.risk is not None or reply.status is Status.REPLAY:
+        asked, reply = await verdicts.after(gateway, asked, reply)
+    return answer_of(gateway, asked, reply, needs)
 
 
 async def _count_shared(gateway: Gateway, request: plan.Request, amount: int) -> tuple[int, ...]:
@@ -287,7 +282,7 @@ def answer_of(
         raise reused()
     if reply.status is Status.CLOSED:
         raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
-    if reply.status is Status.REPLAY:
+    if reply.status is Status.REPLAY and asked is None:
         asked = records.decode_asked(reply.body)
     outcome, is_new = reply.outcome, reply.status is not Status.REPLAY
     assert asked is not None and outcome is not None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gateway.core.facts import facts_of
+from gateway.core.facts import facts_of, velocities_of
 from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason
 from gateway.core.record import Asked
@@ -14,7 +14,7 @@ from gateway.flows.risk import STOPS
 from gateway.ledger.history import History
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
-from rules.engine import Engine
+from rules.engine import Phased, strongest
 
 AT_A_TIME = 2_000
 MOST_EXAMPLES = 5
@@ -55,20 +55,20 @@ class Backtest:
 
 
 async def backtest(
-    history: History, engine: Engine, from_ms: int, to_ms: int, most: int
+    history: History, phased: Phased, from_ms: int, to_ms: int, most: int
 ) -> Backtest:
     """Try a rule set on the newest `most` records at most of a span. Raises Unavailable."""
     rows = (await history.head()).rows
     row = max(await history.row_at(from_ms), rows - most)
-    found = Backtest(rules={rule.id: Hits() for rule in engine.ruleset.rules})
+    found = Backtest(rules={rule.id: Hits() for rule in phased.ruleset.rules})
     while row < rows and (lines := await history.lines(row, AT_A_TIME)):
         row += AT_A_TIME
-        await asyncio.to_thread(_add, found, engine, lines, (from_ms, to_ms))
+        await asyncio.to_thread(_add, found, phased, lines, (from_ms, to_ms))
     return found
 
 
 def _add(
-    found: Backtest, engine: Engine, lines: Iterable[StreamRecord], span: tuple[int, int]
+    found: Backtest, phased: Phased, lines: Iterable[StreamRecord], span: tuple[int, int]
 ) -> None:
     for line in lines:
         if line.kind != "authorize":
@@ -77,7 +77,7 @@ def _add(
         if not isinstance(out, Outcome) or not isinstance(asked, Asked):
             continue
         if span[0] <= out.now_ms < span[1] and _is_assessed(asked, out):
-            _try(found, engine, asked, out)
+            _try(found, phased, asked, out)
 
 
 def _is_assessed(asked: Asked, out: Outcome) -> bool:
@@ -88,24 +88,30 @@ def _is_assessed(asked: Asked, out: Outcome) -> bool:
     return out.allowed or (bool(refusals) and refusals <= _RISK)
 
 
-def _try(found: Backtest, engine: Engine, asked: Asked, out: Outcome) -> None:
+def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome) -> None:
     risk, amount = asked.risk, asked.amount
     at_ms = risk.at_ms if risk is not None else out.now_ms
-    verdict = engine.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
+    facts, currency = facts_of(asked, at_ms), asked.terms.currency
+    first = phased.before.evaluate(facts, currency, at_ms)
+    matches = first.matches
+    if phased.after is not None and first.action not in STOPS:
+        facts.update(velocities_of(asked.terms, out.signals))
+        second = phased.after.evaluate(facts, currency, at_ms)
+        matches = phased.merged([rule.id for rule in first.matches], second)
     found.requests += 1
     found.micros += amount
-    if verdict.action in STOPS:
+    if strongest(matches) in STOPS:
         found.stopped += 1
         found.stopped_micros += amount
-    if risk is not None and risk.ruleset == engine.ruleset.id:
-        told = (verdict.action, tuple(rule.id for rule in verdict.matches), len(verdict.unknown))
+    if risk is not None and risk.ruleset == phased.ruleset.id:
+        told = (first.action, tuple(rule.id for rule in first.matches), len(first.unknown))
         is_same = told == (risk.action, risk.rules, risk.unknown)
         found.same += is_same
         found.differs += not is_same
-    for rule in verdict.matches:
+    for rule in matches:
         hits = found.rules[rule.id]
         hits.requests += 1
         hits.micros += amount
-        hits.alone += len(verdict.matches) == 1
+        hits.alone += len(matches) == 1
         if len(hits.examples) < MOST_EXAMPLES:
             hits.examples.append(asked.id)

@@ -9,6 +9,7 @@ from gateway.core.reasons import Reason
 from gateway.core.record import Asked
 from gateway.flows.decisions import written
 from gateway.flows.gateway import Gateway
+from gateway.flows.risk import judge
 from gateway.wire import records
 
 HOLDS_MS = 15 * 60_000
@@ -22,7 +23,8 @@ async def is_passed(gateway: Gateway, decision_id: str, lineage: Lineage) -> boo
             continue
         _, out, asked = records.read(of.record.source)
         if isinstance(out, Outcome) and isinstance(asked, Asked):
-            return _is_challenge(asked, out, lineage, gateway.clock.now_ms())
+            told = judge(await gateway.rules.of(asked), asked, out)
+            return _is_challenge(*told, lineage, gateway.clock.now_ms())
     return False
 
 

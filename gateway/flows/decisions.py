@@ -14,6 +14,7 @@ from gateway.core.record import Asked, Risk
 from gateway.core.terms import signal_entities
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.risk import judge
 from gateway.ledger.batch import RecordRow, Stored
 from gateway.ledger.reader import DECISIONS, hold_from
 from gateway.wire import answers, records, stories
@@ -31,7 +32,10 @@ async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.Dec
     for record in found:
         bound = caller.credential.org
         if record.id == decision_id and bound in ("", record.org):
-            return _story(record, stored, found, gateway.clock.now_ms())
+            _, out, asked = records.read(record.source)
+            assert isinstance(out, Outcome) and isinstance(asked, Asked)
+            judged = judge(await gateway.rules.of(asked), asked, out)
+            return _story(record, judged, stored, found, gateway.clock.now_ms())
     raise CallerError("not_found", f"there is no decision {decision_id}", status=404)
 
 
@@ -45,11 +49,14 @@ async def written(gateway: Gateway, decision_id: str) -> list[Stored]:
 
 
 def _story(
-    record: RecordRow, stored: list[Stored], found: list[RecordRow], now_ms: int
+    record: RecordRow,
+    judged: tuple[Asked, Outcome],
+    stored: list[Stored],
+    found: list[RecordRow],
+    now_ms: int,
 ) -> stories.DecisionAnswer:
     decoded = [records.read(row.source) for row in found]
-    _, out, asked = decoded[found.index(record)]
-    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    asked, out = judged
     hold = hold_from(decoded) if record.hold else None
     return stories.DecisionAnswer(
         id=record.id,

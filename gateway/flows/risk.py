@@ -1,18 +1,29 @@
-"""How the rule sets in force assess a request: what they say, and what follows from it."""
+"""How the rule sets in force assess a request: what they say, and what follows from it.
+
+In two phases: what a request itself says can refuse it before the store is asked. What the store
+counted is known afterwards, and what follows from it is a pure function of the record: a repeated
+call and whoever reads it later come to the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from gateway.catalog.rulesets import EVERYBODY, RuleSets, standing
-from gateway.core.facts import facts_of
+from gateway.core.facts import facts_of, velocities_of
+from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
-from rules.engine import Engine, Verdict
-from rules.ruleset import load
+from rules.engine import Phased, strongest
+from rules.ruleset import Rule, load
 
+KEPT = 16
+"""Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
 STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 """Actions that refuse, and the reason they give."""
 
@@ -25,26 +36,26 @@ class Policies:
     """
 
     version: int = 0
-    active: tuple[tuple[Engine, int], ...] = ()
-    shadows: tuple[Engine, ...] = ()
+    active: tuple[tuple[Phased, int], ...] = ()
+    shadows: tuple[Phased, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is assessed."""
         return not self.active and not self.shadows
 
-    def of(self, org: str) -> Engine | None:
+    def of(self, org: str) -> Phased | None:
         """The rule set that decides for an org: always the same, as long as the shares are."""
         place = zlib.crc32(org.encode()) % EVERYBODY
         return next((engine for engine, percent in self.active if place < percent), None)
 
 
 class Rules:
-    """A worker's view of the rule sets in force."""
+    """A worker's view of the rule sets in force, and of some that were."""
 
     def __init__(self, rulesets: RuleSets) -> None:
         self._rulesets = rulesets
-        self._engines: dict[str, Engine] = {}
+        self._compiled: dict[str, Phased] = {}
         self._refreshing = asyncio.Lock()
         self.policies = Policies()
 
@@ -54,66 +65,91 @@ class Rules:
             if await self._rulesets.version() == self.policies.version:
                 return
             now = standing(await self._rulesets.changes())
-            wanted = {*(ruleset for ruleset, _ in now.active), *now.shadows}
-            self._engines = {ruleset: await self.engine(ruleset) for ruleset in sorted(wanted)}
-            engines = self._engines
-            self.policies = Policies(
-                now.version,
-                tuple((engines[ruleset], percent) for ruleset, percent in now.active),
-                tuple(engines[ruleset] for ruleset in now.shadows),
-            )
+            active = [(await self.compiled(ruleset), percent) for ruleset, percent in now.active]
+            shadows = [await self.compiled(ruleset) for ruleset in now.shadows]
+            self.policies = Policies(now.version, tuple(active), tuple(shadows))
 
-    async def engine(self, ruleset: str) -> Engine:
-        """A rule set, compiled beside the loop unless it is in force. Raises KeyError."""
-        if ruleset in self._engines:
-            return self._engines[ruleset]
-        stored = await self._rulesets.text(ruleset)
-        if stored is None:
-            raise KeyError(ruleset)
-        text = stored.text
-        return await asyncio.to_thread(lambda: Engine(load(text)))
+    async def compiled(self, ruleset: str) -> Phased:
+        """A rule set, compiled beside the loop unless it was before. Raises KeyError."""
+        found = self._compiled.pop(ruleset, None)
+        if found is None:
+            stored = await self._rulesets.text(ruleset)
+            if stored is None:
+                raise KeyError(ruleset)
+            text = stored.text
+            found = await asyncio.to_thread(lambda: Phased(load(text)))
+        # The latest stands last; the oldest goes.
+        self._compiled[ruleset] = found
+        while len(self._compiled) > KEPT:
+            del self._compiled[next(iter(self._compiled))]
+        return found
+
+    async def of(self, asked: Asked) -> Phased | None:
+        """The rule set that a record cites, if it cites one. Raises KeyError."""
+        risk = asked.risk
+        return await self.compiled(risk.ruleset) if risk is not None and risk.ruleset else None
 
 
 def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
-    """What the rule sets in force say of a request; None where none is, or it is refused anyway.
+    """What the rule sets in force say of a request before the store is asked.
 
-    The refusals that follow are added to it.
+    None where none is in force, or it is refused anyway. The refusals that follow are added to it.
     """
     if policies.is_empty or asked.is_refused:
         return None
     facts, currency = facts_of(asked, at_ms), asked.terms.currency
-    engine, shadows = policies.of(asked.terms.org), []
+    phased, shadows = policies.of(asked.terms.org), []
     for shadow in policies.shadows:
-        verdict = shadow.evaluate(facts, currency, at_ms)
+        verdict = shadow.before.evaluate(facts, currency, at_ms)
         if verdict.matches:
-            shadows.append(Shadowed(shadow.ruleset.id, verdict.action, _ids(verdict)))
-    if engine is None:
+            shadows.append(Shadowed(shadow.ruleset.id, verdict.action, _ids(verdict.matches)))
+    if phased is None:
         asked.risk = Risk("", at_ms, "", (), 0, tuple(shadows))
         return asked.risk
-    verdict = engine.evaluate(facts, currency, at_ms)
-    asked.refusals += _refusals(verdict)
-    unknown = len(verdict.unknown)
-    asked.risk = Risk(
-        engine.ruleset.id, at_ms, verdict.action, _ids(verdict), unknown, tuple(shadows)
-    )
+    verdict = phased.before.evaluate(facts, currency, at_ms)
+    asked.refusals += refusals_of(verdict.action, verdict.matches)
+    unknown, ids = len(verdict.unknown), _ids(verdict.matches)
+    asked.risk = Risk(phased.ruleset.id, at_ms, verdict.action, ids, unknown, tuple(shadows))
     return asked.risk
 
 
+def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
+    """A record with what follows from all that is known by now: a pure function of it.
+
+    What is refused only now is told as if nothing had been taken: it is given back.
+    """
+    risk = asked.risk
+    if phased is None or phased.after is None or risk is None or not out.allowed:
+        return asked, out
+    facts: dict[str, str | int | bool] = facts_of(asked, risk.at_ms)
+    facts.update(velocities_of(asked.terms, out.signals))
+    second = phased.after.evaluate(facts, asked.terms.currency, risk.at_ms)
+    matches = phased.merged(risk.rules, second)
+    action, unknown = strongest(matches), risk.unknown + len(second.unknown)
+    told = replace(risk, action=action, rules=_ids(matches), unknown=unknown)
+    is_lifted = risk.is_lifted and action == "challenge"
+    refusals = () if is_lifted else refusals_of(action, matches)
+    judged = replace(asked, risk=told, refusals=(*asked.refusals, *refusals))
+    if not refusals:
+        return judged, out
+    return judged, replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
+
+
 def lift_challenge(asked: Asked) -> None:
-    """Let a request pass that was challenged, and passed the check."""
+    """Let a request pass whose subject passed the check, whichever phase asks for it."""
+    assert asked.risk is not None
+    asked.risk = replace(asked.risk, is_lifted=True)
     asked.refusals = tuple(r for r in asked.refusals if r.code != Reason.challenge_required)
 
 
-def _refusals(verdict: Verdict) -> tuple[Refusal, ...]:
-    reason = STOPS.get(verdict.action)
+def refusals_of(action: str, matches: Iterable[Rule]) -> tuple[Refusal, ...]:
+    """What an action refuses for, one for each of its rules; nothing unless it stops."""
+    reason = STOPS.get(action)
     if reason is None:
         return ()
-    return tuple(
-        Refusal(int(reason), rule.id, rule.reason)
-        for rule in verdict.matches
-        if rule.action == verdict.action
-    )
+    found = (rule for rule in matches if rule.action == action)
+    return tuple(Refusal(int(reason), rule.id, rule.reason) for rule in found)
 
 
-def _ids(verdict: Verdict) -> tuple[str, ...]:
-    return tuple([rule.id for rule in verdict.matches])
+def _ids(matches: Iterable[Rule]) -> tuple[str, ...]:
+    return tuple([rule.id for rule in matches])

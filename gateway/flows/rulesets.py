@@ -107,8 +107,8 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
                 "invalid_request", "whoever forces it says why in a note", pointer="/note"
             )
         return
-    engine, now_ms = await gateway.rules.engine(ruleset), gateway.clock.now_ms()
-    found = await backtest(gateway.history, engine, now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT)
+    phased, now_ms = await gateway.rules.compiled(ruleset), gateway.clock.now_ms()
+    found = await backtest(gateway.history, phased, now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT)
     most = gateway.settings.rules_most_stopped_percent
     if found.stopped_percent > most:
         detail = (
@@ -138,5 +138,5 @@ async def try_out(
     """Backtest a rule set on a span of records. Raises 404."""
     check_unbound(caller)
     await find(gateway, ruleset)
-    engine = await gateway.rules.engine(ruleset)
-    return await backtest(gateway.history, engine, from_ms, to_ms, gateway.settings.backtest_rows)
+    phased = await gateway.rules.compiled(ruleset)
+    return await backtest(gateway.history, phased, from_ms, to_ms, gateway.settings.backtest_rows)

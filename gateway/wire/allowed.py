@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from gateway.core.caps import MEASURES
-from gateway.core.counters import MONEY, SET_ASIDE, SLIDING, room, used
+from gateway.core.counters import MONEY, SLIDING, room, used
 from gateway.core.decision import funds_available
 from gateway.core.funding import source_label
 from gateway.core.orders import Mode, Outcome
@@ -75,7 +75,7 @@ class AllowedAnswers:
     def encode(self, asked: Asked, out: Outcome) -> Raw:
         """The answer to a request that was allowed."""
         hold = "null"
-        if asked.mode == Mode.HOLD:
+        if asked.mode == Mode.HOLD and not asked.settles_itself:
             hold = (
                 f'{{"id":"{asked.hold_id}","amount_micros":{out.hold_amount}'
                 f',"expires_at":"{rfc3339(out.hold_expires_ms)}"}}'
@@ -88,7 +88,7 @@ class AllowedAnswers:
         granted = "null"
         if asked.is_partial and asked.quantity is not None:
             granted = "{" + ",".join([f'"{u}":{n}' for u, n in asked.quantity.items()]) + "}"
-        held = out.readings[-2] + asked.shares[SET_ASIDE]
+        held = out.readings[-2] + asked.set_aside
         text = (
             f'{{"id":"{asked.id}","decision":"allow","reasons":[],"status_hint":200,"hold":{hold}'
             f',"quote":{{"amount_micros":{asked.amount}{self._currency}{self._lines(asked)}'

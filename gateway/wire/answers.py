@@ -230,7 +230,7 @@ def _risk(risk: Risk | None) -> RiskAnswer:
 def authorize_answer(decision: Decision) -> AuthorizeAnswer:
     """The answer to an authorize or extend."""
     asked, hold = decision.asked, None
-    if decision.allowed and asked.mode == Mode.HOLD:
+    if decision.allowed and asked.mode == Mode.HOLD and not asked.settles_itself:
         hold = HoldPart(
             id=asked.hold_id,
             amount_micros=decision.hold_amount,
