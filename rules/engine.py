@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from rules.generate import compile_rules
+from rules.generate import Compiled, Program
 from rules.ruleset import ACTIONS, Rule, RuleSet, inputs_of, reads
 from rules.unknown import MISSING
-
-ELSEWHERE = ""
-"""Stands for every currency that no rule names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +42,8 @@ class Engine:
         inputs = inputs_of(self._rules)
         self._missing = {str(what): MISSING[kind] for what, kind in inputs.items()}
         self._bits = {name: 1 << number for number, name in enumerate(self._missing)}
-        conditions = [rule.condition for rule in self._rules]
-        self._compiled = {
-            currency: compile_rules(conditions, inputs, currency)
-            for currency in (*ruleset.currencies, ELSEWHERE)
-        }
-        self._elsewhere = self._compiled[ELSEWHERE]
-        self._can_fail = 1 << len(self._missing)
+        self._program = Program([rule.condition for rule in self._rules], inputs)
+        self._compiled: dict[str, Compiled] = {}
         self._take = _taker(tuple(self._missing))
 
     def evaluate(self, facts: Mapping[str, Any], currency: str, now_ms: int) -> Verdict:
@@ -60,8 +52,10 @@ class Engine:
         `facts` are values by the text of what reads them (`str` of an input), amounts in
         micro-units of `currency`; what is not among them is not known.
         """
-        compiled = self._compiled.get(currency, self._elsewhere)
-        missing = self._can_fail if compiled.can_fail else 0
+        compiled = self._compiled.get(currency)
+        if compiled is None:
+            compiled = self._compiled[currency] = self._program.of(currency)
+        missing = compiled.always
         try:
             values = self._take(facts)
         except KeyError:

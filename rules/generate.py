@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 from rules import unknown
@@ -39,64 +40,80 @@ SCOPE: dict[str, Any] = {
         for name in ("fit", "divide", "remainder", "ratio", "scale", "scale_down")
     },
 }
-"""All that the code can name beside its arguments."""
+"""All that the code can name beside its arguments and its amounts, `m0` and so on."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """Conditions as functions of the values of their inputs, in their order.
+    """Conditions as functions of the values of their inputs, in their order, for one currency.
 
     What is missing has the value that stands for that, by its type.
 
     `hits(*values)` tells which conditions are true, as indexes. `undecided(missing, *values)` tells
     which are not false; those that are not true either are unknown. Bit n of `missing` says that
-    input n is; a condition is looked at only if it reads such a one, or if it `can_fail` with all
-    of them there, for which the bit behind the last input stands.
+    input n is; a condition is looked at only if it reads such a one, or if it can be unknown with
+    all of them there, as `always` says.
     """
 
     hits: Callable[..., list[int]]
     undecided: Callable[..., list[int]]
-    can_fail: bool
+    always: int
 
 
-def compile_rules(conditions: Sequence[Node], inputs: Iterable[Input], currency: str) -> Compiled:
-    """Compile conditions that read these inputs, with amounts in `currency`."""
-    slots = {value: number for number, value in enumerate(inputs)}
-    writer = _Writer({value: f"f{number}" for value, number in slots.items()}, currency)
-    arguments, count = ", ".join(f"f{number}" for number in slots.values()), len(slots)
-    masks, hits, undecided = [], [], []
-    for condition in conditions:
-        mask = 0
-        for part in condition.walk():
-            if part.op == "input":
-                mask |= 1 << slots[read_by(part)]
-            elif _can_fail(part, currency):
-                mask |= 1 << count
-        masks.append(mask)
-        hits.append(writer.true(condition))
-        undecided.append(f"missing & {mask} and not {writer.false(condition)}" if mask else "False")
-    return Compiled(
-        _function(arguments, hits),
-        _function(f"missing, {arguments}", undecided),
-        any(mask >> count for mask in masks),
-    )
+class Program:
+    """Conditions compiled once; amounts are names in it, which mean something in one currency."""
+
+    def __init__(self, conditions: Sequence[Node], inputs: Iterable[Input]) -> None:
+        slots = {value: number for number, value in enumerate(inputs)}
+        writer = _Writer({value: f"f{number}" for value, number in slots.items()})
+        arguments = ", ".join(f"f{number}" for number in slots.values())
+        fails, foreign = 1 << len(slots), 2 << len(slots)
+        hits, undecided, self._fails = [], [], 0
+        for condition in conditions:
+            mask = 0
+            for part in condition.walk():
+                if part.op == "input":
+                    mask |= 1 << slots[read_by(part)]
+                elif isinstance(part.value, Amount):
+                    mask |= foreign
+                elif _can_fail(part):
+                    mask |= fails
+            self._fails |= mask & fails
+            hits.append(writer.true(condition))
+            undecided.append(f"missing & {mask} and not {writer.false(condition)}")
+        self._foreign = foreign
+        self._amounts = writer.amounts
+        self._hits = _code(arguments, hits)
+        self._undecided = _code(f"missing, {arguments}", undecided)
+
+    def of(self, currency: str) -> Compiled:
+        """The conditions where amounts are in a currency; those in another mean nothing there."""
+        scope: dict[str, Any] = {"__builtins__": {}, **SCOPE}
+        is_foreign = False
+        for amount, name in self._amounts.items():
+            is_foreign |= amount.currency != currency
+            is_own = amount.currency == currency
+            scope[name] = amount.micros if is_own else unknown.NO_NUMBER
+        always = self._fails | (self._foreign if is_foreign else 0)
+        return Compiled(_made(self._hits, scope), _made(self._undecided, scope), always)
 
 
-def _can_fail(part: Node, currency: str) -> bool:
+def _can_fail(part: Node) -> bool:
     """Whether this may be unknown although all that it reads is there."""
-    if isinstance(part.value, Amount):
-        return part.value.currency != currency
     is_bounded = part.type not in WHOLE or part.bound < LARGEST
     return part.op in ("/", "%") or (part.op in ("+", "-", "*", "neg") and not is_bounded)
 
 
-def _function(arguments: str, parts: Sequence[str]) -> Callable[..., list[int]]:
+def _code(arguments: str, parts: Sequence[str]) -> CodeType:
     lines = [f"def found({arguments}):", " hits = []"]
     lines += [f" if {part}: hits.append({number})" for number, part in enumerate(parts)]
-    code = compile("\n".join([*lines, " return hits"]), "<rules>", "exec")
-    scope: dict[str, Any] = {"__builtins__": {}, **SCOPE}
-    exec(code, scope)  # noqa: S102  our own code; of the rules' text it has constants only
-    made: Callable[..., list[int]] = scope["found"]
+    return compile("\n".join([*lines, " return hits"]), "<rules>", "exec")
+
+
+def _made(code: CodeType, scope: Mapping[str, Any]) -> Callable[..., list[int]]:
+    own = dict(scope)
+    exec(code, own)  # noqa: S102  our own code; of the rules' text it has constants only
+    made: Callable[..., list[int]] = own["found"]
     return made
 
 
@@ -107,9 +124,9 @@ def read_by(part: Node) -> Input:
 
 
 class _Writer:
-    def __init__(self, slots: Mapping[Input, str], currency: str) -> None:
+    def __init__(self, slots: Mapping[Input, str]) -> None:
         self._slots = slots
-        self._currency = currency
+        self.amounts: dict[Amount, str] = {}
 
     def true(self, node: Node) -> str:
         """An expression that is truthy when this is true."""
@@ -201,8 +218,7 @@ class _Writer:
 
     def _constant(self, value: object) -> str:
         if isinstance(value, Amount):
-            # An amount of another currency compares with nothing.
-            return str(value.micros) if value.currency == self._currency else "N"
+            return self.amounts.setdefault(value, f"m{len(self.amounts)}")
         return repr(value)
 
     @staticmethod

@@ -198,9 +198,11 @@ async def _decide(
 async def _told(
     gateway: Gateway, asked: Asked | None, reply: Reply, needs: Needs | None
 ) -> answers.AuthorizeAnswer | Raw:
+    """The answer to an authorize, as its record is judged."""
+    _check(reply)
     if asked is None or asked.risk is not None or reply.status is Status.REPLAY:
         asked, reply = await verdicts.after(gateway, asked, reply)
-    return answer_of(gateway, asked, reply, needs)
+    return _answer(gateway, asked, reply, needs)
 
 
 async def _count_shared(gateway: Gateway, request: plan.Request, amount: int) -> tuple[int, ...]:
@@ -278,12 +280,22 @@ def answer_of(
     gateway: Gateway, asked: Asked | None, reply: Reply, needs: Needs | None
 ) -> answers.AuthorizeAnswer | Raw:
     """The answer a reply makes; to what was asked the first time when it is a replay."""
+    _check(reply)
+    if reply.status is Status.REPLAY:
+        asked = records.decode_asked(reply.body)
+    return _answer(gateway, asked, reply, needs)
+
+
+def _check(reply: Reply) -> None:
     if reply.status is Status.REUSED:
         raise reused()
     if reply.status is Status.CLOSED:
         raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
-    if reply.status is Status.REPLAY and asked is None:
-        asked = records.decode_asked(reply.body)
+
+
+def _answer(
+    gateway: Gateway, asked: Asked | None, reply: Reply, needs: Needs | None
+) -> answers.AuthorizeAnswer | Raw:
     outcome, is_new = reply.outcome, reply.status is not Status.REPLAY
     assert asked is not None and outcome is not None
     if outcome.allowed and is_new and needs is not None:

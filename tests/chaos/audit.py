@@ -67,7 +67,8 @@ async def audit(gateway: Gateway, heard: Heard, faults: dict[str, int]) -> None:
     checked, holes = await check(gateway.directory, heard)
     acknowledged = len(heard.decisions) + len(heard.ends)
     say(
-        f"acknowledged {acknowledged}, unavailable {heard.unavailable}, broken off {heard.broken};"
+        f"acknowledged {acknowledged}, {heard.refused} refused, unavailable {heard.unavailable},"
+        f" broken off {heard.broken};"
         f" faults {faults}; lost {len(lost)}, doubled {len(doubled)}; {verdict.rows} rows verified,"
         f" {checked} answers replayed, {holes} holes"
     )

@@ -20,12 +20,17 @@ from gateway.core.holds import LATE_CAPTURE_MS
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes
+from gateway.flows.risk import judge
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.wire import answers, records
+from rules.engine import Phased
+from rules.ruleset import load
+from tests.chaos import world
 from tests.chaos.world import Heard
 
 AT_A_TIME = 5_000
+RULES = Phased(load(world.RULES))
 
 
 async def check(directory: Path, heard: Heard) -> tuple[int, int]:
@@ -87,7 +92,8 @@ class _Shard:
         answer = self._heard.decisions.get(asked.id)
         if answer is None:
             return
-        told = msgspec.json.encode(answers.authorize_answer(conclude(asked, out)))
+        decision = conclude(*judge(RULES if asked.risk else None, asked, out))
+        told = msgspec.json.encode(answers.authorize_answer(decision))
         assert msgspec.json.decode(told) == answer, asked.id
         begin, end = self._heard.times[asked.id]
         latest, name = self._latest_begin

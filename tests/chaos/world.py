@@ -19,8 +19,17 @@ ORGS = ("acme", "globex", "initech")
 FREE = tuple(f"visitor-{n}" for n in range(5))
 
 
+RULES = """
+rules:
+  - {id: spree, action: block, when: 'velocity.cost("key", 1m) > 2 USD', reason: a spree}
+  - {id: large, action: block, when: amount > 0.50 USD, reason: large}
+  - {id: busy, action: review, when: 'velocity.count("user", 1m) > 20', reason: busy}
+"""
+"""They stop before and behind the store, and let what is captured at once be held first."""
+
+
 async def set_up(caller: Caller) -> None:
-    """List prices, three orgs with grants, caps of every level, limits, a credit line, quota."""
+    """Prices, rules, and three orgs with grants, caps of every level, limits, credit, quota."""
     products = {**list_prices(), **PRICES}
     card = {"effective_at": "2020-01-01T00:00:00Z", "currency": "USD", "products": products}
     await caller.ok("PUT", "/v1/rate_cards/default/versions/v1", card)
@@ -44,6 +53,8 @@ async def set_up(caller: Caller) -> None:
         await caller.ok("PUT", f"/v1/orgs/{org}/caps/life", lifetime)
         limit = {"level": "org", "unit": "concurrent", "limit": 10_000}
         await caller.ok("PUT", f"/v1/orgs/{org}/rate_limits/at-once", limit)
+    ruleset = (await caller.ok("POST", "/v1/rulesets", {"text": RULES}))["id"]
+    await caller.ok("POST", f"/v1/rulesets/{ruleset}/activate", {"mode": "active"})
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from rules.check import check_condition
-from rules.generate import compile_rules
+from rules.generate import Program
 from rules.parser import parse
 from rules.ruleset import reads
 from rules.unknown import MISSING
@@ -22,7 +22,7 @@ def ours(text: str) -> Any:
     """What a condition says of facts: True, False, or None where it is unknown."""
     condition = check_condition(parse(text), SCHEMA)
     inputs = dict(reads(condition))
-    compiled = compile_rules([condition], inputs, "USD")
+    compiled = Program([condition], inputs).of("USD")
 
     def told(facts: dict[str, object]) -> bool | None:
         values = [facts.get(str(name), MISSING[kind]) for name, kind in inputs.items()]

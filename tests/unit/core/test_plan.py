@@ -16,7 +16,6 @@ from gateway.core.counters import (
     SLOT,
     TOKENS,
     refuses,
-    shares_of,
 )
 from gateway.core.entities import Cap, Lineage
 from gateway.core.orders import Idempotency, Mode
@@ -73,18 +72,21 @@ def test_an_amount_needs_no_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settles", "shares"),
+    ("settles", "mode", "shares"),
     [
-        (False, {MONEY: 11_000, ONE: 1, TOKENS: 2_000, SLOT: 1, SET_ASIDE: 11_000}),
-        (True, {MONEY: 11_000, ONE: 1, TOKENS: 2_000, SLOT: 0, SET_ASIDE: 0}),
+        (False, Mode.HOLD, {MONEY: 11_000, ONE: 1, TOKENS: 2_000, SLOT: 1, SET_ASIDE: 11_000}),
+        (True, Mode.CAPTURE, {MONEY: 11_000, ONE: 1, TOKENS: 2_000, SLOT: 0, SET_ASIDE: 0}),
+        (True, Mode.HOLD, {MONEY: 11_000, ONE: 1, TOKENS: 2_000, SLOT: 0, SET_ASIDE: 11_000}),
     ],
+    ids=["a hold", "a capture", "a capture that is held first"],
 )
 def test_what_a_request_adds_by_what_a_counter_measures(
-    settles: bool, shares: dict[int, int]
+    settles: bool, mode: Mode, shares: dict[int, int]
 ) -> None:
-    assert dict(enumerate(shares_of(11_000, 2_000, settles=settles))) == shares
-    asked = plan.make(TERMS, request(ASKED, settles=settles), "dec_1", "hold_1", 11_000)
+    made = request(ASKED, settles=settles, mode=mode)
+    asked = plan.make(TERMS, made, "dec_1", "hold_1", 11_000)
     assert dict(enumerate(asked.shares)) == shares
+    assert asked.settles_itself is (settles and mode is Mode.HOLD)
 
 
 def test_an_amount_says_nothing_of_tokens() -> None:
