@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
 from rules.engine import Phased, strongest
+from rules.errors import RuleError
 from rules.ruleset import Rule, load
 
 KEPT = 16
@@ -53,8 +54,9 @@ class Policies:
 class Rules:
     """A worker's view of the rule sets in force, and of some that were."""
 
-    def __init__(self, rulesets: RuleSets) -> None:
+    def __init__(self, rulesets: RuleSets, on_event: Callable[[str], None]) -> None:
         self._rulesets = rulesets
+        self._on_event = on_event
         self._compiled: dict[str, Phased] = {}
         self._refreshing = asyncio.Lock()
         self.policies = Policies()
@@ -65,9 +67,18 @@ class Rules:
             if await self._rulesets.version() == self.policies.version:
                 return
             now = standing(await self._rulesets.changes())
-            active = [(await self.compiled(ruleset), percent) for ruleset, percent in now.active]
-            shadows = [await self.compiled(ruleset) for ruleset in now.shadows]
-            self.policies = Policies(now.version, tuple(active), tuple(shadows))
+            found: dict[str, Phased] = {}
+            for ruleset in (*(ruleset for ruleset, _ in now.active), *now.shadows):
+                try:
+                    found[ruleset] = await self.compiled(ruleset)
+                except RuleError as error:
+                    # Taken by an earlier version of the language: skipped, and named.
+                    self._on_event(f"rule set {ruleset} is not in force: {error}")
+            self.policies = Policies(
+                now.version,
+                tuple((found[name], percent) for name, percent in now.active if name in found),
+                tuple(found[name] for name in now.shadows if name in found),
+            )
 
     async def compiled(self, ruleset: str) -> Phased:
         """A rule set, compiled beside the loop unless it was before. Raises KeyError."""
@@ -86,8 +97,12 @@ class Rules:
 
     async def of(self, asked: Asked) -> Phased | None:
         """The rule set that a record cites, if it cites one. Raises KeyError."""
-        risk = asked.risk
-        return await self.compiled(risk.ruleset) if risk is not None and risk.ruleset else None
+        if asked.risk is None or not asked.risk.ruleset:
+            return None
+        for phased, _ in self.policies.active:
+            if phased.ruleset.id == asked.risk.ruleset:
+                return phased
+        return await self.compiled(asked.risk.ruleset)
 
 
 def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:

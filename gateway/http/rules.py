@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
+from gateway.catalog.rulesets import EVERYBODY, Change, Standing, Stored, standing
 from gateway.flows import rulesets
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
@@ -19,14 +19,15 @@ DAY_MS = 86_400_000
 async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/rulesets."""
     made = await rulesets.submit(gateway, call.body, call.caller)
-    return Answered(await _answer(gateway, made))
+    changes = await gateway.rulesets.changes()
+    return Answered(await _whole(_answer(made, changes), made))
 
 
 async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets."""
     rulesets.check_unbound(call.caller)
     changes = await gateway.rulesets.changes()
-    listed = [await _answer(gateway, made) for made in await gateway.rulesets.listed()]
+    listed = [_answer(made, changes) for made in await gateway.rulesets.listed()]
     told = [
         d.RuleSetChange(
             n=c.n,
@@ -46,9 +47,8 @@ async def get_ruleset(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets/{id}."""
     rulesets.check_unbound(call.caller)
     stored = await rulesets.find(gateway, call.ids["id"])
-    answer = await _answer(gateway, stored)
-    answer.text = stored.text
-    return Answered(answer)
+    changes = await gateway.rulesets.changes()
+    return Answered(await _whole(_answer(stored, changes), stored))
 
 
 async def activate(gateway: Gateway, call: Call) -> Answered:
@@ -97,8 +97,7 @@ def _standing(now: Standing) -> d.StandingAnswer:
     return d.StandingAnswer(active=active, shadows=list(now.shadows))
 
 
-async def _answer(gateway: Gateway, stored: Stored) -> d.RuleSetAnswer:
-    changes = await gateway.rulesets.changes()
+def _answer(stored: Stored, changes: list[Change]) -> d.RuleSetAnswer:
     now = standing(changes)
     mode, percent = "draft", 0
     if stored.id in dict(now.active):
@@ -107,12 +106,16 @@ async def _answer(gateway: Gateway, stored: Stored) -> d.RuleSetAnswer:
         mode, percent = "shadow", EVERYBODY
     elif any(change.ruleset == stored.id for change in changes):
         mode = "retired"
-    loaded = await asyncio.to_thread(load, stored.text)
     return d.RuleSetAnswer(
         id=stored.id,
         mode=mode,
         percent=percent,
-        rules=[rule.id for rule in loaded.rules],
         author=stored.author,
         created_at=rfc3339(stored.created_ms),
     )
+
+
+async def _whole(answer: d.RuleSetAnswer, stored: Stored) -> d.RuleSetAnswer:
+    loaded = await asyncio.to_thread(load, stored.text)
+    answer.rules, answer.text = [rule.id for rule in loaded.rules], stored.text
+    return answer

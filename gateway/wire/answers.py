@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from msgspec import UNSET, Struct, UnsetType
 
-from gateway.core.decision import Decision, LimitState
+from gateway.core.decision import RISK_REASONS, Decision, LimitState
 from gateway.core.funding import source_label
 from gateway.core.holds import Hold, status_at
 from gateway.core.orders import Ended, Mode, Moved
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked, AskedTerms, Risk
+from gateway.core.record import Asked, AskedTerms
 from gateway.core.windows import FOREVER_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -219,11 +219,13 @@ def _word(decision: Decision) -> str:
     return "challenge" if is_challenged else "deny"
 
 
-def _risk(risk: Risk | None) -> RiskAnswer:
-    if risk is None:
+def _risk(decision: Decision) -> RiskAnswer:
+    risk = decision.asked.risk
+    # Of what account, price or money refuse, no assessment is told.
+    is_other = any(reason.code not in RISK_REASONS for reason in decision.reasons)
+    if risk is None or is_other:
         return RiskAnswer()
-    ruleset = risk.ruleset or None
-    review = risk.action == "review"
+    ruleset, review = risk.ruleset or None, risk.action == "review"
     return RiskAnswer(rules=list(risk.rules), ruleset=ruleset, review=review)
 
 
@@ -250,7 +252,7 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
         granted_quantity=asked.quantity if asked.is_partial and decision.allowed else None,
         balance=BalancePart(available_micros=decision.available, held_micros=decision.held),
         limits=[_limit(state) for state in decision.limits],
-        risk=_risk(asked.risk),
+        risk=_risk(decision),
         degraded=False,
         retry_after_s=UNSET if decision.retry_after_s is None else decision.retry_after_s,
         max_affordable_micros=UNSET if decision.max_affordable is None else decision.max_affordable,

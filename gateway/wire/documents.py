@@ -251,14 +251,17 @@ class CredentialsAnswer(Answer):
 
 
 class RuleSetAnswer(Answer):
-    """A rule set: `mode` is draft, shadow, active or retired; `percent` its share of orgs."""
+    """A rule set: `mode` is draft, shadow, active or retired; `percent` its share of orgs.
+
+    `rules` and `text` are told of one that is asked for alone.
+    """
 
     id: str
     mode: str
     percent: int
-    rules: list[str]
     author: str
     created_at: str
+    rules: list[str] | None = None
     text: str | None = None
 
 

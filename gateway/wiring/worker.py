@@ -43,7 +43,7 @@ from gateway.wiring.parts import (
 )
 
 CREDENTIALS_EVERY_S = 0.5
-RULES_EVERY_S = 0.3
+RULES_EVERY_S = 0.5
 CLOSED_LOOK_S = 0.3
 BACKLOG_LOOK_S = 0.5
 SETTLE_LOOK_S = 0.25
@@ -81,7 +81,7 @@ async def build_worker(
     store.confirm = _confirm(settings, store, ledger)
     profiles = Profiles(catalog, store, settings.profile_cache)
     rulesets = RuleSets(catalog_engine)
-    rules = Rules(rulesets)
+    rules = Rules(rulesets, on_event)
     await rules.refresh()
     gateway = Gateway(
         settings,

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ async def org(caller: Caller) -> str:
     return await caller.org(f"org-{secrets.token_hex(4)}", 1_000 * USD)
 
 
-SWITCHED_S = 0.6
+SWITCHED_S = 0.8
 """Until every worker has taken over a change, with time to spare."""
 CARD = {
     "effective_at": "2020-01-01T00:00:00Z",
@@ -106,6 +107,7 @@ async def test_rules_see_only_what_account_price_and_money_let_pass(
     await in_force(caller, LARGE)
     answer = await caller.authorize(org, **cents(1_000_000))
     assert [reason["code"] for reason in answer["reasons"]] == ["insufficient_funds"]
+    assert (answer["risk"]["ruleset"], answer["risk"]["rules"]) == (None, [])
 
 
 async def test_a_review_lets_pass_and_an_exemption_outweighs_a_block(
@@ -183,7 +185,7 @@ async def test_r5_switching_rules_overspends_nothing_and_each_decision_cites_one
     await caller.org("spender", 10 * USD)
     sets = [
         await submit(caller, rules(rule("a", "review", "amount > 1 USD"))),
-        await submit(caller, rules(rule("b", "review", "amount > 0.05 USD"))),
+        await submit(caller, rules(rule("b", "review", "amount > 0.02 USD"))),
     ]
     matches = {sets[0]: [], sets[1]: ["b"], None: []}
 
@@ -191,21 +193,21 @@ async def test_r5_switching_rules_overspends_nothing_and_each_decision_cites_one
         for number in range(6):
             body = {"mode": "active", "force": True, "note": "a test"}
             await caller.ok("POST", f"/v1/rulesets/{sets[number % 2]}/activate", body)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.5)
 
     async def call(number: int) -> Any:
-        await asyncio.sleep(number / 500)
-        return await caller.authorize("spender", **cents(10))
+        await asyncio.sleep(number / 200)
+        return await caller.authorize("spender", **cents(3))
 
     switching = asyncio.create_task(switch())
     answers = await asyncio.gather(*(call(number) for number in range(500)))
     await switching
     allowed = [answer for answer in answers if answer["decision"] == "allow"]
-    assert len(allowed) == 100
+    assert len(allowed) == 333
     for answer in answers:
         risk = answer["risk"]
         assert risk["rules"] == matches[risk["ruleset"]]
-    assert {answer["risk"]["ruleset"] for answer in answers} >= set(sets)
+    assert {answer["risk"]["ruleset"] for answer in allowed} >= set(sets)
     assert (await caller.ok("GET", "/v1/ledger/reconcile"))["ok"]
 
 
@@ -241,6 +243,22 @@ async def test_r8_what_would_stop_too_much_needs_force_and_a_note(caller: Caller
     ):
         assert time.monotonic() - began < 5
     assert (await caller.ok("GET", "/v1/rulesets"))["rulesets"][0]["mode"] == "retired"
+
+
+async def test_a_second_person_activates_where_that_is_asked_for(tmp_path: Path) -> None:
+    with running(tmp_path, rules_two_people=1) as gateway:
+        async with Caller(gateway.address) as author:
+            body = {"name": "second", "scopes": ["risk"]}
+            second = (await author.ok("POST", "/v1/credentials", body))["secret"]
+            path = f"/v1/rulesets/{await submit(author, LARGE)}/activate"
+            status, problem, _ = await author.send("POST", path, {"mode": "active"})
+            assert (status, problem["type"].rpartition(":")[2]) == (403, "second_person_needed")
+            await author.ok("POST", path, {"mode": "shadow"})
+            async with Caller(gateway.address, second) as other:
+                await other.ok("POST", path, {"mode": "active"})
+            changes = (await author.ok("GET", "/v1/rulesets"))["changes"]
+    assert [(change["mode"], change["n"]) for change in changes] == [("shadow", 1), ("active", 2)]
+    assert changes[0]["author"] != changes[1]["author"]
 
 
 async def test_a_backtest_says_what_was_decided(caller: Caller, org: str) -> None:
