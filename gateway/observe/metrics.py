@@ -23,7 +23,7 @@ from prometheus_client.core import (
 
 from gateway.core.orders import Ended
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked
+from gateway.core.record import Asked, Risk
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 HOLD_STATUS = ("held", "captured", "released", "expired")
@@ -31,6 +31,10 @@ HOLD_STATUS = ("held", "captured", "released", "expired")
 COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_decisions": (("outcome", "reason"), "decisions made, by weightiest reason"),
     "spendgate_allowed_micros": (("currency",), "money allowed, in micro-units"),
+    "spendgate_rule_matches": (("ruleset", "rule"), "requests that a rule in force matched"),
+    "spendgate_rule_micros": (("ruleset", "rule"), "what those would cost, in micro-units"),
+    "spendgate_shadow_matches": (("ruleset", "rule"), "requests that a rule in shadow matched"),
+    "spendgate_rules_unknown": (("ruleset",), "rules that could not be told, as facts are missing"),
     "spendgate_hold_ends": (("status",), "holds ended by a call"),
     "spendgate_captured_micros": (("currency",), "money captured by calls, in micro-units"),
     "spendgate_stale_plans": ((), "plans made anew because a version or the time changed"),
@@ -78,6 +82,19 @@ class CountingHooks:
         if allowed:
             currency = asked.terms.currency
             self._counters[f"spendgate_allowed_micros\n{currency}"] += asked.amount
+        if asked.risk is not None:
+            self._count_rules(asked.risk, asked.amount)
+
+    def _count_rules(self, risk: Risk, amount: int) -> None:
+        counters, ruleset = self._counters, risk.ruleset
+        for rule in risk.rules:
+            counters[f"spendgate_rule_matches\n{ruleset}\n{rule}"] += 1
+            counters[f"spendgate_rule_micros\n{ruleset}\n{rule}"] += amount
+        for shadow in risk.shadows:
+            for rule in shadow.rules:
+                counters[f"spendgate_shadow_matches\n{shadow.ruleset}\n{rule}"] += 1
+        if risk.unknown:
+            counters[f"spendgate_rules_unknown\n{ruleset}"] += risk.unknown
 
     def on_end(self, ended: Ended) -> None:
         """Count it by status."""

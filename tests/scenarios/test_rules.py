@@ -101,6 +101,28 @@ async def test_a_rule_blocks_and_says_which_and_why(caller: Caller, org: str) ->
     assert balance["held_micros"] == 5 * USD
 
 
+async def test_metrics_say_what_each_rule_matches(caller: Caller, org: str) -> None:
+    text = rules(
+        rule("dear", "block", "amount > 4.99 USD"), rule("odd", "review", "context.asn == 7")
+    )
+    ruleset, shadow = await in_force(caller, text), await in_force(caller, LARGE, "shadow")
+    for count in (1, 500, 501):
+        await caller.authorize(org, **cents(count))
+    await asyncio.sleep(1.5)
+    found = await metrics(caller)
+    assert found[f'spendgate_rule_matches_total{{rule="dear",ruleset="{ruleset}"}}'] == 2
+    assert found[f'spendgate_rule_micros_total{{rule="dear",ruleset="{ruleset}"}}'] == 1_001 * CENT
+    assert found[f'spendgate_shadow_matches_total{{rule="large",ruleset="{shadow}"}}'] == 1
+    assert found[f'spendgate_rules_unknown_total{{ruleset="{ruleset}"}}'] == 3
+
+
+async def metrics(caller: Caller) -> dict[str, float]:
+    assert caller.session is not None
+    async with caller.session.get(f"{caller.address}/metrics") as answer:
+        lines = [line for line in (await answer.text()).splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
 async def test_rules_see_only_what_account_price_and_money_let_pass(
     caller: Caller, org: str
 ) -> None:
