@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from rules.generate import Compiled, Program
+from rules.generate import Compiled, Compiler, Program, compiled
 from rules.ruleset import ACTIONS, Rule, RuleSet, inputs_of, reads
 from rules.unknown import MISSING
 
@@ -36,13 +36,19 @@ NOTHING = Verdict("", (), ())
 class Engine:
     """Evaluates rules of one set. Made once, off the loop; then it only reads."""
 
-    def __init__(self, ruleset: RuleSet, rules: tuple[Rule, ...] | None = None) -> None:
+    def __init__(
+        self,
+        ruleset: RuleSet,
+        rules: tuple[Rule, ...] | None = None,
+        compiler: Compiler = compiled,
+    ) -> None:
         self.ruleset = ruleset
         self._rules = ruleset.rules if rules is None else rules
         inputs = inputs_of(self._rules)
         self._missing = {str(what): MISSING[kind] for what, kind in inputs.items()}
         self._bits = {name: 1 << number for number, name in enumerate(self._missing)}
-        self._program = Program([rule.condition for rule in self._rules], inputs)
+        conditions = [rule.condition for rule in self._rules]
+        self._program = Program(conditions, inputs, compiler)
         self._compiled: dict[str, Compiled] = {}
         self._take = _taker(tuple(self._missing))
 
@@ -88,14 +94,14 @@ class Phased:
     exemption that waits for the second makes all rules wait.
     """
 
-    def __init__(self, ruleset: RuleSet) -> None:
+    def __init__(self, ruleset: RuleSet, compiler: Compiler = compiled) -> None:
         self.ruleset = ruleset
         late = [rule for rule in ruleset.rules if _reads_store(rule)]
         if any(rule.action == "allow" for rule in late):
             late = list(ruleset.rules)
         early = tuple(rule for rule in ruleset.rules if rule not in late)
-        self.before = Engine(ruleset, early)
-        self.after = Engine(ruleset, tuple(late)) if late else None
+        self.before = Engine(ruleset, early, compiler)
+        self.after = Engine(ruleset, tuple(late), compiler) if late else None
         self.can_stop_after = any(rule.action in ("block", "challenge") for rule in late)
         self._places = {rule.id: place for place, rule in enumerate(ruleset.rules)}
 

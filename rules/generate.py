@@ -60,10 +60,21 @@ class Compiled:
     always: int
 
 
+Compiler = Callable[[str], CodeType]
+"""Source to code. A long one keeps a whole process busy: whoever cannot wait lets another do it."""
+
+
+def compiled(source: str) -> CodeType:
+    """Compile here and now."""
+    return compile(source, "<rules>", "exec")
+
+
 class Program:
     """Conditions compiled once; amounts are names in it, which mean something in one currency."""
 
-    def __init__(self, conditions: Sequence[Node], inputs: Iterable[Input]) -> None:
+    def __init__(
+        self, conditions: Sequence[Node], inputs: Iterable[Input], compiler: Compiler = compiled
+    ) -> None:
         slots = {value: number for number, value in enumerate(inputs)}
         writer = _Writer({value: f"f{number}" for value, number in slots.items()})
         arguments = ", ".join(f"f{number}" for number in slots.values())
@@ -83,8 +94,8 @@ class Program:
             undecided.append(f"missing & {mask} and not {writer.false(condition)}")
         self._foreign = foreign
         self._amounts = writer.amounts
-        self._hits = _code(arguments, hits)
-        self._undecided = _code(f"missing, {arguments}", undecided)
+        self._hits = compiler(_source(arguments, hits))
+        self._undecided = compiler(_source(f"missing, {arguments}", undecided))
 
     def of(self, currency: str) -> Compiled:
         """The conditions where amounts are in a currency; those in another mean nothing there."""
@@ -104,10 +115,10 @@ def _can_fail(part: Node) -> bool:
     return part.op in ("/", "%") or (part.op in ("+", "-", "*", "neg") and not is_bounded)
 
 
-def _code(arguments: str, parts: Sequence[str]) -> CodeType:
+def _source(arguments: str, parts: Sequence[str]) -> str:
     lines = [f"def found({arguments}):", " hits = []"]
     lines += [f" if {part}: hits.append({number})" for number, part in enumerate(parts)]
-    return compile("\n".join([*lines, " return hits"]), "<rules>", "exec")
+    return "\n".join([*lines, " return hits"])
 
 
 def _made(code: CodeType, scope: Mapping[str, Any]) -> Callable[..., list[int]]:

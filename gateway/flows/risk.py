@@ -19,6 +19,7 @@ from gateway.core.facts import facts_of, velocities_of
 from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
+from gateway.flows.elsewhere import compile_elsewhere
 from rules.engine import Phased, strongest
 from rules.errors import RuleError
 from rules.ruleset import Rule, load
@@ -88,7 +89,7 @@ class Rules:
             if stored is None:
                 raise KeyError(ruleset)
             text = stored.text
-            found = await asyncio.to_thread(lambda: Phased(load(text)))
+            found = await asyncio.to_thread(lambda: Phased(load(text), compile_elsewhere))
         # The latest stands last; the oldest goes.
         self._compiled[ruleset] = found
         while len(self._compiled) > KEPT:

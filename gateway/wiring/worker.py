@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from gateway.errors import SpendgateError
 from gateway.flows import aftermath
 from gateway.flows.clock import StoreClock
 from gateway.flows.durability import Booked, Replicated
+from gateway.flows.elsewhere import THREADS_GIVE_WAY_S
 from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
@@ -115,6 +117,7 @@ async def serve_worker(
 ) -> tuple[Worker, Serving]:
     """A worker that serves. `name` tells its counts from those of other workers."""
     raise_file_limit()
+    sys.setswitchinterval(THREADS_GIVE_WAY_S)
     hooks = counting_hooks(settings, name)
     worker = await build_worker(settings, hooks, on_event)
     sock = listening_socket(settings.host, settings.port)
