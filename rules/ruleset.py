@@ -24,6 +24,7 @@ MOST_RULES = 2_000
 MOST_INPUTS = 250
 """Python's functions take more, but nobody reads rules that need more."""
 LONGEST_FILE = 300_000
+LONGEST_REASON = 300
 KEYS = ("id", "action", "when", "reason", "description", "owner", "expires_at", "examples")
 
 
@@ -112,7 +113,7 @@ def _rule(document: Document, part: Part, schema: Schema) -> Rule:
         action,
         fields["when"].text(),
         condition,
-        fields["reason"].text(),
+        _reason(fields["reason"]),
         fields["description"].text() if "description" in fields else "",
         fields["owner"].text() if "owner" in fields else "",
         _expiry(action, part, fields.get("expires_at")),
@@ -127,6 +128,13 @@ def _condition(document: Document, part: Part, schema: Schema) -> Node:
     except Fault as fault:
         line, column = document.position(part, text, fault.at)
         raise RuleError(fault.message, line, column, fault.hint) from None
+
+
+def _reason(part: Part) -> str:
+    text = part.text()
+    if len(text) > LONGEST_REASON:
+        raise part.wrong(f"a reason has at most {LONGEST_REASON} characters", "callers read it")
+    return text
 
 
 def _expiry(action: str, rule: Part, part: Part | None) -> int:
@@ -147,4 +155,5 @@ def _expiry(action: str, rule: Part, part: Part | None) -> int:
     if not isinstance(value, datetime):
         raise part.wrong("expires_at is no date", "such as 2027-01-31")
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1000)
+    # 0 is what never expires.
+    return max(1, int(aware.timestamp() * 1000))

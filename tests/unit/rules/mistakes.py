@@ -50,6 +50,7 @@ FILES = {
     "an id with spaces": FILE.replace("id: example", "id: an example"),
     "an exemption without end": FILE.replace("block", "allow"),
     "a block that expires": FILE + "    expires_at: 2027-01-31\n",
+    "a reason too long": FILE.replace("shown to the caller", "x" * 301),
     "two rules of one id": FILE + FILE.partition("\n")[2],
     "an example with a fact that is not read": FILE
     + "    examples: [{facts: {tokens: 5}, expect: match}]\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rules.engine import Engine
+from rules.errors import RuleError
 from rules.rehearsal import rehearse
 from rules.ruleset import load
 from tests.unit.rules import mistakes
@@ -50,6 +51,24 @@ def test_the_strongest_action_wins_and_every_match_is_told(
     assert [rule.id for rule in verdict.matches] == matches
     assert verdict.unknown == ()
     assert (verdict.by.action if verdict.by else "") == action
+
+
+@pytest.mark.parametrize("day", ["1969-12-31", "1970-01-01", "0001-01-01", "2020-01-01"])
+def test_an_exemption_of_long_ago_has_expired(day: str) -> None:
+    facts = {"amount": 60 * USD, "context.asn": 1, "org.id": "acme"}
+    verdict = Engine(load(RULES.replace("2027-01-01", day))).evaluate(facts, "USD", NEW_YEAR_MS)
+    assert verdict.action == "block"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 50_000, "{" * 50_000, "? " * 20_000, "- " * 20_000, "rules: &a [*a]", "a: *b",
+     "rules: [" + "x, " * 50_000 + "]", "!!python/object/apply:os.system ['true']",
+     "rules: !!set {a, b}", "\ufeffrules: []\n...\nrules: []", "rules: []\n---\nrules: []"],
+)  # fmt: skip
+def test_hostile_yaml_is_refused_soon(text: str) -> None:
+    with pytest.raises(RuleError):
+        load(text)
 
 
 def test_what_is_missing_is_told_and_stops_nobody() -> None:
