@@ -6,7 +6,7 @@ going back is one more change, and who did what when is never lost.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -18,6 +18,10 @@ from gateway.catalog import schema as t
 from gateway.errors import Unavailable
 
 EVERYBODY = 100
+ROLLED_BACK = "rolled back"
+"""How the notes of changes begin that put back what was."""
+Share = tuple[tuple[str, int], ...]
+"""Rule sets in force with their share of orgs in percent, the newest first."""
 
 
 class Stored(Struct, frozen=True):
@@ -48,7 +52,7 @@ class Standing(Struct, frozen=True):
     """
 
     version: int
-    active: tuple[tuple[str, int], ...]
+    active: Share
     shadows: tuple[str, ...]
 
 
@@ -70,6 +74,22 @@ def standing(changes: Iterable[Change]) -> Standing:
                 active.clear()
             active[change.ruleset] = change.percent
     return Standing(version, tuple(reversed(active.items())), tuple(shadows))
+
+
+def before(changes: Sequence[Change]) -> Share | None:
+    """What was in force before what is now; None when nothing was.
+
+    What was rolled back is no more: going back twice goes two steps back.
+    """
+    states: list[Share] = [()]
+    for count, change in enumerate(changes, 1):
+        state = standing(changes[:count]).active
+        if change.note.startswith(ROLLED_BACK):
+            if state in states:
+                del states[states.index(state) + 1 :]
+        elif state != states[-1]:
+            states.append(state)
+    return states[-2] if len(states) > 1 else None
 
 
 class RuleSets:

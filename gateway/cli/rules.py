@@ -1,19 +1,27 @@
-"""`spendgate rules`: files of rules, read and tried before anybody hands them in."""
+"""`spendgate rules`: files of rules, read and tried; and rule sets of a gateway that runs."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.running import say
+from gateway.client import Problem, Spendgate
 from gateway.errors import OperatorError
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
 from rules.ruleset import RuleSet, load
 
 app = typer.Typer(help="Files of fraud rules.", no_args_is_help=True)
+ADDRESS = "http://127.0.0.1:8080"
+Url = Annotated[str, typer.Option(envvar="SPENDGATE_URL", help="where the gateway is")]
+Key = Annotated[str, typer.Option(envvar="SPENDGATE_KEY", help="a credential of scope risk")]
+Since = Annotated[str | None, typer.Option(help="RFC 3339")]
+Until = Annotated[str | None, typer.Option(help="RFC 3339")]
+RuleSetId = Annotated[str, typer.Argument(help="the id that submit said")]
 File = Annotated[Path, typer.Argument(help="a file of rules")]
 
 
@@ -57,10 +65,87 @@ def diff(before: File, after: File) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def submit(file: File, url: Url = ADDRESS, key: Key = "") -> None:
+    """Hand a file in as a draft, and say its id."""
+    say(_call(url, key, "", {"text": _text(file)})["id"])
+
+
+@app.command()
+def backtest(
+    file: File, since: Since = None, until: Until = None, url: Url = ADDRESS, key: Key = ""
+) -> None:
+    """Try a file on what was decided, the last day without a span, and say what it would do."""
+    ruleset = _call(url, key, "", {"text": _text(file)})["id"]
+    span = {"from": since, "to": until}
+    found = _call(url, key, f"/{ruleset}/backtest", span)
+    say(
+        f"{ruleset}: of {found['requests']} requests it would stop {found['stopped']},"
+        f" of {found['amount_micros']} micros {found['stopped_micros']}"
+    )
+    for rule in found["rules"]:
+        alone = "adds nothing" if not rule["alone"] else f"{rule['alone']} matched by it alone"
+        say(
+            f"  {rule['rule']}: {rule['requests']} requests, {rule['amount_micros']} micros;"
+            f" {alone}; {' '.join(rule['examples'][:2])}"
+        )
+
+
+@app.command()
+def activate(
+    ruleset: RuleSetId,
+    mode: Annotated[str, typer.Option(help="active, shadow or retired")] = "active",
+    percent: Annotated[int | None, typer.Option(help="its share of orgs")] = None,
+    note: Annotated[str | None, typer.Option(help="why")] = None,
+    force: Annotated[bool, typer.Option(help="whatever it would stop; needs a note")] = False,
+    url: Url = ADDRESS,
+    key: Key = "",
+) -> None:
+    """Set what a rule set does, and say what is in force then."""
+    body = {"mode": mode, "percent": percent, "note": note, "force": force}
+    _say_standing(_call(url, key, f"/{ruleset}/activate", body))
+
+
+@app.command()
+def rollback(url: Url = ADDRESS, key: Key = "") -> None:
+    """Put in force again what was before."""
+    _say_standing(_call(url, key, "/rollback", {}))
+
+
+def _say_standing(standing: dict[str, Any]) -> None:
+    for share in standing["active"]:
+        say(f"active {share['ruleset']} {share['percent']} %")
+    for ruleset in standing["shadows"]:
+        say(f"shadow {ruleset}")
+    if not standing["active"]:
+        say("no rule set decides")
+
+
+def _call(url: str, key: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def call() -> dict[str, Any]:
+        async with Spendgate(url, key, timeout_s=120) as gateway:
+            found: dict[str, Any] = await gateway.call("POST", f"/v1/rulesets{path}", body)
+            return found
+
+    try:
+        return asyncio.run(call())
+    except Problem as problem:
+        raise OperatorError("refused", str(problem)) from None
+    except (OSError, TimeoutError) as error:
+        raise OperatorError("no_gateway", f"{url} does not answer: {error}") from None
+
+
 def _read(file: Path) -> RuleSet:
     try:
-        return load(file.read_text("utf-8"))
+        return load(_text(file))
+    except RuleError as error:
+        raise OperatorError("invalid_rule", f"{file}: {error}") from None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
     except OSError as error:
         raise OperatorError("no_file", f"{file} cannot be read: {error.strerror}") from None
-    except (RuleError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise OperatorError("invalid_rule", f"{file}: {error}") from None

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
-from gateway.catalog.rulesets import EVERYBODY, Change, Standing, Stored, standing
+from gateway.catalog.rulesets import (
+    EVERYBODY,
+    ROLLED_BACK,
+    Change,
+    Standing,
+    Stored,
+    before,
+    standing,
+)
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Backtest, backtest
 from gateway.flows.gateway import Caller, Gateway
@@ -75,22 +84,25 @@ async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: C
 
 
 async def rollback(gateway: Gateway, caller: Caller) -> Standing:
-    """Put in force again what was before the last change of what decides. Raises CallerError."""
+    """Put in force again what was before the last change of what decides. Raises CallerError.
+
+    Called again under its idempotency key it does nothing more.
+    """
     check_unbound(caller)
-    changes = await gateway.rulesets.changes()
-    now = standing(changes).active
-    for count in range(len(changes) - 1, -1, -1):
-        before = standing(changes[:count]).active
-        if before != now:
-            break
-    else:
+    changes, note = await gateway.rulesets.changes(), ROLLED_BACK
+    if caller.idempotency_key:
+        scope = f"{caller.credential.id}\n{caller.idempotency_key}"
+        note = f"{note} ({hashlib.blake2b(scope.encode(), digest_size=8).hexdigest()})"
+        if any(change.note == note for change in changes):
+            return standing(changes)
+    wanted, found = before(changes), standing(changes)
+    if wanted is None:
         raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
-    found = standing(changes)
-    for ruleset, _ in now:
-        if ruleset not in {name for name, _ in before}:
-            found = await _change(gateway, ruleset, "retired", EVERYBODY, "rolled back", caller)
-    for ruleset, percent in reversed(before):
-        found = await _change(gateway, ruleset, "active", percent, "rolled back", caller)
+    # The one for everybody comes first, and retires all that is in force.
+    for ruleset, percent in reversed(wanted):
+        found = await _change(gateway, ruleset, "active", percent, note, caller)
+    for ruleset in dict(found.active).keys() - dict(wanted).keys():
+        found = await _change(gateway, ruleset, "retired", EVERYBODY, note, caller)
     return found
 
 

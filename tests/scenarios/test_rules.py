@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateways import Caller, Gateway, running
+from tests.gateways import ADMIN_KEY, Caller, Gateway, running
 
 CENT = 10_000
 USD = 100 * CENT
@@ -265,6 +267,50 @@ async def test_r8_what_would_stop_too_much_needs_force_and_a_note(caller: Caller
     ):
         assert time.monotonic() - began < 5
     assert (await caller.ok("GET", "/v1/rulesets"))["rulesets"][0]["mode"] == "retired"
+
+
+async def test_rolling_back_twice_under_one_key_goes_one_step_back(caller: Caller) -> None:
+    first = await in_force(caller, rules(rule("a", "review", "amount > 1 USD")))
+    second = await in_force(caller, rules(rule("b", "review", "amount > 1 USD")))
+    await in_force(caller, rules(rule("c", "review", "amount > 1 USD")))
+    for _ in range(2):
+        now = await caller.ok("POST", "/v1/rulesets/rollback", {}, "oops")
+        assert now["active"] == [{"ruleset": second, "percent": 100}]
+    now = await caller.ok("POST", "/v1/rulesets/rollback", {}, "again")
+    assert now["active"] == [{"ruleset": first, "percent": 100}]
+
+
+async def test_the_command_line_tries_activates_and_goes_back(
+    gateway: Gateway, caller: Caller, org: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(LARGE)
+    await caller.authorize(org, **cents(600))
+    await asyncio.sleep(0.5)
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli", "rules", *arguments,
+            env={**os.environ, "SPENDGATE_URL": gateway.address, "SPENDGATE_KEY": ADMIN_KEY},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        told, _ = await process.communicate()
+        return process.returncode or 0, told.decode()
+
+    code, told = await run("backtest", str(file))
+    assert code == 0
+    assert "large:" in told
+    code, told = await run("submit", str(file))
+    ruleset = told.strip()
+    assert (code, ruleset.startswith("rs_")) == (0, True)
+    code, told = await run("activate", ruleset)
+    assert (code, "409" in told) == (2, True), told
+    code, told = await run("activate", ruleset, "--force", "--note", "a test")
+    assert (code, f"active {ruleset} 100 %" in told) == (0, True), told
+    code, told = await run("rollback")
+    assert (code, ruleset in told) == (0, False), told
+    code, told = await run("activate", "rs_none", "--mode", "shadow")
+    assert (code, "404" in told) == (2, True), told
 
 
 async def test_a_second_person_activates_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What stands now, and what stood before, follow from all changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.catalog.rulesets import ROLLED_BACK, Change, before, standing
+
+
+def changes(*told: str) -> list[Change]:
+    """`a` active for all, `a30` for a share, `~a` in shadow, `-a` retired; `<a` by a rollback."""
+    found = []
+    for n, written in enumerate(told, 1):
+        note = ROLLED_BACK if written.startswith("<") else ""
+        text = written.removeprefix("<")
+        mode = {"~": "shadow", "-": "retired"}.get(text[0], "active")
+        name, share = text.lstrip("~-")[0], text.lstrip("~-")[1:]
+        found.append(Change(n, name, mode, int(share or 100), "cred_1", note, n))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("told", "active", "shadows"),
+    [
+        ((), (), ()),
+        (("a",), (("a", 100),), ()),
+        (("a", "b30"), (("b", 30), ("a", 100)), ()),
+        (("a", "b30", "c10"), (("c", 10), ("b", 30), ("a", 100)), ()),
+        (("a", "b30", "b"), (("b", 100),), ()),
+        (("a", "b30", "-b"), (("a", 100),), ()),
+        (("a", "~b", "~c"), (("a", 100),), ("b", "c")),
+        (("a", "~b", "b"), (("b", 100),), ()),
+        (("a", "~a"), (), ("a",)),
+        (("b30", "b50"), (("b", 50),), ()),
+    ],
+)
+def test_what_stands_follows_from_the_changes(
+    told: tuple[str, ...], active: object, shadows: object
+) -> None:
+    found = standing(changes(*told))
+    assert (found.active, found.shadows, found.version) == (active, shadows, len(told))
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ((), None),
+        (("~a",), None),
+        (("a",), ()),
+        (("a", "b"), (("a", 100),)),
+        (("a", "b30"), (("a", 100),)),
+        (("a", "b30", "b"), (("b", 30), ("a", 100))),
+        (("a", "b", "~c"), (("a", 100),)),
+        (("a", "b", "c", "<b"), (("a", 100),)),
+        (("a", "b", "c", "<b", "<a"), ()),
+        (("a", "<-a"), None),
+        (("a", "b", "<a", "c"), (("a", 100),)),
+    ],
+)
+def test_going_back_goes_behind_what_was_rolled_back(told: tuple[str, ...], wanted: object) -> None:
+    assert before(changes(*told)) == wanted
