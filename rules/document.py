@@ -42,8 +42,9 @@ class Part:
         """As YAML reads it."""
         try:
             return self.loader.construct_object(self.node, deep=True)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.wrong(f"it cannot be read: {str(error).splitlines()[0]}") from None
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError):
+            # With a tag of its own YAML reads what it cannot.
+            raise self.wrong("it cannot be read as what its tag says") from None
 
     def wrong(self, message: str, hint: str = "") -> RuleError:
         """An error at this place."""
@@ -84,7 +85,10 @@ class Part:
         """A text that says something; what YAML takes for a number or a date is one, too."""
         if not isinstance(self.node, yaml.ScalarNode) or not self.node.value.strip():
             raise self.wrong("a text is expected")
-        return str(self.node.value)
+        text = str(self.node.value)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise self.wrong("a text holds half a character", "write it without \\ud800 to \\udfff")
+        return text
 
     def name(self) -> str:
         """A short text without spaces."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rules.engine import Engine
 from rules.examples import Example
+from rules.generate import Compiler, compiled
 from rules.ruleset import Rule, RuleSet
 
 
@@ -25,9 +26,11 @@ class Failure:
         )
 
 
-def rehearse(ruleset: RuleSet) -> list[Failure]:
+def rehearse(ruleset: RuleSet, compiler: Compiler = compiled) -> list[Failure]:
     """The examples that fail; each is tried on its own rule, before any exemption expires."""
-    engine, failures = Engine(ruleset), []
+    if not any(rule.examples for rule in ruleset.rules):
+        return []
+    engine, failures = Engine(ruleset, compiler=compiler), []
     for rule in ruleset.rules:
         for example in rule.examples:
             verdict = engine.evaluate(example.facts, example.currency, 0)

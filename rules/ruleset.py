@@ -23,6 +23,8 @@ ACTIONS = ("allow", "block", "challenge", "review")
 MOST_RULES = 2_000
 MOST_INPUTS = 250
 """Python's functions take more, but nobody reads rules that need more."""
+MOST_PARTS = 20_000
+"""Operators and operands of all conditions of a file."""
 LONGEST_FILE = 300_000
 LONGEST_REASON = 300
 KEYS = ("id", "action", "when", "reason", "description", "owner", "expires_at", "examples")
@@ -86,6 +88,9 @@ def load(text: str, schema: Schema = SCHEMA) -> RuleSet:
         raise top["rules"].wrong(f"there are more than {MOST_RULES:,} rules")
     found = tuple(_rule(document, part, schema) for part in parts)
     _check_ids(found, parts)
+    if sum(1 for rule in found for _ in rule.condition.walk()) > MOST_PARTS:
+        hint = "every request is assessed by all of them"
+        raise top["rules"].wrong(f"the rules have more than {MOST_PARTS:,} parts", hint)
     made = RuleSet("rs_" + hashlib.sha256(text.encode()).hexdigest()[:20], text, found)
     if len(made.inputs) > MOST_INPUTS:
         raise top["rules"].wrong(f"the rules read more than {MOST_INPUTS} different things")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import zip_longest
 
 from msgspec import Struct
 from sqlalchemy import func, insert, select
@@ -56,40 +57,68 @@ class Standing(Struct, frozen=True):
     shadows: tuple[str, ...]
 
 
+class _Fold:
+    """What stands, as changes come one by one."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._active: dict[str, int] = {}
+        self._shadows: dict[str, None] = {}
+
+    def add(self, change: Change) -> None:
+        self.version = change.n
+        self._active.pop(change.ruleset, None)
+        self._shadows.pop(change.ruleset, None)
+        if change.mode == "shadow":
+            self._shadows[change.ruleset] = None
+        elif change.mode == "active":
+            if change.percent >= EVERYBODY:
+                self._active.clear()
+            self._active[change.ruleset] = change.percent
+
+    @property
+    def active(self) -> Share:
+        return tuple(reversed(self._active.items()))
+
+    def standing(self) -> Standing:
+        return Standing(self.version, self.active, tuple(self._shadows))
+
+
 def standing(changes: Iterable[Change]) -> Standing:
     """What follows from all changes, oldest first.
 
     One that is active for everybody retires all that were active before. One for a share stands
     before them: its orgs are decided by it, the others as before.
     """
-    version, active, shadows = 0, dict[str, int](), dict[str, None]()
+    fold = _Fold()
     for change in changes:
-        version = change.n
-        active.pop(change.ruleset, None)
-        shadows.pop(change.ruleset, None)
-        if change.mode == "shadow":
-            shadows[change.ruleset] = None
-        elif change.mode == "active":
-            if change.percent >= EVERYBODY:
-                active.clear()
-            active[change.ruleset] = change.percent
-    return Standing(version, tuple(reversed(active.items())), tuple(shadows))
+        fold.add(change)
+    return fold.standing()
 
 
 def before(changes: Sequence[Change]) -> Share | None:
     """What was in force before what is now; None when nothing was.
 
-    What was rolled back is no more: going back twice goes two steps back.
+    What was rolled back is no more: going back twice goes two steps back. The rows of one rollback
+    are one step.
     """
     states: list[Share] = [()]
-    for count, change in enumerate(changes, 1):
-        state = standing(changes[:count]).active
-        if change.note.startswith(ROLLED_BACK):
-            if state in states:
-                del states[states.index(state) + 1 :]
-        elif state != states[-1]:
-            states.append(state)
+    fold = _Fold()
+    for change, following in zip_longest(changes, changes[1:]):
+        fold.add(change)
+        if not change.note.startswith(ROLLED_BACK):
+            if fold.active != states[-1]:
+                states.append(fold.active)
+        elif following is None or _rollback(following) != _rollback(change):
+            del states[-1:]
+            if not states or states[-1] != fold.active:
+                states.append(fold.active)
     return states[-2] if len(states) > 1 else None
+
+
+def _rollback(change: Change) -> tuple[str, int]:
+    """Which rollback a change is of."""
+    return change.note, change.at_ms
 
 
 class RuleSets:
@@ -122,10 +151,11 @@ class RuleSets:
         return Stored(*found) if found is not None else None
 
     async def listed(self) -> list[Stored]:
-        """All rule sets, the newest first."""
-        query = select(t.rulesets).order_by(t.rulesets.c.created_ms.desc(), t.rulesets.c.id)
+        """All rule sets without their texts, the newest first."""
+        r = t.rulesets.c
+        query = select(r.id, r.author, r.created_ms).order_by(r.created_ms.desc(), r.id)
         async with self._connection() as c:
-            return [Stored(*row) for row in await c.execute(query)]
+            return [Stored(row.id, "", *row[1:]) for row in await c.execute(query)]
 
     async def version(self) -> int:
         """The number of the latest change; 0 without any."""
@@ -138,11 +168,12 @@ class RuleSets:
         async with self._connection() as c:
             return [Change(*row) for row in await c.execute(query)]
 
-    async def change(self, made: Change) -> bool:
-        """Add a change behind the one before it; False when somebody else was first."""
+    async def change(self, version: int, made: Sequence[Change]) -> bool:
+        """Add changes behind that version, all or none; False when somebody else was first."""
+        rows = [{**_row(change), "n": n} for n, change in enumerate(made, version + 1)]
         try:
             async with self._connection() as c:
-                await c.execute(insert(t.ruleset_changes).values(**_row(made)))
+                await c.execute(insert(t.ruleset_changes), rows)
         except IntegrityError:
             return False
         return True

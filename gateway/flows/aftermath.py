@@ -93,7 +93,10 @@ async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
         if reply.status is Status.CLOSED:
             raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
         # One that settles itself may have been captured, and only that nobody heard.
-        captured = reply.hold.captured if reply.status is Status.ENDED and reply.hold else 0
+        hold = reply.hold if reply.status is Status.ENDED else None
+        if reply.status is Status.MISSING and (kept := await gateway.ledger.hold(decided.hold)):
+            hold = kept[0]
+        captured = hold.captured if hold is not None else 0
     if captured and await gateway.catalog.org(one.org) is not None:
         body = AdjustmentBody(
             kind="refund",

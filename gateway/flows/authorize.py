@@ -202,6 +202,8 @@ async def _told(
     _check(reply)
     if asked is None or asked.risk is not None or reply.status is Status.REPLAY:
         asked, reply = await verdicts.after(gateway, asked, reply)
+        if reply.status is Status.REPLAY and asked is not None and asked.mode != Mode.DRY:
+            await _tell_again(gateway, asked.id, reply)
     return _answer(gateway, asked, reply, needs)
 
 
@@ -230,20 +232,16 @@ async def _ask(
         probe=probe,
         idempotency=idempotency,
     )
-    reply = await gateway.store.authorize(order)
-    if reply.status is Status.REPLAY and request.mode is not Mode.DRY:
-        await _tell_again(gateway, reply)
-    return reply
+    return await gateway.store.authorize(order)
 
 
-async def _tell_again(gateway: Gateway, reply: Reply) -> None:
+async def _tell_again(gateway: Gateway, decision_id: str, reply: Reply) -> None:
     """A repeated call may be the first to hear of the decision: then it is not undone any more."""
     outcome = reply.outcome
     if outcome is None or not outcome.allowed:
         return
     if gateway.clock.now_ms() - outcome.now_ms > UNHEARD_MS:
         return
-    decision_id = records.decode_asked(reply.body).id
     if await gateway.store.claim(decision_id, TOLD) != TOLD:
         detail = f"{decision_id} was undone: nobody had heard of it; try again"
         raise Unavailable("store_unavailable", detail)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from msgspec import Raw, structs
+from msgspec import Raw
 
 from gateway.core import ids, plan
-from gateway.core.entities import Lineage
 from gateway.core.holds import Hold, HoldStatus, Step, status_at
 from gateway.core.money import check_range
 from gateway.core.orders import Ended, Finish, Idempotency, Mode, Outcome, Plan, Reply, Status
@@ -18,6 +17,7 @@ from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.authorize import answer_of, when_stale
 from gateway.flows.gateway import Caller, Gateway, exactly_one, kept_or, reused
+from gateway.flows.settling import current_terms, lineage_of, with_funds
 from gateway.wire import answers, records
 from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
 
@@ -78,7 +78,7 @@ async def capture(gateway: Gateway, hold_id: str, body: CaptureBody, caller: Cal
             idempotency=idempotency,
         )
         if needs_funds:
-            order = await _with_funds(gateway, order, asked)
+            order = await with_funds(gateway, order, asked)
         reply = await gateway.store.finish(order)
         if reply.status is Status.RANGE:
             raise CallerError(
@@ -101,36 +101,6 @@ def _cost(asked: Asked, body: CaptureBody) -> int:
             pointer="/quantity",
         )
     return cost_micros(asked.terms.price, body.quantity)
-
-
-def _lineage(asked: Asked) -> Lineage:
-    terms = asked.terms
-    return Lineage(terms.org, terms.project, terms.user, terms.key, asked.run)
-
-
-async def _current_terms(gateway: Gateway, asked: Asked) -> Terms:
-    """Today's terms of a hold's lineage and product."""
-    lineage, product = _lineage(asked), asked.terms.product
-    terms = await gateway.profiles.terms(lineage, product, gateway.clock.now_ms())
-    if terms.needs.book != asked.terms.book:
-        # A worker that has not met the org yet takes it for a free user: look before believing.
-        await gateway.profiles.load(lineage.org)
-        terms = await gateway.profiles.terms(lineage, product, gateway.clock.now_ms())
-    return terms
-
-
-async def _with_funds(gateway: Gateway, order: Finish, asked: Asked) -> Finish:
-    terms = await _current_terms(gateway, asked)
-    # A free user's hold stays on the plan's books, even if the org got an account meanwhile.
-    is_same_book = terms.needs.book == asked.terms.book
-    return structs.replace(
-        order,
-        sources=terms.needs.sources if is_same_book else (),
-        versions=terms.needs.versions,
-        valid_from_ms=terms.needs.valid_from_ms,
-        valid_until_ms=terms.needs.valid_until_ms,
-        has_sources=True,
-    )
 
 
 async def release(gateway: Gateway, hold_id: str, body: EmptyBody, caller: Caller) -> Finished:
@@ -216,7 +186,7 @@ async def _extension(
     hold_id, hold, asked = standing
     terms = await _terms_of_hold(gateway, hold, asked)
     request = plan.Request(
-        _lineage(asked),
+        lineage_of(asked),
         asked.terms.product,
         body.quantity,
         body.amount_micros,
@@ -242,8 +212,8 @@ async def _extension(
 
 
 async def _terms_of_hold(gateway: Gateway, hold: Hold, asked: Asked) -> Terms:
-    lineage = _lineage(asked)
-    terms = await _current_terms(gateway, asked)
+    lineage = lineage_of(asked)
+    terms = await current_terms(gateway, asked)
     if terms.needs.book != asked.terms.book:
         raise CallerError(
             "account_changed",

@@ -79,6 +79,11 @@ class Outage:
             now_s = asyncio.get_running_loop().time()
             self.unheard.append(Unheard(decision_id, request.lineage.org, idempotency, now_s))
 
+    def note_held(self, decision_id: str, org: str) -> None:
+        """A hold of a request that was refused may still stand."""
+        now_s = asyncio.get_running_loop().time()
+        self.unheard.append(Unheard(decision_id, org, None, now_s))
+
     def answered(self, idempotency: Idempotency | None) -> answers.AuthorizeAnswer | None:
         """What was answered without the store under the same key. Raises on another body."""
         found = self._answers.get(idempotency.name) if idempotency else None

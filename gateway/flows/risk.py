@@ -19,6 +19,7 @@ from gateway.core.facts import facts_of, velocities_of
 from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
+from gateway.errors import Bug, Unavailable
 from gateway.flows.elsewhere import compile_elsewhere
 from rules.engine import Phased, strongest
 from rules.errors import RuleError
@@ -26,6 +27,8 @@ from rules.ruleset import Rule, load
 
 KEPT = 16
 """Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
+MOST_TOLD = 10
+"""Rules that a refusal gives as its reasons; all that matched stand in the record."""
 STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 """Actions that refuse, and the reason they give."""
 
@@ -72,8 +75,8 @@ class Rules:
             for ruleset in (*(ruleset for ruleset, _ in now.active), *now.shadows):
                 try:
                     found[ruleset] = await self.compiled(ruleset)
-                except RuleError as error:
-                    # Taken by an earlier version of the language: skipped, and named.
+                except (RuleError, KeyError, OSError, Bug) as error:
+                    # Taken by an earlier version of the language, or not to be had: named.
                     self._on_event(f"rule set {ruleset} is not in force: {error}")
             self.policies = Policies(
                 now.version,
@@ -97,13 +100,17 @@ class Rules:
         return found
 
     async def of(self, asked: Asked) -> Phased | None:
-        """The rule set that a record cites, if it cites one. Raises KeyError."""
+        """The rule set that a record cites, if it cites one. Raises Unavailable."""
         if asked.risk is None or not asked.risk.ruleset:
             return None
         for phased, _ in self.policies.active:
             if phased.ruleset.id == asked.risk.ruleset:
                 return phased
-        return await self.compiled(asked.risk.ruleset)
+        try:
+            return await self.compiled(asked.risk.ruleset)
+        except (RuleError, KeyError, OSError, Bug) as error:
+            detail = f"rule set {asked.risk.ruleset} cannot be read: {error}"
+            raise Unavailable("catalog_unavailable", detail) from error
 
 
 def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
@@ -151,6 +158,26 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
     return judged, replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
 
 
+def with_shadows(policies: Policies, asked: Asked, out: Outcome) -> Asked:
+    """With what shadows that read what the store counted would have done; told, not recorded."""
+    late = [shadow for shadow in policies.shadows if shadow.after is not None]
+    risk = asked.risk
+    if not late or risk is None:
+        return asked
+    facts: dict[str, str | int | bool] = facts_of(asked, risk.at_ms)
+    facts.update(velocities_of(asked.terms, out.signals))
+    told = {shadow.ruleset: shadow for shadow in risk.shadows}
+    for shadow in late:
+        assert shadow.after is not None
+        name = shadow.ruleset.id
+        first = told[name].rules if name in told else ()
+        second = shadow.after.evaluate(facts, asked.terms.currency, risk.at_ms)
+        matches = shadow.merged(first, second)
+        if matches:
+            told[name] = Shadowed(name, strongest(matches), _ids(matches))
+    return replace(asked, risk=replace(risk, shadows=tuple(told.values())))
+
+
 def lift_challenge(asked: Asked) -> None:
     """Let a request pass whose subject passed the check, whichever phase asks for it."""
     assert asked.risk is not None
@@ -164,7 +191,8 @@ def refusals_of(action: str, matches: Iterable[Rule]) -> tuple[Refusal, ...]:
     if reason is None:
         return ()
     found = (rule for rule in matches if rule.action == action)
-    return tuple(Refusal(int(reason), rule.id, rule.reason) for rule in found)
+    told = list(found)[:MOST_TOLD]
+    return tuple(Refusal(int(reason), rule.id, rule.reason) for rule in told)
 
 
 def _ids(matches: Iterable[Rule]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from gateway.catalog.rulesets import (
 )
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Backtest, backtest
+from gateway.flows.elsewhere import compile_elsewhere
 from gateway.flows.gateway import Caller, Gateway
 from gateway.wire.messages import ActivateBody, RuleSetBody
 from rules.errors import RuleError
@@ -26,6 +27,8 @@ DAY_MS = 86_400_000
 LOOKED_AT = 50_000
 """Records that the guard of an activation looks at, the newest ones of a day."""
 ATTEMPTS = 10
+MOST_STANDING = 8
+"""Rule sets, each of which every request is assessed by."""
 
 
 def check_unbound(caller: Caller) -> None:
@@ -54,7 +57,7 @@ def _read(text: str) -> RuleSet:
         raise CallerError(
             "invalid_rule", str(error), pointer="/text", at=(error.line, error.column)
         ) from None
-    failures = rehearse(ruleset)
+    failures = rehearse(ruleset, compile_elsewhere)
     if failures:
         raise CallerError("example_failed", "; ".join(map(str, failures[:5])), pointer="/text")
     return ruleset
@@ -77,6 +80,11 @@ async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: C
         raise CallerError(
             "invalid_request", "only an active rule set has a share", pointer="/percent"
         )
+    if (body.note or "").startswith(ROLLED_BACK):
+        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
+        raise CallerError("invalid_request", detail, pointer="/note")
+    if body.mode != "retired":
+        await _check_count(gateway, ruleset)
     if body.mode == "active":
         _check_author(gateway, stored, caller)
         await _check_blast(gateway, ruleset, body)
@@ -98,12 +106,24 @@ async def rollback(gateway: Gateway, caller: Caller) -> Standing:
     wanted, found = before(changes), standing(changes)
     if wanted is None:
         raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
+    author, now_ms = caller.credential.id, gateway.clock.now_ms()
     # The one for everybody comes first, and retires all that is in force.
-    for ruleset, percent in reversed(wanted):
-        found = await _change(gateway, ruleset, "active", percent, note, caller)
-    for ruleset in dict(found.active).keys() - dict(wanted).keys():
-        found = await _change(gateway, ruleset, "retired", EVERYBODY, note, caller)
-    return found
+    made = [(ruleset, "active", percent) for ruleset, percent in reversed(wanted)]
+    gone = dict(found.active).keys() - dict(wanted).keys()
+    made += [(ruleset, "retired", EVERYBODY) for ruleset in sorted(gone)]
+    steps = [Change(0, *step, author, note, now_ms) for step in made]
+    if not await gateway.rulesets.change(found.version, steps):
+        raise Unavailable("too_many_changes", "others are changing the rules; try again")
+    await gateway.rules.refresh()
+    return standing(await gateway.rulesets.changes())
+
+
+async def _check_count(gateway: Gateway, ruleset: str) -> None:
+    now = standing(await gateway.rulesets.changes())
+    others = {*dict(now.active), *now.shadows} - {ruleset}
+    if len(others) >= MOST_STANDING:
+        detail = f"{len(others)} rule sets are active or in shadow; retire one first"
+        raise CallerError("too_many_rulesets", detail, status=409)
 
 
 def _check_author(gateway: Gateway, stored: Stored, caller: Caller) -> None:
@@ -135,10 +155,9 @@ async def _change(
     gateway: Gateway, ruleset: str, mode: str, percent: int, note: str, caller: Caller
 ) -> Standing:
     author, now_ms = caller.credential.id, gateway.clock.now_ms()
+    made = Change(0, ruleset, mode, percent, author, note, now_ms)
     for _ in range(ATTEMPTS):
-        n = await gateway.rulesets.version() + 1
-        made = Change(n, ruleset, mode, percent, author, note, now_ms)
-        if await gateway.rulesets.change(made):
+        if await gateway.rulesets.change(await gateway.rulesets.version(), [made]):
             await gateway.rules.refresh()
             return standing(await gateway.rulesets.changes())
     raise Unavailable("too_many_changes", "others are changing the rules; try again")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import plan
-from gateway.core.holds import Step
+from gateway.core.holds import HoldStatus, Step
 from gateway.core.orders import Finish, Mode, Reply, Status
 from gateway.core.record import Asked, EndNote
 from gateway.errors import Unavailable
 from gateway.flows.challenges import is_passed
 from gateway.flows.gateway import Gateway
-from gateway.flows.risk import Policies, assess, judge, lift_challenge
+from gateway.flows.risk import Policies, assess, judge, lift_challenge, with_shadows
+from gateway.flows.settling import with_funds
 from gateway.wire import records
 
+ATTEMPTS = 5
 SETTLES_WITHIN_MS = 30_000
 """How long what is to be captured at once may be on hold until it is."""
 
@@ -51,18 +53,43 @@ async def after(gateway: Gateway, asked: Asked | None, reply: Reply) -> tuple[As
     if asked is None or asked.risk is None or out is None or not out.allowed:
         return asked, reply
     judged, told = judge(await gateway.rules.of(asked), asked, out)
-    if asked.mode == Mode.HOLD:
-        if not told.allowed:
-            note = EndNote(None, 0, asked.caller, judged.refusals)
-            await _end(gateway, asked, Step.release, 0, note)
-        elif asked.settles_itself:
-            note = EndNote(asked.quantity, asked.amount, asked.caller)
-            await _end(gateway, asked, Step.capture, asked.amount, note)
+    if reply.status is not Status.REPLAY:
+        judged = with_shadows(gateway.rules.policies, judged, out)
+    if asked.mode == Mode.HOLD and not told.allowed:
+        await _give_back(gateway, judged)
+    elif asked.settles_itself:
+        await _settle(gateway, asked)
     return judged, replace(reply, outcome=told)
 
 
-async def _end(gateway: Gateway, asked: Asked, step: Step, cost: int, note: EndNote) -> None:
-    order = Finish(asked.terms.org, asked.hold_id, step, cost, body=records.encode(note))
-    reply = await gateway.store.finish(order)
-    if reply.status in (Status.CLOSED, Status.STALE, Status.RANGE):
-        raise Unavailable("store_unavailable", "the hold could not be ended; try again")
+async def _give_back(gateway: Gateway, asked: Asked) -> None:
+    """Release a hold that is refused; where the store does not answer, as soon as it does."""
+    note = records.encode(EndNote(None, 0, asked.caller, asked.refusals))
+    order = Finish(asked.terms.org, asked.hold_id, Step.release, body=note)
+    try:
+        reply = await gateway.store.finish(order)
+        is_ended = reply.status is not Status.CLOSED
+    except Unavailable:
+        is_ended = False
+    if not is_ended:
+        gateway.outage.note_held(asked.id, asked.terms.org)
+
+
+async def _settle(gateway: Gateway, asked: Asked) -> None:
+    """Capture a hold that settles itself, once however often it is asked. Raises Unavailable."""
+    note = records.encode(EndNote(asked.quantity, asked.amount, asked.caller))
+    order = Finish(asked.terms.org, asked.hold_id, Step.capture, asked.amount, body=note)
+    for _ in range(ATTEMPTS):
+        reply = await gateway.store.finish(order)
+        if reply.status is Status.DONE:
+            return
+        if reply.status is not Status.STALE:
+            break
+        # It has expired meanwhile: what it held went back, and is drawn anew.
+        await gateway.profiles.refresh(asked.terms.org, reply.versions)
+        order = await with_funds(gateway, order, asked)
+    hold = reply.hold
+    if reply.status is Status.MISSING and (kept := await gateway.ledger.hold(asked.hold_id)):
+        hold = kept[0]
+    if hold is None or hold.state is not HoldStatus.captured:
+        raise Unavailable("store_unavailable", "it could not be captured; try again")

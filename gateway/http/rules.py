@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.catalog.rulesets import EVERYBODY, Change, Standing, Stored, standing
+from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
 from gateway.flows import rulesets
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
@@ -19,15 +19,15 @@ DAY_MS = 86_400_000
 async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/rulesets."""
     made = await rulesets.submit(gateway, call.body, call.caller)
-    changes = await gateway.rulesets.changes()
-    return Answered(await _whole(_answer(made, changes), made))
+    return Answered(await _whole(gateway, made))
 
 
 async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets."""
     rulesets.check_unbound(call.caller)
     changes = await gateway.rulesets.changes()
-    listed = [_answer(made, changes) for made in await gateway.rulesets.listed()]
+    known = standing(changes), {change.ruleset for change in changes}
+    listed = [_answer(made, *known) for made in await gateway.rulesets.listed()]
     told = [
         d.RuleSetChange(
             n=c.n,
@@ -47,8 +47,7 @@ async def get_ruleset(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets/{id}."""
     rulesets.check_unbound(call.caller)
     stored = await rulesets.find(gateway, call.ids["id"])
-    changes = await gateway.rulesets.changes()
-    return Answered(await _whole(_answer(stored, changes), stored))
+    return Answered(await _whole(gateway, stored))
 
 
 async def activate(gateway: Gateway, call: Call) -> Answered:
@@ -97,14 +96,13 @@ def _standing(now: Standing) -> d.StandingAnswer:
     return d.StandingAnswer(active=active, shadows=list(now.shadows))
 
 
-def _answer(stored: Stored, changes: list[Change]) -> d.RuleSetAnswer:
-    now = standing(changes)
+def _answer(stored: Stored, now: Standing, changed: set[str]) -> d.RuleSetAnswer:
     mode, percent = "draft", 0
     if stored.id in dict(now.active):
         mode, percent = "active", dict(now.active)[stored.id]
     elif stored.id in now.shadows:
         mode, percent = "shadow", EVERYBODY
-    elif any(change.ruleset == stored.id for change in changes):
+    elif stored.id in changed:
         mode = "retired"
     return d.RuleSetAnswer(
         id=stored.id,
@@ -115,7 +113,9 @@ def _answer(stored: Stored, changes: list[Change]) -> d.RuleSetAnswer:
     )
 
 
-async def _whole(answer: d.RuleSetAnswer, stored: Stored) -> d.RuleSetAnswer:
+async def _whole(gateway: Gateway, stored: Stored) -> d.RuleSetAnswer:
+    changes = await gateway.rulesets.changes()
+    answer = _answer(stored, standing(changes), {change.ruleset for change in changes})
     loaded = await asyncio.to_thread(load, stored.text)
     answer.rules, answer.text = [rule.id for rule in loaded.rules], stored.text
     return answer

@@ -41,6 +41,7 @@ TITLES = {
     "example_failed": "a rule does not do what its example says",
     "blast_radius": "the rule set would stop too much",
     "second_person_needed": "somebody else must activate it",
+    "too_many_rulesets": "too many rule sets are active or in shadow",
     "nothing_to_roll_back": "nothing was in force before",
     "plan_missing": "the plan is missing",
     "bug": "an internal error",

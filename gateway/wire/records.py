@@ -140,7 +140,8 @@ def decode_kept(kept: bytes) -> Kept:
 @lru_cache(maxsize=8192)
 def brief_of(terms: bytes) -> bytes:
     """How what a hold remembers begins, of a record that begins with these terms."""
-    return _BEGIN + _encoder.encode(brief(_terms_of(terms)))
+    # As many fields as the record has: those of an earlier version have fewer.
+    return terms[: len(_BEGIN)] + _encoder.encode(brief(_terms_of(terms)))
 
 
 def org_of_kept(kept: bytes) -> str:

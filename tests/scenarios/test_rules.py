@@ -5,85 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.gateways import ADMIN_KEY, Caller, Gateway, running
+from tests.scenarios.rulebook import (
+    CENT,
+    LARGE,
+    USD,
+    caller,
+    cents,
+    gateway,
+    in_force,
+    org,
+    rule,
+    rules,
+    submit,
+)
 
-CENT = 10_000
-USD = 100 * CENT
-
-
-def rule(name: str, action: str, when: str, **more: str) -> str:
-    lines = {"id": name, "action": action, "when": f"'{when}'", "reason": f"{name} says so", **more}
-    first, *rest = (f"{key}: {value}" for key, value in lines.items())
-    return "\n".join([f"  - {first}", *(f"    {line}" for line in rest)])
-
-
-def rules(*lines: str) -> str:
-    return "\n".join(["rules:", *lines]) + "\n"
-
-
-LARGE = rules(rule("large", "block", "amount > 5 USD"))
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One of this module's own: rules decide for all."""
-    with running(tmp_path_factory.mktemp("rules"), workers=2) as found:
-        yield found
-
-
-@pytest.fixture
-async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
-    """Nothing is in force, and `acme` is a name for an org of the test's own."""
-    async with Caller(gateway.address) as found:
-        await found.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
-        for ruleset in (await found.ok("GET", "/v1/rulesets"))["rulesets"]:
-            path = f"/v1/rulesets/{ruleset['id']}/activate"
-            if ruleset["mode"] in ("active", "shadow"):
-                await found.ok("POST", path, {"mode": "retired"})
-        await asyncio.sleep(SWITCHED_S)
-        yield found
-
-
-@pytest.fixture
-async def org(caller: Caller) -> str:
-    return await caller.org(f"org-{secrets.token_hex(4)}", 1_000 * USD)
-
-
-SWITCHED_S = 0.8
-"""Until every worker has taken over a change, with time to spare."""
-CARD = {
-    "effective_at": "2020-01-01T00:00:00Z",
-    "currency": "USD",
-    "products": {"cent": {"units": 10_000_000_000}},
-}
-
-
-async def submit(caller: Caller, text: str) -> str:
-    return str((await caller.ok("POST", "/v1/rulesets", {"text": text}))["id"])
-
-
-async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any) -> str:
-    """Put rules in force, and wait until all workers know."""
-    ruleset = await submit(caller, text)
-    body = {"mode": mode, "force": True, "note": "a test", **more}
-    await caller.ok("POST", f"/v1/rulesets/{ruleset}/activate", body)
-    await asyncio.sleep(SWITCHED_S)
-    return ruleset
-
-
-def cents(count: int, **more: Any) -> dict[str, Any]:
-    return {"quantity": {"units": count}, **more}
+__all__ = ["caller", "gateway", "org"]
+"""Fixtures of this module, too."""
 
 
 async def test_a_rule_blocks_and_says_which_and_why(caller: Caller, org: str) -> None:
@@ -346,93 +291,3 @@ async def test_a_backtest_says_what_was_decided(caller: Caller, org: str) -> Non
     assert (found["stopped"], found["stopped_micros"]) == (4, 24 * USD)
     hits = {hit["rule"]: (hit["requests"], hit["alone"]) for hit in found["rules"]}
     assert hits == {"large": (4, 2), "odd": (10, 8), "idle": (0, 0)}
-
-
-SPREE = rules(
-    rule("spree", "block", 'velocity.cost("key", 1h) + amount > 3 USD'),
-    rule("burst", "review", 'velocity.count("user", 1m) > 900'),
-    rule("large", "block", "amount > 5 USD"),
-)
-
-
-async def funds(caller: Caller, org: str) -> tuple[int, int]:
-    balance = await caller.ok("GET", f"/v1/orgs/{org}/balance")
-    return balance["available_micros"], balance["held_micros"]
-
-
-@pytest.mark.parametrize("capture", [False, True])
-async def test_what_the_store_counted_stops_and_is_given_back(
-    caller: Caller, org: str, capture: bool
-) -> None:
-    since = datetime.now(UTC).isoformat()
-    ruleset = await in_force(caller, SPREE)
-    asks = cents(50, capture=capture)
-    answers = [
-        await caller.authorize(org, key="k_1", idempotency_key=f"n{n}", **asks) for n in range(8)
-    ]
-    assert [answer["decision"] for answer in answers] == ["allow"] * 6 + ["deny"] * 2
-    stopped = answers[-1]
-    assert stopped["reasons"] == [
-        {"code": "rule_blocked", "id": "spree", "detail": "spree says so"}
-    ]
-    assert (stopped["hold"], stopped["draws"]) == (None, [])
-    assert (stopped["risk"]["rules"], stopped["risk"]["ruleset"]) == (["spree"], ruleset)
-    assert await funds(caller, org) == (997 * USD, 0 if capture else 3 * USD)
-    assert all((answer["hold"] is None) is capture for answer in answers[:6])
-    assert answers[5]["balance"]["held_micros"] == (0 if capture else 3 * USD)
-    again = await caller.authorize(org, key="k_1", idempotency_key="n7", **asks)
-    assert again == stopped
-    assert (await caller.authorize(org, key="k_2", **cents(50)))["decision"] == "allow"
-    told = await caller.ok("GET", f"/v1/decisions/{stopped['id']}")
-    assert (told["answer"]["decision"], told["risk"]["rules"]) == ("deny", ["spree"])
-    assert told["hold"]["status"] == "released"
-    found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {"from": since})
-    assert (found["requests"], found["stopped"], found["differs"]) == (9, 2, 0)
-    assert (await caller.ok("GET", "/v1/ledger/reconcile"))["ok"]
-
-
-async def test_an_exemption_by_what_was_counted_lifts_what_the_request_says(
-    caller: Caller, org: str
-) -> None:
-    text = rules(
-        rule("known", "allow", 'velocity.count("user", 1h) > 1', expires_at="2099-01-01"),
-        rule("large", "block", "amount > 5 USD"),
-    )
-    await in_force(caller, text)
-    found = [(await caller.authorize(org, user="u", **cents(600)))["decision"] for _ in range(4)]
-    assert found == ["deny", "deny", "allow", "allow"]
-
-
-async def test_a_challenge_by_what_was_counted_is_lifted_for_good(caller: Caller, org: str) -> None:
-    await in_force(caller, rules(rule("again", "challenge", 'velocity.count("user", 1h) > 0')))
-    assert (await caller.authorize(org, user="u", **cents(1)))["decision"] == "allow"
-    asked = await caller.authorize(org, user="u", **cents(1))
-    assert (asked["decision"], asked["hold"]) == ("challenge", None)
-    passed = cents(1, challenge={"decision": asked["id"], "passed": True})
-    lifted = await caller.authorize(org, user="u", idempotency_key="l", **passed)
-    assert lifted["decision"] == "allow"
-    assert await caller.authorize(org, user="u", idempotency_key="l", **passed) == lifted
-
-
-async def test_r1_a_leaked_key_is_stopped_by_its_cost_and_not_by_its_count(
-    caller: Caller, org: str
-) -> None:
-    """Forty small requests an hour, then a burst of dear ones from a datacentre."""
-    by_count = await in_force(
-        caller, rules(rule("count", "block", 'velocity.count("key", 1h) > 400')), "shadow"
-    )
-    await in_force(
-        caller, rules(rule("cost", "block", 'velocity.cost("key", 1h) + amount > 20 USD'))
-    )
-    for _ in range(40):
-        await caller.authorize(org, key="k_1", **cents(2, capture=True))
-    answers = [
-        await caller.authorize(org, key="k_1", **cents(350, capture=True)) for _ in range(267)
-    ]
-    first = next(n for n, answer in enumerate(answers) if answer["decision"] == "deny")
-    lost = first * 350 * CENT
-    assert {answer["decision"] for answer in answers[first:]} == {"deny"}
-    assert lost <= 20 * USD
-    print(f"lost {lost / USD:.2f} USD of {267 * 3.5:.2f} before the first block")
-    last = await caller.ok("GET", f"/v1/decisions/{answers[-1]['id']}")
-    assert last["risk"]["shadows"] == [], f"{by_count} sees nothing odd"

@@ -47,3 +47,11 @@ def test_a_record_without_what_came_later_is_read_without_it() -> None:
     assert found.risk is None
     assert found.terms.customer is None
     assert msgspec.structs.replace(found, terms=made.terms) == made
+
+
+def test_a_hold_of_a_record_written_before_is_remembered_so_that_it_can_be_read() -> None:
+    made, terms, body = asked(None)
+    shorter = bytes((terms[0] - 1,)) + terms[1:]
+    note = records.brief_of(shorter) + body.removesuffix(msgspec.msgpack.encode(None))
+    found = records.decode_asked(note)
+    assert (found.id, found.terms.product, found.risk) == (made.id, "gpt", None)

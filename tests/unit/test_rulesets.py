@@ -8,14 +8,19 @@ from gateway.catalog.rulesets import ROLLED_BACK, Change, before, standing
 
 
 def changes(*told: str) -> list[Change]:
-    """`a` active for all, `a30` for a share, `~a` in shadow, `-a` retired; `<a` by a rollback."""
-    found = []
+    """`a` active for all, `a30` for a share, `~a` in shadow, `-a` retired.
+
+    `<a` by a rollback, `+a` by the same one as the row before.
+    """
+    found: list[Change] = []
     for n, written in enumerate(told, 1):
-        note = ROLLED_BACK if written.startswith("<") else ""
-        text = written.removeprefix("<")
+        is_rollback = written[0] in "<+"
+        text = written.lstrip("<+")
+        at_ms = found[-1].at_ms if written[0] == "+" else n
         mode = {"~": "shadow", "-": "retired"}.get(text[0], "active")
         name, share = text.lstrip("~-")[0], text.lstrip("~-")[1:]
-        found.append(Change(n, name, mode, int(share or 100), "cred_1", note, n))
+        note = ROLLED_BACK if is_rollback else ""
+        found.append(Change(n, name, mode, int(share or 100), "cred_1", note, at_ms))
     return found
 
 
@@ -55,6 +60,10 @@ def test_what_stands_follows_from_the_changes(
         (("a", "b", "c", "<b", "<a"), ()),
         (("a", "<-a"), None),
         (("a", "b", "<a", "c"), (("a", 100),)),
+        (("b", "a10", "c"), (("a", 10), ("b", 100))),
+        (("b", "a10", "c", "<b", "+a10"), (("b", 100),)),
+        (("b", "a10", "c", "<b", "+a10", "<b"), ()),
+        (("a30", "b", "<a30", "+-b"), ()),
     ],
 )
 def test_going_back_goes_behind_what_was_rolled_back(told: tuple[str, ...], wanted: object) -> None:

@@ -64,7 +64,11 @@ def test_an_exemption_of_long_ago_has_expired(day: str) -> None:
     "text",
     ["[" * 50_000, "{" * 50_000, "? " * 20_000, "- " * 20_000, "rules: &a [*a]", "a: *b",
      "rules: [" + "x, " * 50_000 + "]", "!!python/object/apply:os.system ['true']",
-     "rules: !!set {a, b}", "\ufeffrules: []\n...\nrules: []", "rules: []\n---\nrules: []"],
+     "rules: !!set {a, b}", RULES.replace("reason: agreed", 'reason: "a\\ud800"'),
+     RULES.replace("2027-01-01", "!!timestamp abc"), RULES.replace("2027-01-01", "!!bool maybe"),
+     RULES.replace("2027-01-01", "!!int \'\'"),
+     RULES.replace("context.asn == 7", '"context.country == \'\\ud800\'"'),
+     "\ufeffrules: []\n...\nrules: []", "rules: []\n---\nrules: []"],
 )  # fmt: skip
 def test_hostile_yaml_is_refused_soon(text: str) -> None:
     with pytest.raises(RuleError):
