@@ -122,6 +122,6 @@ def _restore(restorer: Restorer, row: HotRow, epochs: Mapping[int, int]) -> None
     else:
         given = hot.given_of(row)
         meta = given.currency.encode() + records.encode(given.grant)
+        restorer.grant(row.shard, row.org, row.name, meta, given.grant.expires_ms or 0)
         # Higher than any that a gateway may remember of an earlier epoch.
-        version = epochs[row.shard] << 32
-        restorer.grant(row.shard, row.org, row.name, meta, given.grant.expires_ms or 0, version)
+        restorer.version(row.shard, Version("grants", row.org, epochs[row.shard] << 32))

@@ -62,15 +62,13 @@ class Restorer:
                 if entry.shape == GAUGE:
                     self._gauges[shard, hold.org, entry.name] += entry.amount
 
-    def grant(
-        self, shard: int, org: str, grant_id: str, meta: bytes, expires_ms: int, version: int
-    ) -> None:
-        """What is known of a grant, and the version that the org's grants are at."""
-        commands, prefix = self.commands[shard], keys.org_prefix(shard, org)
-        commands.append(("HSET", prefix + "grants", grant_id, meta))
-        self._plain[shard] += (prefix + "v.grants", version)
+    def grant(self, shard: int, org: str, grant_id: str, meta: bytes, expires_ms: int) -> None:
+        """What is known of a grant: its currency and metadata."""
+        commands = self.commands[shard]
+        commands.append(("HSET", keys.org_prefix(shard, org) + "grants", grant_id, meta))
         if expires_ms:
-            commands.append(("ZADD", keys.due(shard), expires_ms, f"grant/{org}/{grant_id}"))
+            member = f"grant/{org}/{grant_id}"
+            commands.append(("ZADD", keys.due(shard), expires_ms, member))
 
     def kept(self, shard: int, org: str, kept: Kept, out: bytes, body: bytes) -> None:
         """An outcome under its idempotency key."""
