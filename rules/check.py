@@ -7,14 +7,13 @@ from collections.abc import Iterable
 
 from rules.errors import Fault
 from rules.schema import Schema
-from rules.syntax import Amount, Membership, Node, Velocity
+from rules.syntax import METHODS, Amount, Membership, Node, Velocity
 from rules.types import ARITHMETIC, NUMBERS, ORDERED, WHOLE, Type, comparable
 from rules.unknown import LARGEST
 
 LARGEST_FACT = 2**53
 """No fact is larger: amounts, counts and times keep to what a double holds exactly."""
 CONSTANTS = {bool: Type.bool, int: Type.int, float: Type.float, str: Type.string}
-METHODS = ("startsWith", "endsWith", "contains")
 
 
 def check(node: Node, schema: Schema) -> Node:

@@ -16,18 +16,12 @@ from rules.unknown import MISSING
 class Verdict:
     """What a rule set says: the strongest action that matched ("" for none), and all matches.
 
-    `unknown` are rules that could not be told, because something they read is missing. `by` is the
-    rule whose action it is.
+    `unknown` are rules that could not be told, because something they read is missing.
     """
 
     action: str
     matches: tuple[Rule, ...]
     unknown: tuple[Rule, ...]
-
-    @property
-    def by(self) -> Rule | None:
-        """The first rule of that action."""
-        return next((rule for rule in self.matches if rule.action == self.action), None)
 
 
 NOTHING = Verdict("", (), ())

@@ -27,11 +27,6 @@ class Fault(Exception):
         self.at = at
         self.hint = hint
 
-    def in_text(self, text: str) -> RuleError:
-        """The same where the text stands by itself."""
-        line, column = position(text, self.at)
-        return RuleError(self.message, line, column, self.hint)
-
 
 def position(text: str, at: int) -> tuple[int, int]:
     """Line and column, from 1, of an offset in a text."""

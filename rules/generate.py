@@ -20,7 +20,7 @@ from rules.types import WHOLE, Type
 from rules.unknown import LARGEST
 
 OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-METHODS = {"startsWith": "startswith", "endsWith": "endswith"}
+TEXT_METHODS = {"startsWith": "startswith", "endsWith": "endswith"}
 NAMES = {
     **{op: f"c{number}" for number, op in enumerate(unknown.COMPARED)},
     "&&": "both",
@@ -182,8 +182,8 @@ class _Writer:
         if left.op != "input" or right.op != "const" or not right.value:
             return ""
         field, text = self.value(left), repr(right.value)
-        if op in METHODS:
-            return f"{field}.{METHODS[op]}({text})"
+        if op in TEXT_METHODS:
+            return f"{field}.{TEXT_METHODS[op]}({text})"
         if op == "contains":
             return f"({text} in {field})"
         if op == "==":

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from rules.errors import Fault
 from rules.lexer import Token, tokens
-from rules.syntax import UNITS_MS, Amount, Membership, Node, Velocity
+from rules.syntax import METHODS, UNITS_MS, Amount, Membership, Node, Velocity
 from rules.unknown import LARGEST
 
 MOST_PARTS = 1_000
@@ -22,7 +22,6 @@ BINARY = {
     **dict.fromkeys(("*", "/", "%"), 5),
 }
 """How tightly an operator binds."""
-METHODS = ("startsWith", "endsWith", "contains")
 METHODS_HINT = f"there are {', '.join(METHODS)}"
 COUNTS = ("cost", "count", "distinct")
 VELOCITY_HINT = (

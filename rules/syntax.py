@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from rules.types import Type
 
+METHODS = ("startsWith", "endsWith", "contains")
+"""What can be asked of a text."""
+
 
 @dataclass(frozen=True)
 class Amount:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from itertools import zip_longest
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,7 +22,7 @@ from gateway.errors import Unavailable
 EVERYBODY = 100
 ROLLED_BACK = "rolled back"
 """How the notes of changes begin that put back what was."""
-Share = tuple[tuple[str, int], ...]
+Shares = tuple[tuple[str, int], ...]
 """Rule sets in force with their share of orgs in percent, the newest first."""
 
 
@@ -53,7 +54,7 @@ class Standing(Struct, frozen=True):
     """
 
     version: int
-    active: Share
+    active: Shares
     shadows: tuple[str, ...]
 
 
@@ -77,7 +78,7 @@ class _Fold:
             self._active[change.ruleset] = change.percent
 
     @property
-    def active(self) -> Share:
+    def active(self) -> Shares:
         return tuple(reversed(self._active.items()))
 
     def standing(self) -> Standing:
@@ -96,13 +97,13 @@ def standing(changes: Iterable[Change]) -> Standing:
     return fold.standing()
 
 
-def before(changes: Sequence[Change]) -> Share | None:
+def previous(changes: Sequence[Change]) -> Shares | None:
     """What was in force before what is now; None when nothing was.
 
     What was rolled back is no more: going back twice goes two steps back. The rows of one rollback
     are one step.
     """
-    states: list[Share] = [()]
+    states: list[Shares] = [()]
     fold = _Fold()
     for change, following in zip_longest(changes, changes[1:]):
         fold.add(change)
@@ -139,12 +140,12 @@ class RuleSets:
         """Keep a rule set; False when it is there already."""
         try:
             async with self._connection() as c:
-                await c.execute(insert(t.rulesets).values(**_row(made)))
+                await c.execute(insert(t.rulesets).values(**asdict(made)))
         except IntegrityError:
             return False
         return True
 
-    async def text(self, ruleset: str) -> Stored | None:
+    async def find(self, ruleset: str) -> Stored | None:
         """A rule set, or None."""
         async with self._connection() as c:
             found = (await c.execute(select(t.rulesets).where(t.rulesets.c.id == ruleset))).first()
@@ -170,14 +171,10 @@ class RuleSets:
 
     async def change(self, version: int, made: Sequence[Change]) -> bool:
         """Add changes behind that version, all or none; False when somebody else was first."""
-        rows = [{**_row(change), "n": n} for n, change in enumerate(made, version + 1)]
+        rows = [{**asdict(change), "n": n} for n, change in enumerate(made, version + 1)]
         try:
             async with self._connection() as c:
                 await c.execute(insert(t.ruleset_changes), rows)
         except IntegrityError:
             return False
         return True
-
-
-def _row(made: Struct) -> dict[str, object]:
-    return {name: getattr(made, name) for name in made.__struct_fields__}

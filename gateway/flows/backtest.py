@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gateway.core.facts import facts_of, velocities_of
+from gateway.core.decision import RISK_REASONS, conclude
+from gateway.core.facts import facts_of
 from gateway.core.orders import Mode, Outcome
-from gateway.core.reasons import Reason
 from gateway.core.record import Asked
-from gateway.flows.risk import STOPS
+from gateway.flows.risk import STOPS, known_behind, weigh
 from gateway.ledger.history import History
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
-from rules.engine import Phased, strongest
+from rules.engine import Phased
 
 AT_A_TIME = 2_000
 MOST_EXAMPLES = 5
-_RISK = frozenset({Reason.list_blocked, Reason.rule_blocked, Reason.challenge_required})
 
 
 @dataclass
@@ -84,23 +83,23 @@ def _is_assessed(asked: Asked, out: Outcome) -> bool:
     """Whether rules alone could have stopped it: they see no other request."""
     if asked.mode == Mode.DRY or asked.terms.customer is None:
         return False
-    refusals = {refusal.code for refusal in (*asked.terms.refusals, *asked.refusals)}
-    return out.allowed or (bool(refusals) and refusals <= _RISK)
+    # Of a request that account, price or money refuse, no reason of risk is told.
+    reasons = conclude(asked, out).reasons
+    return out.allowed or (bool(reasons) and reasons[0].code in RISK_REASONS)
 
 
 def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome) -> None:
     risk, amount = asked.risk, asked.amount
     at_ms = risk.at_ms if risk is not None else out.now_ms
-    facts, currency = facts_of(asked, at_ms), asked.terms.currency
-    first = phased.before.evaluate(facts, currency, at_ms)
-    matches = first.matches
-    if phased.after is not None and first.action not in STOPS:
-        facts.update(velocities_of(asked.terms, out.signals))
-        second = phased.after.evaluate(facts, currency, at_ms)
-        matches = phased.merged([rule.id for rule in first.matches], second)
+    first = phased.before.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
+    action, matches = first.action, first.matches
+    if phased.after is not None and action not in STOPS:
+        known = known_behind(asked, out, at_ms)
+        whole = weigh(phased, [rule.id for rule in matches], known, asked)
+        action, matches = whole.action, whole.matches
     found.requests += 1
     found.micros += amount
-    if strongest(matches) in STOPS:
+    if action in STOPS:
         found.stopped += 1
         found.stopped_micros += amount
     if risk is not None and risk.ruleset == phased.ruleset.id:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.core.decision import conclude
 from gateway.core.entities import Lineage
 from gateway.core.orders import Outcome
@@ -10,6 +12,7 @@ from gateway.core.record import Asked
 from gateway.flows.decisions import written
 from gateway.flows.gateway import Gateway
 from gateway.flows.risk import judge
+from gateway.flows.settling import lineage_of
 from gateway.wire import records
 
 HOLDS_MS = 15 * 60_000
@@ -29,14 +32,8 @@ async def is_passed(gateway: Gateway, decision_id: str, lineage: Lineage) -> boo
 
 
 def _is_challenge(asked: Asked, out: Outcome, lineage: Lineage, now_ms: int) -> bool:
-    terms = asked.terms
-    if (terms.org, terms.project, terms.user, terms.key) != lineage_names(lineage):
+    if replace(lineage_of(asked), run="") != replace(lineage, run=""):
         return False
     reasons = conclude(asked, out).reasons
     is_challenged = bool(reasons) and reasons[0].code == Reason.challenge_required
     return is_challenged and now_ms - out.now_ms <= HOLDS_MS
-
-
-def lineage_names(lineage: Lineage) -> tuple[str, str, str, str]:
-    """Whose request it is, without its run."""
-    return lineage.org, lineage.project, lineage.user, lineage.key

@@ -98,6 +98,12 @@ class Caller(Struct, frozen=True):
         if bound and bound != org:
             raise CallerError("not_found", f"there is no org {org} for you", status=404)
 
+    def check_unbound(self, what: str) -> None:
+        """Raise 403 when the credential is bound to one org: what it does concerns all."""
+        if self.credential.org:
+            detail = f"a credential bound to one org cannot {what}"
+            raise CallerError("forbidden", detail, status=403)
+
     def idempotency(self, org: str, body: Message, kept_s: int) -> Idempotency | None:
         """The scoped name and body digest of this call, or None without a key."""
         if not self.idempotency_key:

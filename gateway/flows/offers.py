@@ -12,18 +12,11 @@ from gateway.wire.decode import milliseconds
 from gateway.wire.messages import CardVersionBody, PlanBody
 
 
-def _check_unbound(caller: Caller) -> None:
-    if caller.credential.org:
-        raise CallerError(
-            "forbidden", "a credential bound to one org cannot change what all share", status=403
-        )
-
-
 async def put_card_version(
     gateway: Gateway, card: str, version: str, body: CardVersionBody, caller: Caller
 ) -> CardVersion:
     """Add a version to a rate card. The same again is fine; another body is a conflict."""
-    _check_unbound(caller)
+    caller.check_unbound("change what all share")
     for product, prices in body.products.items():
         for unit, price in prices.items():
             check_range(price, f"the price of {product}", f"/products/{product}/{unit}")
@@ -57,7 +50,7 @@ async def put_card_version(
 
 async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) -> PricePlan:
     """Create or replace a plan; every org on it is decided by it from the next request on."""
-    _check_unbound(caller)
+    caller.check_unbound("change what all share")
     for i, quota in enumerate(body.included or ()):
         check_range(quota.amount_micros, "the quota", f"/included/{i}/amount_micros")
     for i, cap in enumerate(body.caps or ()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -27,6 +27,8 @@ from rules.ruleset import Rule, load
 
 KEPT = 16
 """Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
+UNTRIED = -1
+"""No version: whoever has it looks again."""
 MOST_TOLD = 10
 """Rules that a refusal gives as its reasons; all that matched stand in the record."""
 STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
@@ -72,14 +74,18 @@ class Rules:
                 return
             now = standing(await self._rulesets.changes())
             found: dict[str, Phased] = {}
+            version = now.version
             for ruleset in (*(ruleset for ruleset, _ in now.active), *now.shadows):
                 try:
                     found[ruleset] = await self.compiled(ruleset)
-                except (RuleError, KeyError, OSError, Bug) as error:
-                    # Taken by an earlier version of the language, or not to be had: named.
+                except (RuleError, KeyError) as error:
+                    # Taken by an earlier version of the language: skipped for good, and named.
                     self._on_event(f"rule set {ruleset} is not in force: {error}")
+                except (OSError, Bug) as error:
+                    version = UNTRIED
+                    self._on_event(f"rule set {ruleset} is not in force yet: {error}")
             self.policies = Policies(
-                now.version,
+                version,
                 tuple((found[name], percent) for name, percent in now.active if name in found),
                 tuple(found[name] for name in now.shadows if name in found),
             )
@@ -88,7 +94,7 @@ class Rules:
         """A rule set, compiled beside the loop unless it was before. Raises KeyError."""
         found = self._compiled.pop(ruleset, None)
         if found is None:
-            stored = await self._rulesets.text(ruleset)
+            stored = await self._rulesets.find(ruleset)
             if stored is None:
                 raise KeyError(ruleset)
             text = stored.text
@@ -136,6 +142,38 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
     return asked.risk
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a request behind the store: its facts, and the moment they are as of."""
+
+    facts: dict[str, str | int | bool]
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What a rule set says of a request once both phases are known."""
+
+    action: str
+    matches: tuple[Rule, ...]
+    unknown: int
+
+
+def weigh(phased: Phased, first: Sequence[str], known: Known, asked: Asked) -> Weighed:
+    """The second phase, and what it makes of the rules (their ids) that matched in the first."""
+    assert phased.after is not None
+    second = phased.after.evaluate(known.facts, asked.terms.currency, known.at_ms)
+    matches = phased.merged(first, second)
+    return Weighed(strongest(matches), matches, len(second.unknown))
+
+
+def known_behind(asked: Asked, out: Outcome, at_ms: int) -> Known:
+    """A request's own facts, and what the store counted before it."""
+    facts: dict[str, str | int | bool] = facts_of(asked, at_ms)
+    facts.update(velocities_of(asked.terms, out.signals))
+    return Known(facts, at_ms)
+
+
 def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
     """A record with what follows from all that is known by now: a pure function of it.
 
@@ -144,14 +182,11 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
     risk = asked.risk
     if phased is None or phased.after is None or risk is None or not out.allowed:
         return asked, out
-    facts: dict[str, str | int | bool] = facts_of(asked, risk.at_ms)
-    facts.update(velocities_of(asked.terms, out.signals))
-    second = phased.after.evaluate(facts, asked.terms.currency, risk.at_ms)
-    matches = phased.merged(risk.rules, second)
-    action, unknown = strongest(matches), risk.unknown + len(second.unknown)
-    told = replace(risk, action=action, rules=_ids(matches), unknown=unknown)
-    is_lifted = risk.is_lifted and action == "challenge"
-    refusals = () if is_lifted else refusals_of(action, matches)
+    found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
+    unknown = risk.unknown + found.unknown
+    told = replace(risk, action=found.action, rules=_ids(found.matches), unknown=unknown)
+    is_lifted = risk.is_lifted and found.action == "challenge"
+    refusals = () if is_lifted else refusals_of(found.action, found.matches)
     judged = replace(asked, risk=told, refusals=(*asked.refusals, *refusals))
     if not refusals:
         return judged, out
@@ -164,17 +199,13 @@ def with_shadows(policies: Policies, asked: Asked, out: Outcome) -> Asked:
     risk = asked.risk
     if not late or risk is None:
         return asked
-    facts: dict[str, str | int | bool] = facts_of(asked, risk.at_ms)
-    facts.update(velocities_of(asked.terms, out.signals))
+    known = known_behind(asked, out, risk.at_ms)
     told = {shadow.ruleset: shadow for shadow in risk.shadows}
     for shadow in late:
-        assert shadow.after is not None
         name = shadow.ruleset.id
-        first = told[name].rules if name in told else ()
-        second = shadow.after.evaluate(facts, asked.terms.currency, risk.at_ms)
-        matches = shadow.merged(first, second)
-        if matches:
-            told[name] = Shadowed(name, strongest(matches), _ids(matches))
+        found = weigh(shadow, told[name].rules if name in told else (), known, asked)
+        if found.matches:
+            told[name] = Shadowed(name, found.action, _ids(found.matches))
     return replace(asked, risk=replace(risk, shadows=tuple(told.values())))
 
 

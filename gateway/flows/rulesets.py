@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
 from gateway.catalog.rulesets import (
     EVERYBODY,
@@ -11,19 +10,20 @@ from gateway.catalog.rulesets import (
     Change,
     Standing,
     Stored,
-    before,
+    previous,
     standing,
 )
+from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Backtest, backtest
 from gateway.flows.elsewhere import compile_elsewhere
 from gateway.flows.gateway import Caller, Gateway
-from gateway.wire.messages import ActivateBody, RuleSetBody
+from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
 from rules.ruleset import RuleSet, load
 
-DAY_MS = 86_400_000
+CHANGE = "change the rules of all"
 LOOKED_AT = 50_000
 """Records that the guard of an activation looks at, the newest ones of a day."""
 ATTEMPTS = 10
@@ -31,17 +31,9 @@ MOST_STANDING = 8
 """Rule sets, each of which every request is assessed by."""
 
 
-def check_unbound(caller: Caller) -> None:
-    """Raise 403 for a credential of one org: rules are about all."""
-    if caller.credential.org:
-        raise CallerError(
-            "forbidden", "a credential bound to one org cannot change the rules of all", status=403
-        )
-
-
 async def submit(gateway: Gateway, body: RuleSetBody, caller: Caller) -> Stored:
     """Take in a rule set as a draft; the same text again is the same one. Raises CallerError."""
-    check_unbound(caller)
+    caller.check_unbound(CHANGE)
     # Beside the loop: a long file takes its time.
     ruleset = await asyncio.to_thread(_read, body.text)
     made = Stored(ruleset.id, body.text, caller.credential.id, gateway.clock.now_ms())
@@ -65,7 +57,7 @@ def _read(text: str) -> RuleSet:
 
 async def find(gateway: Gateway, ruleset: str) -> Stored:
     """A rule set by its id. Raises 404."""
-    found = await gateway.rulesets.text(ruleset)
+    found = await gateway.rulesets.find(ruleset)
     if found is None:
         raise CallerError("not_found", f"there is no rule set {ruleset}", status=404)
     return found
@@ -73,7 +65,7 @@ async def find(gateway: Gateway, ruleset: str) -> Stored:
 
 async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: Caller) -> Standing:
     """Set a rule set to shadow, active or retired. Raises CallerError where that may not be."""
-    check_unbound(caller)
+    caller.check_unbound(CHANGE)
     stored = await find(gateway, ruleset)
     percent = EVERYBODY if body.percent is None else body.percent
     if body.mode != "active" and percent != EVERYBODY:
@@ -96,14 +88,14 @@ async def rollback(gateway: Gateway, caller: Caller) -> Standing:
 
     Called again under its idempotency key it does nothing more.
     """
-    check_unbound(caller)
+    caller.check_unbound(CHANGE)
     changes, note = await gateway.rulesets.changes(), ROLLED_BACK
-    if caller.idempotency_key:
-        scope = f"{caller.credential.id}\n{caller.idempotency_key}"
-        note = f"{note} ({hashlib.blake2b(scope.encode(), digest_size=8).hexdigest()})"
+    kept = caller.idempotency("", EmptyBody(), 0)
+    if kept is not None:
+        note = f"{note} ({kept.name})"
         if any(change.note == note for change in changes):
             return standing(changes)
-    wanted, found = before(changes), standing(changes)
+    wanted, found = previous(changes), standing(changes)
     if wanted is None:
         raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
     author, now_ms = caller.credential.id, gateway.clock.now_ms()
@@ -167,7 +159,7 @@ async def try_out(
     gateway: Gateway, ruleset: str, from_ms: int, to_ms: int, caller: Caller
 ) -> Backtest:
     """Backtest a rule set on a span of records. Raises 404."""
-    check_unbound(caller)
+    caller.check_unbound(CHANGE)
     await find(gateway, ruleset)
     phased = await gateway.rules.compiled(ruleset)
     return await backtest(gateway.history, phased, from_ms, to_ms, gateway.settings.backtest_rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
+from gateway.core.windows import DAY_MS
 from gateway.flows import rulesets
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
@@ -12,8 +13,6 @@ from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
 from gateway.wire.decode import milliseconds
 from rules.ruleset import load
-
-DAY_MS = 86_400_000
 
 
 async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
@@ -24,7 +23,7 @@ async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
 
 async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets."""
-    rulesets.check_unbound(call.caller)
+    call.caller.check_unbound(rulesets.CHANGE)
     changes = await gateway.rulesets.changes()
     known = standing(changes), {change.ruleset for change in changes}
     listed = [_answer(made, *known) for made in await gateway.rulesets.listed()]
@@ -45,7 +44,7 @@ async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
 
 async def get_ruleset(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets/{id}."""
-    rulesets.check_unbound(call.caller)
+    call.caller.check_unbound(rulesets.CHANGE)
     stored = await rulesets.find(gateway, call.ids["id"])
     return Answered(await _whole(gateway, stored))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.catalog.rulesets import ROLLED_BACK, Change, before, standing
+from gateway.catalog.rulesets import ROLLED_BACK, Change, previous, standing
 
 
 def changes(*told: str) -> list[Change]:
@@ -67,4 +67,4 @@ def test_what_stands_follows_from_the_changes(
     ],
 )
 def test_going_back_goes_behind_what_was_rolled_back(told: tuple[str, ...], wanted: object) -> None:
-    assert before(changes(*told)) == wanted
+    assert previous(changes(*told)) == wanted

@@ -50,7 +50,6 @@ def test_the_strongest_action_wins_and_every_match_is_told(
     assert verdict.action == action
     assert [rule.id for rule in verdict.matches] == matches
     assert verdict.unknown == ()
-    assert (verdict.by.action if verdict.by else "") == action
 
 
 @pytest.mark.parametrize("day", ["1969-12-31", "1970-01-01", "0001-01-01", "2020-01-01"])
