@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import pytest
-
-from tests.gateways import Caller, Gateway, running
+from tests.gateways import Caller
 
 CENT = 10_000
 USD = 100 * CENT
@@ -26,31 +22,6 @@ def rules(*lines: str) -> str:
 
 
 LARGE = rules(rule("large", "block", "amount > 5 USD"))
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One of this module's own: rules decide for all."""
-    with running(tmp_path_factory.mktemp("rules"), workers=2) as found:
-        yield found
-
-
-@pytest.fixture
-async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
-    """Nothing is in force, and `acme` is a name for an org of the test's own."""
-    async with Caller(gateway.address) as found:
-        await found.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
-        for ruleset in (await found.ok("GET", "/v1/rulesets"))["rulesets"]:
-            path = f"/v1/rulesets/{ruleset['id']}/activate"
-            if ruleset["mode"] in ("active", "shadow"):
-                await found.ok("POST", path, {"mode": "retired"})
-        await asyncio.sleep(SWITCHED_S)
-        yield found
-
-
-@pytest.fixture
-async def org(caller: Caller) -> str:
-    return await caller.org(f"org-{secrets.token_hex(4)}", 1_000 * USD)
 
 
 SWITCHED_S = 0.8
@@ -77,3 +48,10 @@ async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any)
 
 def cents(count: int, **more: Any) -> dict[str, Any]:
     return {"quantity": {"units": count}, **more}
+
+
+async def metrics(caller: Caller) -> dict[str, float]:
+    assert caller.session is not None
+    async with caller.session.get(f"{caller.address}/metrics") as answer:
+        lines = [line for line in (await answer.text()).splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}

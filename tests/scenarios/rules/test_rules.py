@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 import sys
 import time
 from collections import Counter
@@ -13,22 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.gateways import ADMIN_KEY, Caller, Gateway, running
-from tests.scenarios.rulebook import (
+from tests.scenarios.rules.rulebook import (
     CENT,
     LARGE,
     USD,
-    caller,
     cents,
-    gateway,
     in_force,
-    org,
+    metrics,
     rule,
     rules,
     submit,
 )
-
-__all__ = ["caller", "gateway", "org"]
-"""Fixtures of this module, too."""
 
 
 async def test_a_rule_blocks_and_says_which_and_why(caller: Caller, org: str) -> None:
@@ -61,13 +57,6 @@ async def test_metrics_say_what_each_rule_matches(caller: Caller, org: str) -> N
     assert found[f'spendgate_rule_micros_total{{rule="dear",ruleset="{ruleset}"}}'] == 1_001 * CENT
     assert found[f'spendgate_shadow_matches_total{{rule="large",ruleset="{shadow}"}}'] == 1
     assert found[f'spendgate_rules_unknown_total{{ruleset="{ruleset}"}}'] == 3
-
-
-async def metrics(caller: Caller) -> dict[str, float]:
-    assert caller.session is not None
-    async with caller.session.get(f"{caller.address}/metrics") as answer:
-        lines = [line for line in (await answer.text()).splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 async def test_rules_see_only_what_account_price_and_money_let_pass(
@@ -256,6 +245,25 @@ async def test_the_command_line_tries_activates_and_goes_back(
     assert (code, ruleset in told) == (0, False), told
     code, told = await run("activate", "rs_none", "--mode", "shadow")
     assert (code, "404" in told) == (2, True), told
+
+
+async def test_an_odd_idempotency_key_rolls_back_all_the_same(caller: Caller) -> None:
+    await in_force(caller, LARGE)
+    for _ in range(2):
+        status, now, _ = await caller.send("POST", "/v1/rulesets/rollback", {}, "odd-\udcff")
+        assert (status, now["active"]) == (200, [])
+
+
+async def test_a_backtest_leaves_out_what_money_refuses(caller: Caller) -> None:
+    poor = await caller.org(f"poor-{secrets.token_hex(4)}", USD)
+    since = datetime.now(UTC).isoformat()
+    ruleset = await in_force(caller, LARGE)
+    answer = await caller.authorize(poor, **cents(600))
+    assert [reason["code"] for reason in answer["reasons"]] == ["insufficient_funds"]
+    assert (await caller.authorize(poor, **cents(1)))["decision"] == "allow"
+    await asyncio.sleep(0.5)
+    found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {"from": since})
+    assert (found["requests"], found["stopped"]) == (1, 0)
 
 
 async def test_a_second_person_activates_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def test_a_pack_does_what_it_says(pack: Path) -> None:
         assert expected >= {"match", "no match"}, rule.id
         assert rule.owner
         assert f"| `{rule.id}` | {rule.action} |" in readme
+
+
+def test_the_rule_in_the_docs_does_what_it_says() -> None:
+    readme = (ROOT / "rules/README.md").read_text("utf-8")
+    (shown,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    ruleset = load(shown)
+    assert rehearse(ruleset) == []
+    assert sum(len(rule.examples) for rule in ruleset.rules) == 2
 
 
 def test_there_are_packs_and_no_two_rules_of_them_share_an_id() -> None:

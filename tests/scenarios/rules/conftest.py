@@ -1,0 +1,37 @@
+"""A gateway of each file's own, as rules decide for all; nothing is in force when a test begins."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.gateways import Caller, Gateway, running
+from tests.scenarios.rules.rulebook import CARD, SWITCHED_S, USD
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One of this module's own: rules decide for all."""
+    with running(tmp_path_factory.mktemp("rules"), workers=2) as found:
+        yield found
+
+
+@pytest.fixture
+async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
+    """Nothing is in force, and `acme` is a name for an org of the test's own."""
+    async with Caller(gateway.address) as found:
+        await found.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
+        for ruleset in (await found.ok("GET", "/v1/rulesets"))["rulesets"]:
+            path = f"/v1/rulesets/{ruleset['id']}/activate"
+            if ruleset["mode"] in ("active", "shadow"):
+                await found.ok("POST", path, {"mode": "retired"})
+        await asyncio.sleep(SWITCHED_S)
+        yield found
+
+
+@pytest.fixture
+async def org(caller: Caller) -> str:
+    return await caller.org(f"org-{secrets.token_hex(4)}", 1_000 * USD)
