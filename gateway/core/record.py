@@ -121,6 +121,13 @@ class Asked(Struct, array_like=True):
         return 0 if self.settles_itself else self.shares[SET_ASIDE]
 
 
+class Undo(Struct, frozen=True, array_like=True):
+    """That a decision nobody heard of was taken back, and the kept outcome that went with it."""
+
+    decision: str
+    kept: str
+
+
 class EndNote(Struct, array_like=True):
     """What a capture or release was called with; `refusals` where risk gave the hold back."""
 
@@ -128,6 +135,7 @@ class EndNote(Struct, array_like=True):
     amount: int
     caller: str = ""
     refusals: tuple[Refusal, ...] = ()
+    undo: Undo | None = None
 
 
 class AdminNote(Struct, array_like=True):
@@ -136,3 +144,4 @@ class AdminNote(Struct, array_like=True):
     note: str
     caller: str = ""
     grant: Grant | None = None
+    undo: Undo | None = None

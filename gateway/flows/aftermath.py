@@ -15,9 +15,9 @@ from gateway.catalog.credentials import ALL_SCOPES, Credential
 from gateway.core import ids, plan
 from gateway.core.entities import Profile
 from gateway.core.holds import Step
-from gateway.core.orders import Finish, Mode, Status
+from gateway.core.orders import Finish, Idempotency, Mode, Status
 from gateway.core.pricing import cost_micros
-from gateway.core.record import Asked, EndNote
+from gateway.core.record import Asked, EndNote, Undo
 from gateway.errors import CallerError, Unavailable
 from gateway.flows import funds, holds
 from gateway.flows.authorize import when_stale
@@ -33,6 +33,8 @@ SETTLE_AFTER_S = 0.25
 """Beyond the deadline: nothing that was asked before can be decided any more."""
 CATCH_UP_S = 3.0
 AT_A_TIME = 500
+NO_DIGEST = bytes(16)
+UNDO_KEPT_MS = 600_000
 OURSELVES = Credential("spendgate", "spendgate", ALL_SCOPES, "")
 
 
@@ -86,9 +88,12 @@ async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
     if one.idempotency is not None:
         await gateway.store.forget(one.org, one.idempotency)
     captured = decided.captured_micros
+    # Said in the record, so that a store which is built anew forgets it, too.
+    undo = Undo(one.decision_id, one.idempotency.name if one.idempotency else "")
     if decided.hold:
-        note = records.encode(EndNote(None, 0, OURSELVES.id))
-        order = Finish(one.org, decided.hold, Step.release, body=note)
+        note = records.encode(EndNote(None, 0, OURSELVES.id, undo=undo))
+        once = Idempotency(f"k/{UNDONE}/{one.decision_id}", NO_DIGEST, UNDO_KEPT_MS)
+        order = Finish(one.org, decided.hold, Step.release, body=note, idempotency=once)
         reply = await gateway.store.finish(order)
         if reply.status is Status.CLOSED:
             raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
@@ -103,7 +108,8 @@ async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
             note=f"{one.decision_id} was answered store_unavailable",
             amount_micros=captured,
         )
-        await funds.adjust(gateway, one.org, body, _as_ourselves(f"undone/{one.decision_id}"))
+        ourselves = _as_ourselves(f"undone/{one.decision_id}")
+        await funds.adjust(gateway, one.org, body, ourselves, undo)
     gateway.hooks.on_undone()
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from gateway.catalog.catalog import Catalog
 from gateway.core.orders import Version
+from gateway.core.record import AdminNote, EndNote
 from gateway.ledger import hot
 from gateway.ledger.history import History
 from gateway.ledger.hot import HotRow
@@ -57,6 +58,7 @@ class Contents:
                 if kept.expires_ms > now_ms:
                     org = records.org_of_kept(line.kept)
                     restorer.kept(line.shard, org, kept, line.out, line.terms + line.body)
+                    _undo(restorer, line, org, kept.expires_ms)
             yield restorer
         async for page in _ahead(self.orgs(shards)):
             for shard, version in page:
@@ -108,6 +110,14 @@ async def _ahead(pages: AsyncIterator[T]) -> AsyncIterator[T]:
             yield page
     finally:
         fetching.cancel()
+
+
+def _undo(restorer: Restorer, line: StreamRecord, org: str, until_ms: int) -> None:
+    """Forget what a decision left that was taken back later: its lines stand before this one."""
+    if line.kind in ("finish", "adjust"):
+        _, note = records.decode(line)
+        if isinstance(note, EndNote | AdminNote) and note.undo is not None:
+            restorer.undone(line.shard, org, note.undo.decision, note.undo.kept, until_ms)
 
 
 def _restore(restorer: Restorer, row: HotRow, epochs: Mapping[int, int]) -> None:

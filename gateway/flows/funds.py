@@ -12,7 +12,7 @@ from gateway.core.entities import Grant, Profile
 from gateway.core.funding import ADJUSTMENTS, waterfall
 from gateway.core.money import check_range
 from gateway.core.orders import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
-from gateway.core.record import AdminNote
+from gateway.core.record import AdminNote, Undo
 from gateway.core.terms import versions_of
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.authorize import when_stale
@@ -114,8 +114,13 @@ async def void(gateway: Gateway, org: str, grant_id: str, body: EmptyBody, calle
     return Moves(answers.void_answer(_moved(reply)), reply.status is Status.REPLAY)
 
 
-async def adjust(gateway: Gateway, org: str, body: AdjustmentBody, caller: Caller) -> Moves:
-    """Correct an org's funds by an amount, or to an amount, computed in the store."""
+async def adjust(
+    gateway: Gateway, org: str, body: AdjustmentBody, caller: Caller, undo: Undo | None = None
+) -> Moves:
+    """Correct an org's funds by an amount, or to an amount, computed in the store.
+
+    `undo` says which decision it takes back, where it does.
+    """
     if (body.amount_micros is None) == (body.set_available_micros is None):
         raise CallerError(
             "invalid_request", "give exactly one of amount_micros and set_available_micros"
@@ -133,7 +138,7 @@ async def adjust(gateway: Gateway, org: str, body: AdjustmentBody, caller: Calle
             versions_of(profile),
             from_ms,
             until_ms,
-            records.encode(AdminNote(body.note, caller.credential.id)),
+            records.encode(AdminNote(body.note, caller.credential.id, undo=undo)),
             body.kind,
             body.amount_micros or 0,
             body.set_available_micros,

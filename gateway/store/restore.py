@@ -12,6 +12,7 @@ from gateway.core.orders import Version
 from gateway.core.state import Kept
 from gateway.store import keys
 from gateway.store.pipeline import Argument
+from gateway.store.port import UNDONE
 from gateway.wire import records
 
 PAIRS = 200
@@ -74,6 +75,12 @@ class Restorer:
         """An outcome under its idempotency key."""
         value = kept.digest + struct.pack("<I", len(out)) + out + body
         self._set(shard, keys.org_prefix(shard, org) + kept.name, value, kept.expires_ms)
+
+    def undone(self, shard: int, org: str, decision_id: str, kept: str, until_ms: int) -> None:
+        """That a decision was taken back, and so is its kept outcome ("" for none)."""
+        if kept:
+            self.commands[shard].append(("DEL", keys.org_prefix(shard, org) + kept))
+        self._set(shard, keys.claim(shard, decision_id), UNDONE, until_ms)
 
     def version(self, shard: int, version: Version) -> None:
         """A version's fence."""

@@ -49,6 +49,9 @@ async def _value(store: Pipeline, name: str) -> Any:
     value = await store.call("GET", name)
     if value is None:
         return None
+    if "//claim/" in name:
+        # Built a little longer than it was kept; one that was told stands without its claim.
+        return value if value == b"undone" else None
     if "//hold/" in name:
         hold, _ = decode_hold(value)
         if hold.state in (HoldStatus.captured, HoldStatus.released):

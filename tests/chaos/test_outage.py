@@ -16,7 +16,9 @@ import pytest
 
 from tests.chaos.audit import reconciled_in_time
 from tests.chaos.kills import children, kill
+from tests.chaos.picture import differences, picture
 from tests.chaos.proxy import Proxy
+from tests.chaos.test_rebuild import until_served
 from tests.chaos.valkeys import Valkey
 from tests.gateways import Caller, Gateway, running
 from tests.scenarios.steps import CENT, eventually, funds, until_nothing_is_held
@@ -105,6 +107,7 @@ async def test_what_was_decided_but_heard_by_nobody_is_undone(tmp_path: Path) ->
         await asyncio.to_thread(gateway.start)
         async with Caller(gateway.address) as caller:
             await spend_unheard(caller, proxy)
+            await rebuilt_without_what_was_undone(caller, store)
         await asyncio.to_thread(gateway.stop)
     store.stop()
 
@@ -133,6 +136,16 @@ async def spend_unheard(caller: Caller, proxy: Proxy) -> None:
     assert 20 < undone <= 6 * 19
     (row,) = (await caller.ok("GET", "/v1/orgs/acme/usage?group_by="))["rows"]
     assert 10 < row["requests"] - 1 - 6 < undone, "what was refunded had been charged"
+    await reconciled_in_time(caller)
+
+
+async def rebuilt_without_what_was_undone(caller: Caller, store: Valkey) -> None:
+    """What was forgotten with a decision does not come back with a store that is built anew."""
+    before = await picture(store.url)
+    assert sum("//claim/" in name for name in before) > 20
+    store.command("FLUSHALL")
+    await until_served(caller, "acme")
+    assert differences(before, await picture(store.url)) == []
     await reconciled_in_time(caller)
 
 
