@@ -28,15 +28,20 @@ def cost_micros(charge: Charge) -> int:
 
 
 async def audit(gateway: Spendgate, charges: list[Charge]) -> dict[str, Any]:
-    """Trace and price list against what callers heard and what the ledger booked."""
+    """Trace and price list against what callers heard and what the ledger booked.
+
+    A charge that no caller heard of was refunded: both stand in the ledger.
+    """
     books = await gateway.call("GET", "/v1/ledger/trial_balance")
     usd = books["currencies"]["USD"]
     kinds = {account["kind"]: account for account in usd["accounts"]}
     shortfall = kinds.get("shortfall", {"debits_micros": 0})["debits_micros"]
+    refunded = kinds.get("refund", {"debits_micros": 0})["debits_micros"]
     return {
         "recomputed_micros": sum(cost_micros(c) for c in charges),
         "answered_micros": sum(c.captured_micros + c.shortfall_micros for c in charges),
-        "ledger_micros": kinds["revenue"]["credits_micros"],
+        "ledger_micros": kinds["revenue"]["credits_micros"] - refunded,
+        "refunded_micros": refunded,
         "shortfall_micros": shortfall,
         "trial_balance_micros": usd["debits_micros"] - usd["credits_micros"],
     }

@@ -19,6 +19,10 @@ HOLD_TTL_S = 60
 STREAM_PIECE = 128
 """Tokens a stream asks for at a time."""
 ABANDONED, RETRIED, STREAMED, AT_ONCE = 0.03, 0.05, 0.15, 0.10
+UNDECIDED = frozenset({"store_unavailable", "ledger_backlog"})
+"""Answers that decide nothing and are not kept: a caller that means well asks again."""
+MOST_TRIES = 8
+FIRST_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -93,19 +97,30 @@ class Replay:
     async def _ask(
         self, number: int, customer: Customer, product: str, quantity: Any, **more: Any
     ) -> dict[str, Any]:
-        started = time.perf_counter()
-        answer = await self._gateway.authorize(
-            customer.subject,
-            product,
-            key=f"replay-{number}",
-            quantity=quantity,
-            hold_ttl_s=HOLD_TTL_S,
-            context={"ip": f"203.0.113.{number % 200}", "country": "PT"},
-            **more,
-        )
-        self.tally.latencies_s.append(time.perf_counter() - started)
-        reason = answer["reasons"][0]["code"] if answer["reasons"] else "allowed"
-        self.tally.decisions[reason] += 1
+        answer = await self._decided(number, customer, product, quantity, **more)
+        self.tally.decisions[_reason(answer)] += 1
+        return answer
+
+    async def _decided(
+        self, number: int, customer: Customer, product: str, quantity: Any, **more: Any
+    ) -> dict[str, Any]:
+        """Ask, and again under the same key while the store had no time to decide."""
+        for attempt in range(MOST_TRIES):
+            started = time.perf_counter()
+            answer = await self._gateway.authorize(
+                customer.subject,
+                product,
+                key=f"replay-{number}",
+                quantity=quantity,
+                hold_ttl_s=HOLD_TTL_S,
+                context={"ip": f"203.0.113.{number % 200}", "country": "PT"},
+                **more,
+            )
+            self.tally.latencies_s.append(time.perf_counter() - started)
+            if _reason(answer) not in UNDECIDED:
+                break
+            self.tally.ways["asked again, undecided"] += 1
+            await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
         return answer
 
     async def _chat(
@@ -116,14 +131,7 @@ class Replay:
         answer = await self._ask(number, customer, product, estimate)
         if way < RETRIED:
             self.tally.ways["retried"] += 1
-            again = await self._gateway.authorize(
-                customer.subject,
-                product,
-                key=f"replay-{number}",
-                quantity=estimate,
-                hold_ttl_s=HOLD_TTL_S,
-                context={"ip": f"203.0.113.{number % 200}", "country": "PT"},
-            )
+            again = await self._decided(number, customer, product, estimate)
             if again != answer:
                 raise AssertionError(f"request {number} was answered differently the second time")
         if answer["decision"] != "allow":
@@ -181,6 +189,10 @@ class Replay:
         self.tally.charges.append(Charge(product, customer.discount_bps, used, *paid))
         for draw in draws:
             self.tally.sources[kind_of(draw["source"])] += draw["amount_micros"]
+
+
+def _reason(answer: dict[str, Any]) -> str:
+    return answer["reasons"][0]["code"] if answer["reasons"] else "allowed"
 
 
 def kind_of(source: str) -> str:
