@@ -71,16 +71,19 @@ class TestS4CallersThatVanish:
         chance = random.Random(n)
         await asyncio.sleep(chance.uniform(0, self.COME_WITHIN_S))
         stage, patience = "cut while asking", 60.0
-        if n % 3 == 0:
+        if n % 6 == 0:
             patience = chance.choice((0.002, 0.01, 0.05, 0.2)) * chance.random()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience) as cut:
                 answer = await caller.authorize(org, amount_micros=self.HELD, hold_ttl_s=1)
                 if answer["decision"] == "deny":
                     assert codes(answer) == ["concurrency_limited"]
                     stage = "denied"
                     return
                 stage = "cut while holding" if n % 3 == 0 else "left"
+                if n % 3 == 0:
+                    # As of the answer: a slow machine has such callers, too.
+                    cut.reschedule(asyncio.get_running_loop().time() + chance.uniform(0, 0.1))
                 await asyncio.sleep(chance.uniform(0, 0.2))
                 if n % 3 == 1:
                     return
