@@ -6,18 +6,16 @@ going back is one more change, and who did what when is never lost.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
 from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import func, insert, select
-from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.exc import IntegrityError
 
 from gateway.catalog import schema as t
-from gateway.errors import Unavailable
+from gateway.catalog.tables import Tables
 
 EVERYBODY = 100
 ROLLED_BACK = "rolled back"
@@ -122,19 +120,8 @@ def _rollback(change: Change) -> tuple[str, int]:
     return change.note, change.at_ms
 
 
-class RuleSets:
-    """Rule sets in the catalog. Every method raises Unavailable when SQL does not answer."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except (OperationalError, OSError) as error:
-            raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
+class RuleSets(Tables):
+    """Rule sets in the catalog."""
 
     async def add(self, made: Stored) -> bool:
         """Keep a rule set; False when it is there already."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -101,3 +101,17 @@ ruleset_changes = Table(
     Column("at_ms", BigInteger, nullable=False),
 )
 """What rule sets were set to, in the order it was done: only ever added to."""
+labels = Table(
+    "labels",
+    metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("decision", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("observed_ms", BigInteger, nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("once", Text, unique=True),
+    Column("digest", Text),
+    Index("labels_by_decision", "decision", "n"),
+)
+"""What decisions turned out to be, in the order it was told: only ever added to."""

@@ -83,6 +83,11 @@ def backtest(
         f"{ruleset}: of {found['requests']} requests it would stop {found['stopped']},"
         f" of {found['amount_micros']} micros {found['stopped_micros']}"
     )
+    if found["fraud"] or found["good_stopped"]:
+        say(
+            f"by their labels: of {found['fraud']} frauds it would stop {found['fraud_stopped']},"
+            f" and {found['good_stopped']} good requests"
+        )
     for rule in found["rules"]:
         alone = "adds nothing" if not rule["alone"] else f"{rule['alone']} matched by it alone"
         say(

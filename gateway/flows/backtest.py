@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.catalog.labels import Labels
 from gateway.core.decision import RISK_REASONS, conclude
 from gateway.core.facts import facts_of
 from gateway.core.orders import Mode, Outcome
@@ -28,6 +29,8 @@ class Hits:
     micros: int = 0
     alone: int = 0
     """Requests that no other rule of the set matched: without them it adds nothing."""
+    fraud: int = 0
+    good: int = 0
     examples: list[str] = field(default_factory=list)
 
 
@@ -36,6 +39,7 @@ class Backtest:
     """What a rule set would have made of requests that passed account, price and money.
 
     `differs` counts those that this very rule set decided, and would decide in another way now.
+    `fraud` and `good` are what labels say by now of those that have one.
     """
 
     requests: int = 0
@@ -44,6 +48,11 @@ class Backtest:
     stopped_micros: int = 0
     same: int = 0
     differs: int = 0
+    fraud: int = 0
+    fraud_stopped: int = 0
+    fraud_stopped_micros: int = 0
+    good_stopped: int = 0
+    good_stopped_micros: int = 0
     rules: dict[str, Hits] = field(default_factory=dict)
 
     @property
@@ -54,21 +63,26 @@ class Backtest:
 
 
 async def backtest(
-    history: History, phased: Phased, from_ms: int, to_ms: int, most: int
+    history: History, labels: Labels, phased: Phased, span: tuple[int, int], most: int
 ) -> Backtest:
-    """Try a rule set on the newest `most` records at most of a span. Raises Unavailable."""
+    """Try a rule set on at most the newest `most` records of a span (Unix ms).
+
+    Raises Unavailable.
+    """
     rows = (await history.head()).rows
-    row = max(await history.row_at(from_ms), rows - most)
+    row = max(await history.row_at(span[0]), rows - most)
     found = Backtest(rules={rule.id: Hits() for rule in phased.ruleset.rules})
     while row < rows and (lines := await history.lines(row, AT_A_TIME)):
         row += AT_A_TIME
-        await asyncio.to_thread(_add, found, phased, lines, (from_ms, to_ms))
+        decided = await asyncio.to_thread(_decided, lines, span)
+        labelled = await labels.of([asked.id for asked, _ in decided])
+        await asyncio.to_thread(_add, found, phased, decided, labelled)
     return found
 
 
-def _add(
-    found: Backtest, phased: Phased, lines: Iterable[StreamRecord], span: tuple[int, int]
-) -> None:
+def _decided(lines: Iterable[StreamRecord], span: tuple[int, int]) -> list[tuple[Asked, Outcome]]:
+    """Those of the records that are decisions of a span which rules could have stopped."""
+    found = []
     for line in lines:
         if line.kind != "authorize":
             continue
@@ -76,7 +90,18 @@ def _add(
         if not isinstance(out, Outcome) or not isinstance(asked, Asked):
             continue
         if span[0] <= out.now_ms < span[1] and _is_assessed(asked, out):
-            _try(found, phased, asked, out)
+            found.append((asked, out))
+    return found
+
+
+def _add(
+    found: Backtest,
+    phased: Phased,
+    decided: Iterable[tuple[Asked, Outcome]],
+    labels: Mapping[str, str],
+) -> None:
+    for asked, out in decided:
+        _try(found, phased, asked, out, labels.get(asked.id, ""))
 
 
 def _is_assessed(asked: Asked, out: Outcome) -> bool:
@@ -88,7 +113,7 @@ def _is_assessed(asked: Asked, out: Outcome) -> bool:
     return out.allowed or (bool(reasons) and reasons[0].code in RISK_REASONS)
 
 
-def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome) -> None:
+def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome, label: str) -> None:
     risk, amount = asked.risk, asked.amount
     at_ms = risk.at_ms if risk is not None else out.now_ms
     first = phased.before.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
@@ -97,11 +122,7 @@ def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome) -> None:
         known = known_behind(asked, out, at_ms)
         whole = weigh(phased, [rule.id for rule in matches], known, asked)
         action, matches = whole.action, whole.matches
-    found.requests += 1
-    found.micros += amount
-    if action in STOPS:
-        found.stopped += 1
-        found.stopped_micros += amount
+    _count(found, amount, label, is_stopped=action in STOPS)
     if risk is not None and risk.ruleset == phased.ruleset.id:
         told = (first.action, tuple(rule.id for rule in first.matches), len(first.unknown))
         is_same = told == (risk.action, risk.rules, risk.unknown)
@@ -112,5 +133,23 @@ def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome) -> None:
         hits.requests += 1
         hits.micros += amount
         hits.alone += len(matches) == 1
+        hits.fraud += label == "fraud"
+        hits.good += label == "good"
         if len(hits.examples) < MOST_EXAMPLES:
             hits.examples.append(asked.id)
+
+
+def _count(found: Backtest, amount: int, label: str, *, is_stopped: bool) -> None:
+    found.requests += 1
+    found.micros += amount
+    found.fraud += label == "fraud"
+    if not is_stopped:
+        return
+    found.stopped += 1
+    found.stopped_micros += amount
+    if label == "fraud":
+        found.fraud_stopped += 1
+        found.fraud_stopped_micros += amount
+    elif label == "good":
+        found.good_stopped += 1
+        found.good_stopped_micros += amount

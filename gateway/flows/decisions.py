@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import json
 
+from gateway.catalog.labels import Label
 from gateway.core import ids
 from gateway.core.decision import conclude
 from gateway.core.entities import Lineage
@@ -27,15 +28,24 @@ _quantity = json.Decoder(dict[str, int])
 
 async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.DecisionAnswer:
     """A decision with everything that followed from it. Raises 404."""
-    stored = await written(gateway, decision_id)
+    record, stored = await find(gateway, decision_id, caller)
     found = [of.record for of in stored if of.record is not None]
-    for record in found:
+    _, out, asked = records.read(record.source)
+    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    judged = judge(await gateway.rules.of(asked), asked, out)
+    labels = await gateway.labels.told(record.id)
+    return _story(record, judged, stored, found, labels, gateway.clock.now_ms())
+
+
+async def find(
+    gateway: Gateway, decision_id: str, caller: Caller
+) -> tuple[RecordRow, list[Stored]]:
+    """A decision's own record, and all that stands under its id. Raises 404."""
+    stored = await written(gateway, decision_id)
+    for record in (of.record for of in stored if of.record is not None):
         bound = caller.credential.org
         if record.id == decision_id and bound in ("", record.org):
-            _, out, asked = records.read(record.source)
-            assert isinstance(out, Outcome) and isinstance(asked, Asked)
-            judged = judge(await gateway.rules.of(asked), asked, out)
-            return _story(record, judged, stored, found, gateway.clock.now_ms())
+            return record, stored
     raise CallerError("not_found", f"there is no decision {decision_id}", status=404)
 
 
@@ -53,6 +63,7 @@ def _story(
     judged: tuple[Asked, Outcome],
     stored: list[Stored],
     found: list[RecordRow],
+    labels: list[Label],
     now_ms: int,
 ) -> stories.DecisionAnswer:
     decoded = [records.read(row.source) for row in found]
@@ -70,6 +81,7 @@ def _story(
         events=[_event(row) for row in found],
         charges=[part for of in stored for part in _charges(of)],
         movements=[part for of in stored for part in _movements(of)],
+        labels=[label_told(label) for label in labels],
     )
 
 
@@ -107,6 +119,17 @@ def _risk(risk: Risk | None) -> stories.RiskPart | None:
             stories.ShadowPart(ruleset=s.ruleset, action=s.action, rules=list(s.rules))
             for s in risk.shadows
         ],
+    )
+
+
+def label_told(label: Label) -> stories.LabelAnswer:
+    """A label as callers see it."""
+    return stories.LabelAnswer(
+        decision=label.decision,
+        label=label.label,
+        observed_at=rfc3339(label.observed_ms),
+        recorded_at=rfc3339(label.recorded_ms),
+        author=label.author,
     )
 
 

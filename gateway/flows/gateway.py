@@ -10,6 +10,7 @@ from msgspec import Struct, msgpack
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credential, Credentials
+from gateway.catalog.labels import Labels
 from gateway.catalog.rulesets import RuleSets
 from gateway.core import ids
 from gateway.core.orders import Idempotency, Reply
@@ -72,6 +73,7 @@ class Gateway:
     outage: Outage
     rulesets: RuleSets
     rules: Rules
+    labels: Labels
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
 

@@ -132,7 +132,8 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
             )
         return
     phased, now_ms = await gateway.rules.compiled(ruleset), gateway.clock.now_ms()
-    found = await backtest(gateway.history, phased, now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT)
+    span = (now_ms - DAY_MS, now_ms + DAY_MS)
+    found = await backtest(gateway.history, gateway.labels, phased, span, LOOKED_AT)
     most = gateway.settings.rules_most_stopped_percent
     if found.stopped_percent > most:
         detail = (
@@ -162,4 +163,5 @@ async def try_out(
     caller.check_unbound(CHANGE)
     await find(gateway, ruleset)
     phased = await gateway.rules.compiled(ruleset)
-    return await backtest(gateway.history, phased, from_ms, to_ms, gateway.settings.backtest_rows)
+    most = gateway.settings.backtest_rows
+    return await backtest(gateway.history, gateway.labels, phased, (from_ms, to_ms), most)

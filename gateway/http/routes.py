@@ -7,7 +7,7 @@ from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
-from gateway.wire.stories import DecisionAnswer
+from gateway.wire.stories import DecisionAnswer, LabelAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
 ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
@@ -53,6 +53,7 @@ ROUTES = (
     Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "A rule set", answer=d.RuleSetAnswer),
     Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Set what a rule set does", m.ActivateBody, d.StandingAnswer, statuses=(409,)),
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, d.BacktestAnswer),
+    Route("POST", "/v1/labels", RISK, r.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),

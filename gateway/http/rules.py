@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
 from gateway.core.windows import DAY_MS
-from gateway.flows import rulesets
+from gateway.flows import decisions, labels, rulesets
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
 from gateway.wire import documents as d
@@ -72,6 +72,8 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
             requests=h.requests,
             amount_micros=h.micros,
             alone=h.alone,
+            fraud=h.fraud,
+            good=h.good,
             examples=h.examples,
         )
         for rule, h in found.rules.items()
@@ -85,9 +87,20 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
             stopped_micros=found.stopped_micros,
             same=found.same,
             differs=found.differs,
+            fraud=found.fraud,
+            fraud_stopped=found.fraud_stopped,
+            fraud_stopped_micros=found.fraud_stopped_micros,
+            good_stopped=found.good_stopped,
+            good_stopped_micros=found.good_stopped_micros,
             rules=hits,
         )
     )
+
+
+async def post_label(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/labels."""
+    kept, is_replay = await labels.add(gateway, call.body, call.caller)
+    return Answered(decisions.label_told(kept), is_replay)
 
 
 def _standing(now: Standing) -> d.StandingAnswer:

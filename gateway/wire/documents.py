@@ -299,19 +299,22 @@ class StandingAnswer(Answer):
 
 
 class RuleHits(Answer):
-    """What one rule matched; `alone` those that no other rule matched."""
+    """What one rule matched; `alone` those that no other rule matched; by their labels the rest."""
 
     rule: str
     requests: int
     amount_micros: int
     alone: int
+    fraud: int
+    good: int
     examples: list[str]
 
 
 class BacktestAnswer(Answer):
     """What a rule set would have made of requests that passed account, price and money.
 
-    Of those that it decided itself, `same` are decided as they were, and `differs` are not.
+    Of those that it decided itself, `same` are decided as they were, and `differs` are not. `fraud`
+    and `good` are what labels say by now; most requests have none.
     """
 
     ruleset: str
@@ -321,4 +324,9 @@ class BacktestAnswer(Answer):
     stopped_micros: int
     same: int
     differs: int
+    fraud: int
+    fraud_stopped: int
+    fraud_stopped_micros: int
+    good_stopped: int
+    good_stopped_micros: int
     rules: list[RuleHits]

@@ -298,6 +298,14 @@ class ActivateBody(Message, frozen=True):
     force: bool | None = None
 
 
+class LabelBody(Message, frozen=True):
+    """What a decision turned out to be, and since when that is known (absent: now)."""
+
+    decision: MadeId
+    label: Literal["fraud", "good"]
+    observed_at: Time | None = None
+
+
 class SpanBody(Message, frozen=True):
     """A span of time; absent: the last day."""
 

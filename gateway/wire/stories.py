@@ -89,8 +89,21 @@ class Movement(Place):
     amount_micros: int
 
 
+class LabelAnswer(Answer):
+    """What a decision turned out to be; since when that is known, and when we were told."""
+
+    decision: str
+    label: str
+    observed_at: str
+    recorded_at: str
+    author: str
+
+
 class DecisionAnswer(Answer):
-    """Three linked datasets under one id: the decision, its charges, and how balances moved."""
+    """Three linked datasets under one id: the decision, its charges, and how balances moved.
+
+    `labels` say what it turned out to be, in the order they came: the last one holds.
+    """
 
     id: str
     kind: str
@@ -103,6 +116,7 @@ class DecisionAnswer(Answer):
     events: list[Event]
     charges: list[ChargePart]
     movements: list[Movement]
+    labels: list[LabelAnswer]
 
 
 def account_name(account: Account) -> AccountName:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
+from gateway.catalog.labels import Labels
 from gateway.catalog.rulesets import RuleSets
 from gateway.errors import SpendgateError
 from gateway.flows import aftermath
@@ -99,6 +100,7 @@ async def build_worker(
         Outage(Journal(settings.directory / "opened"), settings.open_shares or settings.workers),
         rulesets,
         rules,
+        Labels(catalog_engine),
     )
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),

@@ -128,6 +128,11 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
     messages.CredentialBody: {"name": "x", "scopes": ["read", "admin"], "org": "acme"},
     messages.RuleSetBody: {"text": "rules: []"},
     messages.ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
+    messages.LabelBody: {
+        "decision": "dec_1",
+        "label": "fraud",
+        "observed_at": "2026-11-01T00:00:00Z",
+    },
     messages.SpanBody: {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
 }
 """A body with every member, of every kind of message."""

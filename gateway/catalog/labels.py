@@ -1,0 +1,60 @@
+"""What decisions turned out to be: labels, only ever added; the latest one of a decision holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from gateway.catalog import schema as t
+from gateway.catalog.tables import Tables
+
+
+class Label(Struct, frozen=True):
+    """`label` is fraud or good; it was observed, and later told to us (Unix ms).
+
+    `once` names the call that told it, `digest` its body; None for a call without a key.
+    """
+
+    decision: str
+    label: str
+    observed_ms: int
+    recorded_ms: int
+    author: str
+    once: str | None = None
+    digest: str | None = None
+
+
+_COLUMNS = tuple(t.labels.c[name] for name in Label.__struct_fields__)
+
+
+class Labels(Tables):
+    """Labels in the catalog."""
+
+    async def add(self, made: Label) -> Label:
+        """Keep a label. What was kept by the same call before is returned instead."""
+        try:
+            async with self._connection() as c:
+                await c.execute(insert(t.labels).values(**asdict(made)))
+        except IntegrityError:
+            async with self._connection() as c:
+                query = select(*_COLUMNS).where(t.labels.c.once == made.once)
+                return Label(*(await c.execute(query)).one())
+        return made
+
+    async def told(self, decision: str) -> list[Label]:
+        """All labels of a decision, in the order they came."""
+        query = select(*_COLUMNS).where(t.labels.c.decision == decision).order_by(t.labels.c.n)
+        async with self._connection() as c:
+            return [Label(*row) for row in await c.execute(query)]
+
+    async def of(self, decisions: Sequence[str]) -> dict[str, str]:
+        """What holds of these decisions; nothing of those without a label."""
+        c = t.labels.c
+        query = select(c.decision, c.label).where(c.decision.in_(decisions)).order_by(c.n)
+        async with self._connection() as connection:
+            found = (await connection.execute(query)).all()
+        return {row.decision: row.label for row in found}

@@ -1,0 +1,48 @@
+"""What decisions turned out to be, as the risk team and the payment processor tell it."""
+
+from __future__ import annotations
+
+from gateway.catalog.labels import Label
+from gateway.errors import CallerError
+from gateway.flows import decisions
+from gateway.flows.gateway import Caller, Gateway, reused
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import LabelBody
+
+CLOCKS_DIFFER_MS = 60_000
+"""How far the clock of whoever observed may be from ours."""
+
+
+async def add(gateway: Gateway, body: LabelBody, caller: Caller) -> tuple[Label, bool]:
+    """Keep what a decision turned out to be, and whether this call told it before.
+
+    Raises CallerError: 404 without such a decision, 422 where it was observed before it was made
+    or in the future.
+    """
+    row, _ = await decisions.find(gateway, body.decision, caller)
+    if row.kind != "authorize":
+        detail = f"{row.id} added to a hold; label the decision that made it"
+        raise CallerError("invalid_request", detail, pointer="/decision")
+    now_ms = gateway.clock.now_ms()
+    observed_ms = milliseconds(body.observed_at)
+    if observed_ms is None:
+        observed_ms = now_ms
+    elif observed_ms > now_ms + CLOCKS_DIFFER_MS:
+        raise CallerError("invalid_request", "it lies in the future", pointer="/observed_at")
+    elif observed_ms < row.at_ms - CLOCKS_DIFFER_MS:
+        raise CallerError("invalid_request", "the decision is younger", pointer="/observed_at")
+    once = caller.idempotency("", body, 0)
+    digest = once.digest.hex() if once else None
+    made = Label(
+        row.id,
+        body.label,
+        observed_ms,
+        now_ms,
+        caller.credential.id,
+        once.name if once else None,
+        digest,
+    )
+    kept = await gateway.labels.add(made)
+    if kept.digest != digest:
+        raise reused()
+    return kept, kept is not made
