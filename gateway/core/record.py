@@ -71,7 +71,9 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     """How a request was assessed: by one rule set ("" for none), at one moment of our clock.
 
     `action` is the strongest of the `rules` that matched ("" for none); `unknown` counts rules that
-    could not be told. A challenge `is_lifted` where the subject had passed one.
+    could not be told. A challenge `is_lifted` where the subject had passed one. `shadows` are those
+    that matched before the store was asked; `version` numbers the change of rules that was the last
+    one then, from which follows what stood in shadow.
     """
 
     ruleset: str
@@ -81,6 +83,7 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     unknown: int
     shadows: tuple[Shadowed, ...] = ()
     is_lifted: bool = False
+    version: int = 0
 
 
 class Asked(Struct, array_like=True):

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.catalog.labels import Labels
-from gateway.core.decision import RISK_REASONS, conclude
-from gateway.core.facts import facts_of
-from gateway.core.orders import Mode, Outcome
+from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.risk import STOPS, known_behind, weigh
+from gateway.flows.risk import STOPS, is_assessed, judge, rehearsed
 from gateway.ledger.history import History
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -72,8 +70,9 @@ async def backtest(
     rows = (await history.head()).rows
     row = max(await history.row_at(span[0]), rows - most)
     found = Backtest(rules={rule.id: Hits() for rule in phased.ruleset.rules})
-    while row < rows and (lines := await history.lines(row, AT_A_TIME)):
-        row += AT_A_TIME
+    for at in range(row, rows, AT_A_TIME):
+        # Nothing, where they were pruned.
+        lines = await history.lines(at, AT_A_TIME)
         decided = await asyncio.to_thread(_decided, lines, span)
         labelled = await labels.of([asked.id for asked, _ in decided])
         await asyncio.to_thread(_add, found, phased, decided, labelled)
@@ -89,7 +88,7 @@ def _decided(lines: Iterable[StreamRecord], span: tuple[int, int]) -> list[tuple
         out, asked = records.decode(line)
         if not isinstance(out, Outcome) or not isinstance(asked, Asked):
             continue
-        if span[0] <= out.now_ms < span[1] and _is_assessed(asked, out):
+        if span[0] <= out.now_ms < span[1] and is_assessed(asked, out):
             found.append((asked, out))
     return found
 
@@ -104,35 +103,21 @@ def _add(
         _try(found, phased, asked, out, labels.get(asked.id, ""))
 
 
-def _is_assessed(asked: Asked, out: Outcome) -> bool:
-    """Whether rules alone could have stopped it: they see no other request."""
-    if asked.mode == Mode.DRY or asked.terms.customer is None:
-        return False
-    # Of a request that account, price or money refuse, no reason of risk is told.
-    reasons = conclude(asked, out).reasons
-    return out.allowed or (bool(reasons) and reasons[0].code in RISK_REASONS)
-
-
 def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome, label: str) -> None:
-    risk, amount = asked.risk, asked.amount
-    at_ms = risk.at_ms if risk is not None else out.now_ms
-    first = phased.before.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
-    action, matches = first.action, first.matches
-    if phased.after is not None and action not in STOPS:
-        known = known_behind(asked, out, at_ms)
-        whole = weigh(phased, [rule.id for rule in matches], known, asked)
-        action, matches = whole.action, whole.matches
-    _count(found, amount, label, is_stopped=action in STOPS)
-    if risk is not None and risk.ruleset == phased.ruleset.id:
-        told = (first.action, tuple(rule.id for rule in first.matches), len(first.unknown))
-        is_same = told == (risk.action, risk.rules, risk.unknown)
+    amount, whole = asked.amount, rehearsed(phased, asked, out)
+    _count(found, amount, label, is_stopped=whole.action in STOPS)
+    if asked.risk is not None and asked.risk.ruleset == phased.ruleset.id:
+        live = judge(phased, asked, out)[0].risk
+        assert live is not None
+        told = (whole.action, tuple(rule.id for rule in whole.matches), whole.unknown)
+        is_same = told == (live.action, live.rules, live.unknown)
         found.same += is_same
         found.differs += not is_same
-    for rule in matches:
+    for rule in whole.matches:
         hits = found.rules[rule.id]
         hits.requests += 1
         hits.micros += amount
-        hits.alone += len(matches) == 1
+        hits.alone += len(whole.matches) == 1
         hits.fraud += label == "fraud"
         hits.good += label == "good"
         if len(hits.examples) < MOST_EXAMPLES:

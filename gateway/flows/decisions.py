@@ -15,7 +15,7 @@ from gateway.core.record import Asked, Risk
 from gateway.core.terms import signal_entities
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.risk import judge
+from gateway.flows.risk import judge, with_shadows
 from gateway.ledger.batch import RecordRow, Stored
 from gateway.ledger.reader import DECISIONS, hold_from
 from gateway.wire import answers, records, stories
@@ -32,7 +32,8 @@ async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.Dec
     found = [of.record for of in stored if of.record is not None]
     _, out, asked = records.read(record.source)
     assert isinstance(out, Outcome) and isinstance(asked, Asked)
-    judged = judge(await gateway.rules.of(asked), asked, out)
+    whole, told = judge(await gateway.rules.of(asked), asked, out)
+    judged = with_shadows(await gateway.rules.shadows_of(asked), whole, out), told
     labels = await gateway.labels.told(record.id)
     return _story(record, judged, stored, found, labels, gateway.clock.now_ms())
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from gateway.catalog.rulesets import EVERYBODY, RuleSets, standing
+from gateway.core.decision import RISK_REASONS, conclude
 from gateway.core.facts import facts_of, velocities_of
-from gateway.core.orders import Outcome
+from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
 from gateway.errors import Bug, Unavailable
@@ -65,6 +67,8 @@ class Rules:
         self._on_event = on_event
         self._compiled: dict[str, Phased] = {}
         self._refreshing = asyncio.Lock()
+        self._past: dict[int, tuple[str, ...]] = {}
+        """What stood in shadow behind the change that was asked for last."""
         self.policies = Policies()
 
     async def refresh(self) -> None:
@@ -118,6 +122,27 @@ class Rules:
             detail = f"rule set {asked.risk.ruleset} cannot be read: {error}"
             raise Unavailable("catalog_unavailable", detail) from error
 
+    async def shadows_of(self, asked: Asked) -> tuple[Phased, ...]:
+        """The rule sets that stood in shadow when a request was assessed. Raises Unavailable.
+
+        One that an earlier version of the language took is left out, as it was then.
+        """
+        version = asked.risk.version if asked.risk is not None else 0
+        if version == self.policies.version:
+            return self.policies.shadows
+        if version <= 0:
+            return ()
+        past = self._past.get(version)
+        if past is None:
+            changes = (c for c in await self._rulesets.changes() if c.n <= version)
+            past = standing(changes).shadows
+            self._past = {version: past}
+        found = []
+        for ruleset in past:
+            with suppress(RuleError, KeyError):
+                found.append(await self.compiled(ruleset))
+        return tuple(found)
+
 
 def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
     """What the rule sets in force say of a request before the store is asked.
@@ -133,12 +158,20 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
         if verdict.matches:
             shadows.append(Shadowed(shadow.ruleset.id, verdict.action, _ids(verdict.matches)))
     if phased is None:
-        asked.risk = Risk("", at_ms, "", (), 0, tuple(shadows))
+        asked.risk = Risk("", at_ms, "", (), 0, tuple(shadows), version=policies.version)
         return asked.risk
     verdict = phased.before.evaluate(facts, currency, at_ms)
     asked.refusals += refusals_of(verdict.action, verdict.matches)
     unknown, ids = len(verdict.unknown), _ids(verdict.matches)
-    asked.risk = Risk(phased.ruleset.id, at_ms, verdict.action, ids, unknown, tuple(shadows))
+    asked.risk = Risk(
+        phased.ruleset.id,
+        at_ms,
+        verdict.action,
+        ids,
+        unknown,
+        tuple(shadows),
+        version=policies.version,
+    )
     return asked.risk
 
 
@@ -184,35 +217,55 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
         return asked, out
     found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
     unknown = risk.unknown + found.unknown
-    told = replace(risk, action=found.action, rules=_ids(found.matches), unknown=unknown)
+    told = structs.replace(risk, action=found.action, rules=_ids(found.matches), unknown=unknown)
     is_lifted = risk.is_lifted and found.action == "challenge"
     refusals = () if is_lifted else refusals_of(found.action, found.matches)
-    judged = replace(asked, risk=told, refusals=(*asked.refusals, *refusals))
+    judged = structs.replace(asked, risk=told, refusals=(*asked.refusals, *refusals))
     if not refusals:
         return judged, out
-    return judged, replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
+    return judged, structs.replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
 
 
-def with_shadows(policies: Policies, asked: Asked, out: Outcome) -> Asked:
-    """With what shadows that read what the store counted would have done; told, not recorded."""
-    late = [shadow for shadow in policies.shadows if shadow.after is not None]
+def is_assessed(asked: Asked, out: Outcome) -> bool:
+    """Whether rules alone could have stopped it: they see no other request."""
+    if asked.mode == Mode.DRY or asked.terms.customer is None:
+        return False
+    # Of a request that account, price or money refuse, no reason of risk is told.
+    reasons = conclude(asked, out).reasons
+    return out.allowed or (bool(reasons) and reasons[0].code in RISK_REASONS)
+
+
+def rehearsed(phased: Phased, asked: Asked, out: Outcome) -> Weighed:
+    """What a rule set would have decided of a request, as it would have live, from its record."""
+    at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
+    first = phased.before.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
+    if phased.after is None or first.action in STOPS:
+        return Weighed(first.action, first.matches, len(first.unknown))
+    second = weigh(phased, _ids(first.matches), known_behind(asked, out, at_ms), asked)
+    return replace(second, unknown=len(first.unknown) + second.unknown)
+
+
+def with_shadows(shadows: Iterable[Phased], asked: Asked, out: Outcome) -> Asked:
+    """With what shadows that read what the store counted would have done.
+
+    It follows from the record, as what `judge` says, and is told wherever the record is.
+    """
+    late = [shadow for shadow in shadows if shadow.after is not None]
     risk = asked.risk
-    if not late or risk is None:
+    if not late or risk is None or not is_assessed(asked, out):
         return asked
-    known = known_behind(asked, out, risk.at_ms)
     told = {shadow.ruleset: shadow for shadow in risk.shadows}
     for shadow in late:
-        name = shadow.ruleset.id
-        found = weigh(shadow, told[name].rules if name in told else (), known, asked)
+        name, found = shadow.ruleset.id, rehearsed(shadow, asked, out)
         if found.matches:
             told[name] = Shadowed(name, found.action, _ids(found.matches))
-    return replace(asked, risk=replace(risk, shadows=tuple(told.values())))
+    return structs.replace(asked, risk=structs.replace(risk, shadows=tuple(told.values())))
 
 
 def lift_challenge(asked: Asked) -> None:
     """Let a request pass whose subject passed the check, whichever phase asks for it."""
     assert asked.risk is not None
-    asked.risk = replace(asked.risk, is_lifted=True)
+    asked.risk = structs.replace(asked.risk, is_lifted=True)
     asked.refusals = tuple(r for r in asked.refusals if r.code != Reason.challenge_required)
 
 

@@ -50,11 +50,13 @@ async def after(gateway: Gateway, asked: Asked | None, reply: Reply) -> tuple[As
     out = reply.outcome
     if reply.status is Status.REPLAY:
         asked = records.decode_asked(reply.body)
-    if asked is None or asked.risk is None or out is None or not out.allowed:
+    if asked is None or asked.risk is None or out is None:
         return asked, reply
     judged, told = judge(await gateway.rules.of(asked), asked, out)
     if reply.status is not Status.REPLAY:
-        judged = with_shadows(gateway.rules.policies, judged, out)
+        judged = with_shadows(await gateway.rules.shadows_of(asked), judged, out)
+    if not out.allowed:
+        return judged, reply
     if asked.mode == Mode.HOLD and not told.allowed:
         await _give_back(gateway, judged)
     elif asked.settles_itself:

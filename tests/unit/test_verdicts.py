@@ -63,9 +63,12 @@ class World:
         async def terms(*_: object) -> object:
             return self.terms
 
+        async def none(*_: object) -> tuple[()]:
+            return ()
+
         return SimpleNamespace(
             store=self.store,
-            rules=SimpleNamespace(of=nothing, policies=verdicts.Policies()),
+            rules=SimpleNamespace(of=nothing, shadows_of=none),
             profiles=SimpleNamespace(refresh=nothing, load=nothing, terms=terms),
             clock=SimpleNamespace(now_ms=lambda: self.now_ms),
             ledger=SimpleNamespace(hold=ledger or nothing),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -120,3 +121,33 @@ async def shadowed(caller: Caller, ruleset: str, rule: str) -> float:
     """How often a rule in shadow would have matched."""
     name = f'spendgate_shadow_matches_total{{rule="{rule}",ruleset="{ruleset}"}}'
     return (await metrics(caller)).get(name, 0)
+
+
+async def test_a_backtest_of_a_draft_equals_its_run_in_shadow(caller: Caller, org: str) -> None:
+    since = datetime.now(UTC).isoformat()
+    await in_force(caller, rules(rule("largest", "block", "amount > 7 USD")))
+    shadow = await in_force(caller, SPREE, "shadow")
+    asked = [
+        await caller.authorize(org, key=f"k_{n % 3}", **cents((20, 90, 600, 800)[n % 4]))
+        for n in range(40)
+    ]
+    assert sum(answer["decision"] == "deny" for answer in asked) == 10
+    # What stood in shadow then is told of each decision, whatever has been changed since.
+    await caller.ok("POST", f"/v1/rulesets/{shadow}/activate", {"mode": "retired"})
+    await in_force(caller, rules(rule("other", "review", "amount > 0 USD")), "shadow")
+    hits: Counter[str] = Counter()
+    stopped = 0
+    for answer in asked:
+        told = (await caller.ok("GET", f"/v1/decisions/{answer['id']}"))["risk"]["shadows"]
+        assert all(one["ruleset"] == shadow for one in told)
+        hits.update(name for one in told for name in one["rules"])
+        stopped += any(one["action"] == "block" for one in told)
+    assert hits["spree"] > 10 and hits["large"] == 20
+    found = await caller.ok("POST", f"/v1/rulesets/{shadow}/backtest", {"from": since})
+    assert (found["requests"], found["stopped"]) == (40, stopped)
+    assert {one["rule"]: one["requests"] for one in found["rules"] if one["requests"]} == hits
+    await asyncio.sleep(1.5)
+    counted = await metrics(caller)
+    for name, count in hits.items():
+        of = f'spendgate_shadow_matches_total{{rule="{name}",ruleset="{shadow}"}}'
+        assert counted[of] == count
