@@ -115,3 +115,36 @@ labels = Table(
     Index("labels_by_decision", "decision", "n"),
 )
 """What decisions turned out to be, in the order it was told: only ever added to."""
+matches = Table(
+    "matches",
+    metadata,
+    Column("decision", Text, primary_key=True),
+    Column("ruleset", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("org", Text, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount_micros", BigInteger, nullable=False),
+    Index("matches_by_day", "ruleset", "day"),
+    Index("matches_by_outcome", "mode", "outcome", "at_ms"),
+)
+"""What rules matched, gathered from the ledger as it grows."""
+assessed = Table(
+    "assessed",
+    metadata,
+    Column("ruleset", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+)
+"""How many requests a rule set saw on a day."""
+gathered = Table(
+    "gathered",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("row", BigInteger, nullable=False),
+)
+"""The row of the ledger up to which matches were gathered: all before it were."""

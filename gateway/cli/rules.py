@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -97,6 +98,27 @@ def backtest(
 
 
 @app.command()
+def report(
+    ruleset: RuleSetId,
+    since: Annotated[str | None, typer.Option(help="a day (UTC), today without it")] = None,
+    until: Annotated[str | None, typer.Option(help="the day behind the last one")] = None,
+    url: Url = ADDRESS,
+    key: Key = "",
+) -> None:
+    """Say what a rule set matches, today without a span, up to this moment."""
+    query = urlencode({k: v for k, v in (("from", since), ("to", until)) if v})
+    found = _call(url, key, f"/{ruleset}/report?{query}", method="GET")
+    for mode, requests in sorted(found["requests"].items()):
+        say(f"{ruleset}: {requests} requests, {mode}")
+    for rule in found["rules"]:
+        money = ", ".join(f"{n} micros {name}" for name, n in rule["amount_micros"].items())
+        say(
+            f"  {rule['rule']} ({rule['mode']}): {rule['requests']} requests, {money};"
+            f" fraud {rule['fraud']}, good {rule['good']}"
+        )
+
+
+@app.command()
 def activate(
     ruleset: RuleSetId,
     mode: Annotated[str, typer.Option(help="active, shadow or retired")] = "active",
@@ -126,10 +148,12 @@ def _say_standing(standing: dict[str, Any]) -> None:
         say("no rule set decides")
 
 
-def _call(url: str, key: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _call(
+    url: str, key: str, path: str, body: dict[str, Any] | None = None, method: str = "POST"
+) -> dict[str, Any]:
     async def call() -> dict[str, Any]:
         async with Spendgate(url, key, timeout_s=120) as gateway:
-            found: dict[str, Any] = await gateway.call("POST", f"/v1/rulesets{path}", body)
+            found: dict[str, Any] = await gateway.call(method, f"/v1/rulesets{path}", body)
             return found
 
     try:

@@ -17,6 +17,7 @@ from rules.engine import Phased
 
 AT_A_TIME = 2_000
 MOST_EXAMPLES = 5
+ALWAYS = (0, 2**62)
 
 
 @dataclass
@@ -73,13 +74,15 @@ async def backtest(
     for at in range(row, rows, AT_A_TIME):
         # Nothing, where they were pruned.
         lines = await history.lines(at, AT_A_TIME)
-        decided = await asyncio.to_thread(_decided, lines, span)
+        decided = await asyncio.to_thread(decided_in, lines, span)
         labelled = await labels.of([asked.id for asked, _ in decided])
         await asyncio.to_thread(_add, found, phased, decided, labelled)
     return found
 
 
-def _decided(lines: Iterable[StreamRecord], span: tuple[int, int]) -> list[tuple[Asked, Outcome]]:
+def decided_in(
+    lines: Iterable[StreamRecord], span: tuple[int, int] = ALWAYS
+) -> list[tuple[Asked, Outcome]]:
     """Those of the records that are decisions of a span which rules could have stopped."""
     found = []
     for line in lines:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
+from gateway.catalog.matches import RuleTotals
 from gateway.catalog.rulesets import (
     EVERYBODY,
     ROLLED_BACK,
@@ -154,6 +156,25 @@ async def _change(
             await gateway.rules.refresh()
             return standing(await gateway.rulesets.changes())
     raise Unavailable("too_many_changes", "others are changing the rules; try again")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a rule set saw and matched in some days; `behind` records were not looked at yet."""
+
+    requests: dict[str, int]
+    rules: dict[tuple[str, str], RuleTotals]
+    behind: int
+
+
+async def report(gateway: Gateway, ruleset: str, days: tuple[int, int], caller: Caller) -> Report:
+    """What a rule set saw and matched in the days [from, to). Raises 404."""
+    caller.check_unbound(CHANGE)
+    await find(gateway, ruleset)
+    matches, rows = gateway.matches, (await gateway.history.head()).rows
+    behind = max(0, rows - await matches.row())
+    requests = await matches.assessed(ruleset, days)
+    return Report(requests, await matches.report(ruleset, days), behind)
 
 
 async def try_out(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.http import accounts, books, rules, service, spending
+from gateway.http import accounts, books, reviews, rules, service, spending
 from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
@@ -14,9 +14,11 @@ ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
 CARD = "/v1/rate_cards/{id}/versions/{version}"
 CREDS, ONE_CRED = "/v1/credentials", "/v1/credentials/{id}"
 USAGE = {"from": "start, included", "to": "end, excluded", "group_by": "product,day"}
+PAGE = {"limit": "at most so many", "cursor": "go on behind what an answer ended with"}
+DAYS = {"from": "first day (UTC), included; absent: today", "to": "last day, excluded"}
 ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
 SETS, RISK = "/v1/rulesets", ("risk",)
-s, p, r = spending, accounts, rules
+s, p, r, w = spending, accounts, rules, reviews
 
 # fmt: off
 ROUTES = (
@@ -53,7 +55,10 @@ ROUTES = (
     Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "A rule set", answer=d.RuleSetAnswer),
     Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Set what a rule set does", m.ActivateBody, d.StandingAnswer, statuses=(409,)),
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, d.BacktestAnswer),
-    Route("POST", "/v1/labels", RISK, r.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
+    Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
+    Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
+    Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),
+    Route("GET", SETS + "/{id}/report", RISK, w.report, "What a rule set matches", answer=d.ReportAnswer, query=DAYS),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),

@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
 from gateway.core.windows import DAY_MS
-from gateway.flows import decisions, labels, rulesets
+from gateway.flows import rulesets
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
 from gateway.wire import documents as d
@@ -95,12 +95,6 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
             rules=hits,
         )
     )
-
-
-async def post_label(gateway: Gateway, call: Call) -> Answered:
-    """POST /v1/labels."""
-    kept, is_replay = await labels.add(gateway, call.body, call.caller)
-    return Answered(decisions.label_told(kept), is_replay)
 
 
 def _standing(now: Standing) -> d.StandingAnswer:

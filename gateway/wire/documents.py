@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec import field
+
 from gateway.wire.answers import Answer
 
 
@@ -330,3 +332,51 @@ class BacktestAnswer(Answer):
     good_stopped: int
     good_stopped_micros: int
     rules: list[RuleHits]
+
+
+class RuleReport(Answer):
+    """What one rule matched: `mode` active where its rule set decided, else shadow.
+
+    `share` is of the requests its rule set saw in that mode; `fraud` and `good` what labels say.
+    """
+
+    rule: str
+    mode: str
+    requests: int
+    share: float
+    amount_micros: dict[str, int]
+    fraud: int
+    good: int
+
+
+class ReportAnswer(Answer):
+    """What a rule set saw and matched in whole days (UTC), today's up to now.
+
+    `requests` by mode; `behind` records of the ledger were not looked at yet.
+    """
+
+    ruleset: str
+    from_: str = field(name="from")
+    to: str
+    requests: dict[str, int]
+    rules: list[RuleReport]
+    behind: int
+
+
+class ReviewAnswer(Answer):
+    """A decision that somebody should look at, and the rules that it matched."""
+
+    decision: str
+    at: str
+    org: str
+    amount_micros: int
+    currency: str
+    ruleset: str
+    rules: list[str]
+
+
+class ReviewsAnswer(Answer):
+    """Decisions up for review, the oldest first; `cursor` goes on behind them."""
+
+    reviews: list[ReviewAnswer]
+    cursor: str | None

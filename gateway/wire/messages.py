@@ -306,6 +306,12 @@ class LabelBody(Message, frozen=True):
     observed_at: Time | None = None
 
 
+class ReviewBody(Message, frozen=True):
+    """What a decision that was up for review turned out to be."""
+
+    label: Literal["fraud", "good"]
+
+
 class SpanBody(Message, frozen=True):
     """A span of time; absent: the last day."""
 

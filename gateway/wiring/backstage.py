@@ -11,10 +11,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog, VersionConflict
+from gateway.catalog.matches import Matches
+from gateway.catalog.rulesets import RuleSets
 from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
 from gateway.flows.contents import Kept
+from gateway.flows.gathering import Gatherer
 from gateway.flows.profiles import FREE_PLAN, Profiles
 from gateway.flows.reconcile import Reconciler, Watch
 from gateway.flows.recovery import Recovery
@@ -74,6 +77,8 @@ class Backstage:
     recovery: Recovery
     watch: Watch
     pruner: Pruner
+    gatherer: Gatherer
+    matches: Matches
     on_event: Callable[[str], None]
     engines: tuple[Engine, ...]
     writing: asyncio.Future[None] | None = None
@@ -86,6 +91,7 @@ class Backstage:
         self.chores = start(
             self.recovery.watch(),
             self.watch.run(),
+            self.gatherer.run(),
             self._prune(settings),
             write_counts(hooks, lambda: self._count(hooks)),
         )
@@ -98,6 +104,7 @@ class Backstage:
                 before = now_ms // DAY_MS - settings.keep_records_days
                 for day, rows in (await self.pruner.prune(before, export_to, now_ms)).items():
                     self.on_event(f"pruned {rows} records of {date_of(day)}")
+                await self.matches.forget(before)
             await asyncio.sleep(PRUNE_EVERY_S)
 
     def _count(self, hooks: CountingHooks) -> None:
@@ -155,7 +162,9 @@ async def build_backstage(
     watch = Watch(reconciler, 1 / settings.reconcile_orgs_per_s, on_event)
     engines = (catalog_engine, ledger_engine)
     pruner = Pruner(ledger_engine)
-    parts = (store, shards, ledger, writer, recovery, watch, pruner)
+    matches = Matches(catalog_engine)
+    gatherer = Gatherer(history, RuleSets(catalog_engine), matches, on_event)
+    parts = (store, shards, ledger, writer, recovery, watch, pruner, gatherer, matches)
     return Backstage(*parts, on_event, engines)
 
 

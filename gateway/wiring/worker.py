@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
 from gateway.catalog.labels import Labels
+from gateway.catalog.matches import Matches
 from gateway.catalog.rulesets import RuleSets
 from gateway.errors import SpendgateError
 from gateway.flows import aftermath
@@ -101,6 +102,7 @@ async def build_worker(
         rulesets,
         rules,
         Labels(catalog_engine),
+        Matches(catalog_engine),
     )
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),

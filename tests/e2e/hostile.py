@@ -68,4 +68,5 @@ async def credential(caller: Caller, *scopes: str, org: str | None = None) -> tu
 
 
 def path_of(template: str, org: str) -> str:
-    return template.format_map({"org": org, "id": NO_SUCH_HOLD, "version": "v9"})
+    names = {"org": org, "id": NO_SUCH_HOLD, "version": "v9", "decision": "dec_none"}
+    return template.format_map(names)

@@ -133,6 +133,7 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "label": "fraud",
         "observed_at": "2026-11-01T00:00:00Z",
     },
+    messages.ReviewBody: {"label": "good"},
     messages.SpanBody: {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
 }
 """A body with every member, of every kind of message."""

@@ -1,0 +1,126 @@
+"""Gathering what rules matched from the ledger as it grows, for the review queue and reports.
+
+Of each decision it tells what its record and the rule sets it cites tell, so it can be done at any
+time, and again; each row counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway.catalog.matches import ACTIVE, SHADOW, Gathered, Match, Matches
+from gateway.catalog.rulesets import RuleSets
+from gateway.core.orders import Outcome
+from gateway.core.record import Asked
+from gateway.core.windows import DAY_MS
+from gateway.errors import Bug, Unavailable
+from gateway.flows.backtest import decided_in
+from gateway.flows.risk import Rules, judge, with_shadows
+from gateway.ledger.history import History
+from rules.engine import Phased
+from rules.errors import RuleError
+
+AT_A_TIME = 1_000
+PAUSE_S = 0.25
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A decision, the rule set that it cites, and those that stood in shadow."""
+
+    asked: Asked
+    out: Outcome
+    decides: Phased | None
+    shadows: Sequence[Phased]
+
+
+class Gatherer:
+    """Goes on from the row up to which matches are kept. One is enough; two do no harm."""
+
+    def __init__(
+        self,
+        history: History,
+        rulesets: RuleSets,
+        matches: Matches,
+        on_event: Callable[[str], None],
+    ) -> None:
+        self._history = history
+        self._rulesets = rulesets
+        self._rules = Rules(rulesets, on_event)
+        self._matches = matches
+        self._on_event = on_event
+        self._unreadable: set[str] = set()
+
+    async def run(self) -> None:
+        """Gather for ever."""
+        while True:
+            is_done = True
+            try:
+                is_done = await self.step()
+            except (Unavailable, OSError):
+                # SQL does not answer, or a compiler could not be started: a bit later again.
+                await asyncio.sleep(1)
+            except Bug as error:
+                self._on_event(f"what rules matched is not gathered: {error}")
+                await asyncio.sleep(1)
+            if is_done:
+                await asyncio.sleep(PAUSE_S)
+
+    async def step(self) -> bool:
+        """Gather some rows; whether that were all there are. Raises Unavailable."""
+        from_row, rows = await self._matches.row(), (await self._history.head()).rows
+        if from_row >= rows:
+            return True
+        if not await self._rulesets.version():
+            # Nobody ever put rules in force, so nothing written by now was assessed.
+            await self._matches.add(from_row, rows, Gathered())
+            return True
+        to_row = min(from_row + AT_A_TIME, rows)
+        lines = await self._history.lines(from_row, to_row - from_row)
+        decided = await asyncio.to_thread(decided_in, lines)
+        seen = [await self._seen(*one) for one in decided if one[0].risk is not None]
+        found = await asyncio.to_thread(gather, seen)
+        await self._matches.add(from_row, to_row, found)
+        return to_row == rows
+
+    async def _seen(self, asked: Asked, out: Outcome) -> Seen:
+        cited = asked.risk.ruleset if asked.risk is not None else ""
+        decides = None
+        if cited and cited not in self._unreadable:
+            try:
+                decides = await self._rules.compiled(cited)
+            except (RuleError, KeyError) as error:
+                # Never again: what its record says itself is all that is known.
+                self._unreadable.add(cited)
+                self._on_event(f"rule set {cited} is reported in part: {error}")
+        return Seen(asked, out, decides, await self._rules.shadows_of(asked))
+
+
+def gather(seen: Iterable[Seen]) -> Gathered:
+    """What these decisions tell of the rule sets that decided them, and of those in shadow."""
+    found = Gathered()
+    for one in seen:
+        judged, _ = judge(one.decides, one.asked, one.out)
+        judged = with_shadows(one.shadows, judged, one.out)
+        risk, day = judged.risk, one.out.now_ms // DAY_MS
+        assert risk is not None, "only what was assessed is seen"
+        if risk.ruleset:
+            found.assessed[risk.ruleset, ACTIVE, day] += 1
+            told = (risk.ruleset, ACTIVE, risk.action)
+            found.matches += [_match(judged, one.out, told, rule) for rule in risk.rules]
+        for shadow in one.shadows:
+            found.assessed[shadow.ruleset.id, SHADOW, day] += 1
+        for by in risk.shadows:
+            told = (by.ruleset, SHADOW, by.action)
+            found.matches += [_match(judged, one.out, told, rule) for rule in by.rules]
+    return found
+
+
+def _match(asked: Asked, out: Outcome, told: tuple[str, str, str], rule: str) -> Match:
+    ruleset, mode, outcome = told
+    terms = asked.terms
+    day = out.now_ms // DAY_MS
+    money = (terms.currency, asked.amount)
+    return Match(asked.id, ruleset, rule, mode, outcome, terms.org, day, out.now_ms, *money)

@@ -1,0 +1,116 @@
+"""Handlers of labels, reviews and what rules matched."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from gateway.catalog.matches import Review
+from gateway.core.windows import DAY_MS
+from gateway.errors import CallerError
+from gateway.flows import decisions, labels, reviews, rulesets
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.wire import documents as d
+from gateway.wire.answers import rfc3339
+
+LIMIT, MOST = 100, 1_000
+_cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
+EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+
+async def post_label(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/labels."""
+    kept, is_replay = await labels.add(gateway, call.body, call.caller)
+    return Answered(decisions.label_told(kept), is_replay)
+
+
+async def get_reviews(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/reviews."""
+    limit = _limit(call.query.get("limit"))
+    after = _place(call.query.get("cursor"))
+    found = await reviews.waiting(gateway, after, limit, call.caller)
+    cursor = f"{found[-1].at_ms}:{found[-1].decision}" if len(found) == limit else None
+    return Answered(d.ReviewsAnswer(reviews=[_review(one) for one in found], cursor=cursor))
+
+
+async def post_review(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/reviews/{decision}."""
+    name = call.ids["decision"]
+    kept, is_replay = await reviews.resolve(gateway, name, call.body, call.caller)
+    return Answered(decisions.label_told(kept), is_replay)
+
+
+async def report(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/rulesets/{id}/report."""
+    ruleset, today = call.ids["id"], gateway.clock.now_ms() // DAY_MS
+    days = (
+        _day(call.query.get("from"), "from", today),
+        _day(call.query.get("to"), "to", today + 1),
+    )
+    found = await rulesets.report(gateway, ruleset, days, call.caller)
+    rules = [
+        d.RuleReport(
+            rule=rule,
+            mode=mode,
+            requests=totals.requests,
+            share=round(totals.requests / max(found.requests.get(mode, 0), totals.requests), 6),
+            amount_micros=totals.micros,
+            fraud=totals.fraud,
+            good=totals.good,
+        )
+        for (mode, rule), totals in sorted(found.rules.items())
+    ]
+    return Answered(
+        d.ReportAnswer(
+            ruleset=ruleset,
+            from_=_date(days[0]),
+            to=_date(days[1]),
+            requests=found.requests,
+            rules=rules,
+            behind=found.behind,
+        )
+    )
+
+
+def _review(review: Review) -> d.ReviewAnswer:
+    return d.ReviewAnswer(
+        decision=review.decision,
+        at=rfc3339(review.at_ms),
+        org=review.org,
+        amount_micros=review.amount_micros,
+        currency=review.currency,
+        ruleset=review.ruleset,
+        rules=list(review.rules),
+    )
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        raise CallerError("invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}")
+    return int(text)
+
+
+def _place(text: str | None) -> tuple[int, str]:
+    if text is None:
+        return reviews.FIRST
+    found = _cursor.fullmatch(text)
+    if found is None:
+        raise CallerError("invalid_request", "cursor is not one that was answered here")
+    return int(found[1]), found[2]
+
+
+def _day(text: str | None, name: str, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        return date.fromisoformat(text).toordinal() - EPOCH_DAY
+    except ValueError:
+        detail = f"{name} takes a day, such as 2027-01-31, not {text[:40]!r}"
+        raise CallerError("invalid_request", detail) from None
+
+
+def _date(day: int) -> str:
+    return date.fromordinal(day + EPOCH_DAY).isoformat()
