@@ -230,9 +230,11 @@ def is_assessed(asked: Asked, out: Outcome) -> bool:
     """Whether rules alone could have stopped it: they see no other request."""
     if asked.mode == Mode.DRY or asked.terms.customer is None:
         return False
+    if out.allowed:
+        return True
     # Of a request that account, price or money refuse, no reason of risk is told.
     reasons = conclude(asked, out).reasons
-    return out.allowed or (bool(reasons) and reasons[0].code in RISK_REASONS)
+    return bool(reasons) and reasons[0].code in RISK_REASONS
 
 
 def rehearsed(phased: Phased, asked: Asked, out: Outcome) -> Weighed:
