@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -14,6 +15,22 @@ ANEW = re.compile(
     r"|/v\.grants$"  # higher in each epoch
     r"|/(s/|r[op]/.*/(requests|tokens)\d+/)"  # signals and rate limits may start anew
 )
+
+
+QUIET_S = 1.5
+"""Longer than it takes until a decision nobody heard of is undone."""
+
+
+async def settled(url: str) -> dict[str, Any]:
+    """A picture of a store in which nothing moves any more."""
+    before = await picture(url)
+    for _ in range(20):
+        await asyncio.sleep(QUIET_S)
+        now = await picture(url)
+        if now == before:
+            return now
+        before = now
+    raise AssertionError("the store does not come to rest")
 
 
 async def picture(url: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from gateway.cli.running import say
 from gateway.store.pipeline import Pipeline, parse_url
 from tests.chaos.audit import audit
 from tests.chaos.kills import IS_LONG
-from tests.chaos.picture import differences, picture
+from tests.chaos.picture import differences, picture, settled
 from tests.chaos.world import Heard, Spender, set_up, spending
 from tests.gateways import Caller, Gateway, running
 
@@ -42,7 +42,7 @@ async def test_after_flushall_the_hot_state_is_what_it_was(tmp_path: Path) -> No
             for _ in range(400):
                 await spender.step()
             await caller.reconciled()
-            before = await picture(gateway.store_url)
+            before = await settled(gateway.store_url)
             await flush(gateway)
             await until_served(caller, "acme")
             after = await picture(gateway.store_url)
@@ -70,7 +70,7 @@ async def test_flushed_at_full_load_it_is_soon_what_the_ledger_says(tmp_path: Pa
                     await until_served(caller, "acme")
                     seconds.append(asyncio.get_running_loop().time() - started)
             await caller.reconciled()
-            before = await picture(gateway.store_url)
+            before = await settled(gateway.store_url)
             await flush(gateway)
             await until_served(caller, "acme")
             assert differences(before, await picture(gateway.store_url)) == []
