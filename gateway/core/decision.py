@@ -127,6 +127,12 @@ def _is_over(asked: Asked, limit: LimitTerms, used_now: float) -> bool:
     return limit.mode == "hard" and refuses(limit.limit, measure, asked.shares[measure], used_now)
 
 
+def limits_refuse(asked: Asked, outcome: Outcome) -> bool:
+    """Whether a hard cap or rate limit does not bear the request on top of what it held."""
+    limits = enumerate(asked.terms.limits)
+    return any(_is_over(asked, limit, _used(limit, outcome, i)) for i, limit in limits)
+
+
 def _used(limit: LimitTerms, outcome: Outcome, i: int) -> float:
     first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
     return used(SHAPES[limit.kind], first, second, limit.span_ms, outcome.now_ms)

@@ -77,7 +77,7 @@ def _story(
         asked=_asked(asked),
         answer=answers.authorize_answer(conclude(asked, out)),
         signals=_signals(asked, out),
-        risk=_risk(asked.risk),
+        risk=risk_told(asked.risk),
         hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
         events=[_event(row) for row in found],
         charges=[part for of in stored for part in _charges(of)],
@@ -107,7 +107,8 @@ def _asked(asked: Asked) -> stories.AskedPart:
     )
 
 
-def _risk(risk: Risk | None) -> stories.RiskPart | None:
+def risk_told(risk: Risk | None) -> stories.RiskPart | None:
+    """An assessment as callers see it."""
     if risk is None:
         return None
     return stories.RiskPart(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from gateway.errors import CallerError
-from gateway.flows import books, decisions
+from gateway.flows import books, decisions, replays
 from gateway.flows.gateway import Gateway
 from gateway.flows.reconcile import Reconciler, lag_s
 from gateway.http.endpoint import Answered, Call
+from gateway.wire.stories import ReplayAnswer
 
 GROUPS = ("product", "day")
 DAY_S = 86_400
@@ -45,6 +46,22 @@ async def head(gateway: Gateway, call: Call) -> Answered:
 async def get_decision(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/decisions/{id}."""
     return Answered(await decisions.get(gateway, call.ids["id"], call.caller))
+
+
+async def replay_decision(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/decisions/{id}/replay."""
+    found = await replays.replay(gateway, call.ids["id"], call.caller)
+    recorded = None if found.is_same else found.recorded
+    return Answered(
+        ReplayAnswer(
+            id=call.ids["id"],
+            same=found.is_same,
+            answer=found.again[0],
+            risk=decisions.risk_told(found.again[1]),
+            recorded=recorded[0] if recorded else None,
+            recorded_risk=decisions.risk_told(recorded[1]) if recorded else None,
+        )
+    )
 
 
 async def usage(gateway: Gateway, call: Call) -> Answered:

@@ -7,7 +7,7 @@ from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
-from gateway.wire.stories import DecisionAnswer, LabelAnswer
+from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
 ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
@@ -49,6 +49,7 @@ ROUTES = (
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),
     Route("GET", "/v1/ledger/head", MONEY, books.head, "The end of the ledger's chain", answer=d.HeadAnswer),
     Route("GET", "/v1/decisions/{id}", ("risk", "finance"), books.get_decision, "A decision, and what followed", answer=DecisionAnswer),
+    Route("POST", "/v1/decisions/{id}/replay", ("risk", "finance"), books.replay_decision, "Make a decision again", m.EmptyBody, ReplayAnswer),
     Route("POST", SETS, RISK, r.post_ruleset, "Hand in a rule set", m.RuleSetBody, d.RuleSetAnswer, MAX_RULES_BODY),
     Route("GET", SETS, RISK, r.get_rulesets, "All rule sets", answer=d.RuleSetsAnswer),
     Route("POST", SETS + "/rollback", RISK, r.rollback, "Put in force what was before", m.EmptyBody, d.StandingAnswer, statuses=(409,)),

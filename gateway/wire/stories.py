@@ -119,6 +119,20 @@ class DecisionAnswer(Answer):
     labels: list[LabelAnswer]
 
 
+class ReplayAnswer(Answer):
+    """A decision made again from its record: the answer, and how it was assessed.
+
+    Where it is not the `same`, what the record says itself is told, too.
+    """
+
+    id: str
+    same: bool
+    answer: AuthorizeAnswer
+    risk: RiskPart | None
+    recorded: AuthorizeAnswer | None
+    recorded_risk: RiskPart | None
+
+
 def account_name(account: Account) -> AccountName:
     """An account as callers see it."""
     ref = account.ref or None

@@ -15,15 +15,14 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.core.decision import conclude
 from gateway.core.holds import LATE_CAPTURE_MS
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes
-from gateway.flows.risk import judge
+from gateway.flows.replays import replayed
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
-from gateway.wire import answers, records
+from gateway.wire import records
 from rules.engine import Phased
 from rules.ruleset import load
 from tests.chaos import world
@@ -92,9 +91,9 @@ class _Shard:
         answer = self._heard.decisions.get(asked.id)
         if answer is None:
             return
-        decision = conclude(*judge(RULES if asked.risk else None, asked, out))
-        told = msgspec.json.encode(answers.authorize_answer(decision))
-        assert msgspec.json.decode(told) == answer, asked.id
+        found = replayed(asked, out, RULES if asked.risk else None, ())
+        assert msgspec.json.decode(msgspec.json.encode(found.recorded[0])) == answer, asked.id
+        assert found.is_same, f"{asked.id} is not the same when it is made again"
         begin, end = self._heard.times[asked.id]
         latest, name = self._latest_begin
         assert end >= latest, f"{asked.id} ended before {name} began, and stands behind it"

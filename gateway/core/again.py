@@ -1,0 +1,21 @@
+"""Deciding a request once more on what the store saw: the record alone must give the outcome."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from gateway.core.decision import limits_refuse
+from gateway.core.orders import Outcome
+from gateway.core.record import Asked
+from gateway.core.steps import draw
+
+
+def decided_again(asked: Asked, out: Outcome) -> Outcome:
+    """What the reference machine makes of a request, given what was read of counters and funds.
+
+    `asked` may be refused for other reasons than it was; what the store counted stays.
+    """
+    draws, rest = draw(asked.terms.sources, out.funds, asked.amount)
+    if asked.is_refused or rest or limits_refuse(asked, out):
+        return replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
+    return replace(out, allowed=True, draws=draws)

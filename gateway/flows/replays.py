@@ -1,0 +1,68 @@
+"""A decision made again from its record: what was asked, what the store saw, the rules it cites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from gateway.catalog.rulesets import EVERYBODY
+from gateway.core.again import decided_again
+from gateway.core.decision import RISK_REASONS, conclude
+from gateway.core.orders import Outcome
+from gateway.core.record import Asked, Risk
+from gateway.flows import decisions
+from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.risk import Policies, assess, judge, lift_challenge, with_shadows
+from gateway.wire import answers, records
+from rules.engine import Phased
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The answer and the assessment as they were recorded, and as they are made again."""
+
+    recorded: tuple[answers.AuthorizeAnswer, Risk | None]
+    again: tuple[answers.AuthorizeAnswer, Risk | None]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both are equal to the last micro-unit and the last rule."""
+        return self.recorded == self.again
+
+
+async def replay(gateway: Gateway, decision_id: str, caller: Caller) -> Replayed:
+    """Make a decision again; nothing is asked of the store, nothing changes. Raises 404."""
+    row, _ = await decisions.find(gateway, decision_id, caller)
+    _, out, asked = records.read(row.source)
+    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    phased, shadows = await gateway.rules.of(asked), await gateway.rules.shadows_of(asked)
+    return replayed(asked, out, phased, shadows)
+
+
+def replayed(
+    asked: Asked, out: Outcome, phased: Phased | None, shadows: tuple[Phased, ...]
+) -> Replayed:
+    """A record's decision, and the same made again by the rules it cites. Pure."""
+    fresh, risk = asked, asked.risk
+    if risk is not None:
+        fresh = replace(
+            asked,
+            risk=None,
+            refusals=tuple(r for r in asked.refusals if r.code not in RISK_REASONS),
+        )
+        active = ((phased, EVERYBODY),) if phased is not None else ()
+        assess(Policies(risk.version, active, shadows), fresh, risk.at_ms)
+        if risk.is_lifted and fresh.risk is not None:
+            lift_challenge(fresh)
+    parts = ((asked, out), (fresh, decided_again(fresh, out)))
+    recorded, again = (_told(*part, phased, shadows) for part in parts)
+    return Replayed(recorded, again)
+
+
+def _told(
+    asked: Asked, out: Outcome, phased: Phased | None, shadows: tuple[Phased, ...]
+) -> tuple[answers.AuthorizeAnswer, Risk | None]:
+    judged, told = judge(phased, asked, out)
+    whole = with_shadows(shadows, judged, out)
+    return answers.authorize_answer(conclude(whole, told)), whole.risk
