@@ -64,7 +64,7 @@ class Books:
         )
         posted = self._posted(org, shard)
         found: list[Standing] = []
-        funded = held = captured = shortfall = 0
+        funded = held = captured = shortfall = unpaid = 0
         for epoch, seq, kind, hold, packed, body, terms in lines:
             line = StreamRecord(shard, epoch, seq, kind, packed, body, terms)
             out, _ = records.decode(line)
@@ -75,6 +75,7 @@ class Books:
                 held -= out.held
                 captured += out.captured
                 shortfall += out.shortfall
+                unpaid += out.shortfall
                 assert out.held == out.released + sum(part.amount for part in out.kept)
             else:
                 funded += max(0, out.amount) - out.settled - sum(p.amount for p in out.draws)
@@ -83,9 +84,7 @@ class Books:
             found.append(Standing(seq, kind, out, funded, held, captured, shortfall))
             kinds = posted.sums((epoch, seq))
             assert kinds.get("held", 0) == held, (org, seq, kinds)
-            assert kinds.get("revenue", 0) - captured == sum(
-                s.out.shortfall for s in found if isinstance(s.out, Ended)
-            ), (org, seq, kinds)
+            assert kinds.get("revenue", 0) - captured == unpaid, (org, seq, kinds)
             assert -kinds.get("shortfall", 0) == shortfall, (org, seq, kinds)
             spendable = ("grant", "adjustments", "credit_line", "included")
             assert sum(kinds.get(k, 0) for k in spendable) == found[-1].available, (org, seq, kinds)
