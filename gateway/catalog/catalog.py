@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, json
 from sqlalchemy import Table, and_, delete, exists, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.catalog import schema as t
+from gateway.catalog.tables import Tables
 from gateway.core.entities import (
     Cap,
     CardVersion,
@@ -26,7 +27,6 @@ from gateway.core.entities import (
     RateCard,
     RateLimit,
 )
-from gateway.errors import Unavailable
 
 S = TypeVar("S", bound=Struct)
 
@@ -53,29 +53,16 @@ def _load(kind: type[S], spec: bytes) -> S:
     return json.decode(spec, type=kind)
 
 
-class Catalog:
-    """The catalog in one SQL database. Every method raises Unavailable when SQL does not answer."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    @asynccontextmanager
-    async def _read(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.connect() as connection:
-                yield connection
-        except (OperationalError, OSError) as error:
-            raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
+class Catalog(Tables):
+    """Who customers are and what was agreed; a change from an old version is a VersionConflict."""
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.begin() as connection:
+            async with super()._write() as connection:
                 yield connection
         except IntegrityError as error:
             raise VersionConflict from error
-        except (OperationalError, OSError) as error:
-            raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
 
     async def org(self, org: str) -> OrgTerms | None:
         """An org with its contract and untargeted limits, or None when it was never created."""

@@ -37,10 +37,10 @@ class Labels(Tables):
     async def add(self, made: Label) -> Label:
         """Keep a label. What was kept by the same call before is returned instead."""
         try:
-            async with self._connection() as c:
+            async with self._write() as c:
                 await c.execute(insert(t.labels).values(**asdict(made)))
         except IntegrityError:
-            async with self._connection() as c:
+            async with self._read() as c:
                 query = select(*_COLUMNS).where(t.labels.c.once == made.once)
                 return Label(*(await c.execute(query)).one())
         return made
@@ -48,13 +48,13 @@ class Labels(Tables):
     async def told(self, decision: str) -> list[Label]:
         """All labels of a decision, in the order they came."""
         query = select(*_COLUMNS).where(t.labels.c.decision == decision).order_by(t.labels.c.n)
-        async with self._connection() as c:
+        async with self._read() as c:
             return [Label(*row) for row in await c.execute(query)]
 
     async def of(self, decisions: Sequence[str]) -> dict[str, str]:
         """What holds of these decisions; nothing of those without a label."""
         c = t.labels.c
         query = select(c.decision, c.label).where(c.decision.in_(decisions)).order_by(c.n)
-        async with self._connection() as connection:
+        async with self._read() as connection:
             found = (await connection.execute(query)).all()
         return {row.decision: row.label for row in found}

@@ -74,13 +74,13 @@ class Matches(Tables):
 
     async def row(self) -> int:
         """The first row of the ledger that was not gathered yet."""
-        async with self._connection() as c:
+        async with self._read() as c:
             return int((await c.execute(select(t.gathered.c.row))).scalar_one())
 
     async def add(self, from_row: int, to_row: int, found: Gathered) -> bool:
         """Keep what rows [from, to) told; False when somebody else did, and nothing changes."""
         a = t.assessed.c
-        async with self._connection() as c:
+        async with self._write() as c:
             move = update(t.gathered).where(t.gathered.c.row == from_row).values(row=to_row)
             if not (await c.execute(move)).rowcount:
                 return False
@@ -100,7 +100,7 @@ class Matches(Tables):
         a = t.assessed.c
         of = and_(a.ruleset == ruleset, a.day >= days[0], a.day < days[1])
         query = select(a.mode, func.sum(a.requests)).where(of).group_by(a.mode)
-        async with self._connection() as c:
+        async with self._read() as c:
             return {mode: int(requests) for mode, requests in await c.execute(query)}
 
     async def report(
@@ -119,7 +119,7 @@ class Matches(Tables):
         micros = func.sum(cast(each.c.amount_micros, Double))
         query = select(*by, func.count(), micros).group_by(*by)
         found: dict[tuple[str, str], RuleTotals] = {}
-        async with self._connection() as c:
+        async with self._read() as c:
             for mode, rule, currency, label, requests, total in await c.execute(query):
                 totals = found.setdefault((mode, rule), RuleTotals())
                 totals.requests += requests
@@ -142,7 +142,7 @@ class Matches(Tables):
             .order_by(m.at_ms, m.decision)
             .limit(limit)
         )
-        async with self._connection() as c:
+        async with self._read() as c:
             rows = (await c.execute(query)).all()
             of = and_(m.mode == ACTIVE, m.decision.in_([row.decision for row in rows]))
             rules: dict[str, list[str]] = {}
@@ -152,5 +152,5 @@ class Matches(Tables):
 
     async def forget(self, before_day: int) -> None:
         """Let go of matches of the days before one."""
-        async with self._connection() as c:
+        async with self._write() as c:
             await c.execute(delete(t.matches).where(t.matches.c.day < before_day))

@@ -126,7 +126,7 @@ class RuleSets(Tables):
     async def add(self, made: Stored) -> bool:
         """Keep a rule set; False when it is there already."""
         try:
-            async with self._connection() as c:
+            async with self._write() as c:
                 await c.execute(insert(t.rulesets).values(**asdict(made)))
         except IntegrityError:
             return False
@@ -134,7 +134,7 @@ class RuleSets(Tables):
 
     async def find(self, ruleset: str) -> Stored | None:
         """A rule set, or None."""
-        async with self._connection() as c:
+        async with self._read() as c:
             found = (await c.execute(select(t.rulesets).where(t.rulesets.c.id == ruleset))).first()
         return Stored(*found) if found is not None else None
 
@@ -142,25 +142,25 @@ class RuleSets(Tables):
         """All rule sets without their texts, the newest first."""
         r = t.rulesets.c
         query = select(r.id, r.author, r.created_ms).order_by(r.created_ms.desc(), r.id)
-        async with self._connection() as c:
+        async with self._read() as c:
             return [Stored(row.id, "", *row[1:]) for row in await c.execute(query)]
 
     async def version(self) -> int:
         """The number of the latest change; 0 without any."""
-        async with self._connection() as c:
+        async with self._read() as c:
             return int((await c.execute(select(func.max(t.ruleset_changes.c.n)))).scalar() or 0)
 
     async def changes(self) -> list[Change]:
         """All changes, oldest first."""
         query = select(t.ruleset_changes).order_by(t.ruleset_changes.c.n)
-        async with self._connection() as c:
+        async with self._read() as c:
             return [Change(*row) for row in await c.execute(query)]
 
     async def change(self, version: int, made: Sequence[Change]) -> bool:
         """Add changes behind that version, all or none; False when somebody else was first."""
         rows = [{**asdict(change), "n": n} for n, change in enumerate(made, version + 1)]
         try:
-            async with self._connection() as c:
+            async with self._write() as c:
                 await c.execute(insert(t.ruleset_changes), rows)
         except IntegrityError:
             return False

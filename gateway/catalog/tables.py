@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,10 +18,22 @@ class Tables:
         self._engine = engine
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction, which is committed at the end."""
-        try:
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        with _answering():
+            async with self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end."""
+        with _answering():
             async with self._engine.begin() as connection:
                 yield connection
-        except (OperationalError, OSError) as error:
-            raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, OSError) as error:
+        raise Unavailable("catalog_unavailable", "the catalog does not answer") from error
