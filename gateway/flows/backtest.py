@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway.catalog.labels import Labels
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.risk import STOPS, is_assessed, judge, rehearsed
+from gateway.flows.risk import STOPS, is_assessed, judge, known_behind, rehearsed
 from gateway.ledger.history import History
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -107,7 +107,8 @@ def _add(
 
 
 def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome, label: str) -> None:
-    amount, whole = asked.amount, rehearsed(phased, asked, out)
+    at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
+    amount, whole = asked.amount, rehearsed(phased, asked, known_behind(asked, out, at_ms))
     _count(found, amount, label, is_stopped=whole.action in STOPS)
     if asked.risk is not None and asked.risk.ruleset == phased.ruleset.id:
         live = judge(phased, asked, out)[0].risk

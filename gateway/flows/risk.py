@@ -237,13 +237,12 @@ def is_assessed(asked: Asked, out: Outcome) -> bool:
     return bool(reasons) and reasons[0].code in RISK_REASONS
 
 
-def rehearsed(phased: Phased, asked: Asked, out: Outcome) -> Weighed:
+def rehearsed(phased: Phased, asked: Asked, known: Known) -> Weighed:
     """What a rule set would have decided of a request, as it would have live, from its record."""
-    at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
-    first = phased.before.evaluate(facts_of(asked, at_ms), asked.terms.currency, at_ms)
+    first = phased.before.evaluate(known.facts, asked.terms.currency, known.at_ms)
     if phased.after is None or first.action in STOPS:
         return Weighed(first.action, first.matches, len(first.unknown))
-    second = weigh(phased, _ids(first.matches), known_behind(asked, out, at_ms), asked)
+    second = weigh(phased, _ids(first.matches), known, asked)
     return replace(second, unknown=len(first.unknown) + second.unknown)
 
 
@@ -256,9 +255,10 @@ def with_shadows(shadows: Iterable[Phased], asked: Asked, out: Outcome) -> Asked
     risk = asked.risk
     if not late or risk is None or not is_assessed(asked, out):
         return asked
+    known = known_behind(asked, out, risk.at_ms)
     told = {shadow.ruleset: shadow for shadow in risk.shadows}
     for shadow in late:
-        name, found = shadow.ruleset.id, rehearsed(shadow, asked, out)
+        name, found = shadow.ruleset.id, rehearsed(shadow, asked, known)
         if found.matches:
             told[name] = Shadowed(name, found.action, _ids(found.matches))
     return structs.replace(asked, risk=structs.replace(risk, shadows=tuple(told.values())))
