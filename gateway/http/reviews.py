@@ -15,6 +15,7 @@ from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
 
 LIMIT, MOST = 100, 1_000
+_count = re.compile(r"[0-9]{1,4}")
 _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -88,7 +89,7 @@ def _review(review: Review) -> d.ReviewAnswer:
 def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+    if _count.fullmatch(text) is None or not 1 <= int(text) <= MOST:
         raise CallerError("invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}")
     return int(text)
 

@@ -130,6 +130,7 @@ async def test_a_report_tells_today_up_to_now(caller: Caller, org: str, gateway:
     [
         "/v1/reviews?limit=0",
         "/v1/reviews?limit=x",
+        "/v1/reviews?limit=00000010099999",
         "/v1/reviews?cursor=1",
         "/v1/reviews?cursor=1:%00",
         "/v1/rulesets/rs_none/report?from=soon",
