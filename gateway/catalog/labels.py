@@ -16,7 +16,8 @@ from gateway.catalog.tables import Tables
 class Label(Struct, frozen=True):
     """`label` is fraud or good; it was observed, and later told to us (Unix ms).
 
-    `once` names the call that told it, `digest` its body; None for a call without a key.
+    `once` names the call that told it, or the review that ended with it, if either can come again;
+    `digest` is such a call's body.
     """
 
     decision: str

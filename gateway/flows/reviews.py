@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from gateway.catalog.labels import Label
 from gateway.catalog.matches import Review
 from gateway.core.orders import Outcome
@@ -43,10 +41,9 @@ async def resolve(
         detail = f"{decision_id} is not up for review; label it with POST /v1/labels"
         raise CallerError("not_found", detail, status=404)
     now_ms, author = gateway.clock.now_ms(), caller.credential.id
-    digest = hashlib.blake2b(f"{author} {body.label}".encode(), digest_size=16).hexdigest()
-    made = Label(row.id, body.label, now_ms, now_ms, author, f"review/{row.id}", digest)
+    made = Label(row.id, body.label, now_ms, now_ms, author, f"review/{row.id}")
     kept = await gateway.labels.add(made)
-    if kept.digest != digest:
+    if (kept.author, kept.label) != (author, body.label):
         detail = f"{kept.author} found it to be {kept.label}; POST /v1/labels corrects that"
         raise CallerError("already_reviewed", detail, status=409)
     return kept, kept is not made
