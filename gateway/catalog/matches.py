@@ -75,13 +75,16 @@ class Matches(Tables):
     async def row(self) -> int:
         """The first row of the ledger that was not gathered yet."""
         async with self._read() as c:
-            return int((await c.execute(select(t.gathered.c.row))).scalar_one())
+            return int((await c.execute(select(t.matches_state.c.row))).scalar_one())
 
     async def add(self, from_row: int, to_row: int, found: Gathered) -> bool:
-        """Keep what rows [from, to) told; False when somebody else did, and nothing changes."""
-        a = t.assessed.c
+        """Keep what rows [from, to) told, or some of them where the others told nothing.
+
+        False when somebody else did, and nothing changes.
+        """
+        a, state = t.assessed.c, t.matches_state
         async with self._write() as c:
-            move = update(t.gathered).where(t.gathered.c.row == from_row).values(row=to_row)
+            move = update(state).where(state.c.row == from_row).values(row=to_row)
             if not (await c.execute(move)).rowcount:
                 return False
             if found.matches:

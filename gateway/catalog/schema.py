@@ -141,8 +141,8 @@ assessed = Table(
     Column("requests", BigInteger, nullable=False),
 )
 """How many requests a rule set saw on a day."""
-gathered = Table(
-    "gathered",
+matches_state = Table(
+    "matches_state",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("row", BigInteger, nullable=False),

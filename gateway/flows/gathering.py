@@ -52,6 +52,8 @@ class Gatherer:
         self._matches = matches
         self._on_event = on_event
         self._unreadable: set[str] = set()
+        self._unassessed = 0
+        """Rows before this one were made while no rules had ever been in force."""
 
     async def run(self) -> None:
         """Gather for ever."""
@@ -70,19 +72,21 @@ class Gatherer:
 
     async def step(self) -> bool:
         """Gather some rows; whether that were all there are. Raises Unavailable."""
-        from_row, rows = await self._matches.row(), (await self._history.head()).rows
-        if from_row >= rows:
-            return True
+        rows = (await self._history.head()).rows
         if not await self._rulesets.version():
-            # Nobody ever put rules in force, so nothing written by now was assessed.
-            await self._matches.add(from_row, rows, Gathered())
+            # Known, not kept: a gateway without rules does not write for them.
+            self._unassessed = rows
             return True
+        kept_to = await self._matches.row()
+        from_row = max(kept_to, self._unassessed)
         to_row = min(from_row + AT_A_TIME, rows)
+        if to_row <= kept_to:
+            return True
         lines = await self._history.lines(from_row, to_row - from_row)
         decided = await asyncio.to_thread(decided_in, lines)
         seen = [await self._seen(*one) for one in decided if one[0].risk is not None]
         found = await asyncio.to_thread(gather, seen)
-        await self._matches.add(from_row, to_row, found)
+        await self._matches.add(kept_to, to_row, found)
         return to_row == rows
 
     async def _seen(self, asked: Asked, out: Outcome) -> Seen:

@@ -171,8 +171,9 @@ async def report(gateway: Gateway, ruleset: str, days: tuple[int, int], caller: 
     """What a rule set saw and matched in the days [from, to). Raises 404."""
     caller.check_unbound(CHANGE)
     await find(gateway, ruleset)
-    matches, rows = gateway.matches, (await gateway.history.head()).rows
-    behind = max(0, rows - await matches.row())
+    matches, behind = gateway.matches, 0
+    if await gateway.rulesets.version():
+        behind = max(0, (await gateway.history.head()).rows - await matches.row())
     requests = await matches.assessed(ruleset, days)
     return Report(requests, await matches.report(ruleset, days), behind)
 

@@ -50,6 +50,7 @@ async def report(gateway: Gateway, call: Call) -> Answered:
         _day(call.query.get("to"), "to", today + 1),
     )
     found = await rulesets.report(gateway, ruleset, days, call.caller)
+    # A rule set that could not be compiled for a moment may have matched without being counted.
     rules = [
         d.RuleReport(
             rule=rule,

@@ -30,12 +30,12 @@ def upgrade() -> None:
         sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("requests", sa.BigInteger, nullable=False),
     )
-    gathered = op.create_table(
-        "gathered",
+    op.create_table(
+        "matches_state",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("row", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(gathered, [{"id": 1, "row": 0}])
+    op.execute("INSERT INTO matches_state VALUES (1, 0)")
 
 
 def downgrade() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.kills import kill
-from tests.gateways import ADMIN_KEY, Caller, Gateway
-from tests.scenarios.rules.rulebook import CENT, USD, cents, in_force, rule, rules
+from tests.gateways import ADMIN_KEY, Caller, Gateway, running
+from tests.scenarios.rules.rulebook import CENT, USD, cents, in_force, rule, rules, submit
 
 LOOK = rules(
     rule("odd", "review", "context.asn == 7"),
@@ -123,6 +126,30 @@ async def test_a_report_tells_today_up_to_now(caller: Caller, org: str, gateway:
     )  # fmt: skip
     lines, _ = await process.communicate()
     assert f"large (active): {large} requests" in lines.decode()
+
+
+async def test_nothing_is_written_for_rules_until_some_are_in_force(tmp_path: Path) -> None:
+    def kept_to() -> int:
+        with closing(sqlite3.connect(f"file:{tmp_path / 'catalog.db'}?mode=ro", uri=True)) as c:
+            return int(c.execute("SELECT row FROM matches_state").fetchone()[0])
+
+    with running(tmp_path) as gateway:
+        async with Caller(gateway.address) as caller:
+            await caller.prices()
+            org = await caller.org("acme", 100 * USD)
+            last = [(await caller.authorize(org, **cents(1)))["id"] for _ in range(5)][-1]
+            await caller.ok("GET", f"/v1/decisions/{last}")
+            await asyncio.sleep(1)
+            assert kept_to() == 0
+            draft = await submit(caller, LOOK)
+            found = await caller.ok("GET", f"/v1/rulesets/{draft}/report")
+            assert (found["requests"], found["behind"]) == ({}, 0)
+            await in_force(caller, LOOK)
+            found = await until_gathered(caller, draft, last)
+            assert (found["requests"], kept_to() >= 5) == ({}, True)
+            after = (await caller.authorize(org, **cents(1)))["id"]
+            found = await until_gathered(caller, draft, after)
+            assert found["requests"] == {"active": 1}
 
 
 @pytest.mark.parametrize(
