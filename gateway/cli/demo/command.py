@@ -134,7 +134,7 @@ def _summary(tally: Tally, seconds: float, report: dict[str, Any], found: dict[s
         ("recomputed from the trace", _usd(found["recomputed_micros"])),
         ("answered to callers", _usd(found["answered_micros"])),
         ("revenue in the ledger", _usd(found["ledger_micros"])),
-        ("besides it, given back", _usd(found["refunded_micros"])),
+        ("charged unheard, refunded", _usd(found["refunded_micros"])),
         ("of it owed by orgs", _usd(found["shortfall_micros"])),
         ("debits - credits", _usd(found["trial_balance_micros"])),
     ]
