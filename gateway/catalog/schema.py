@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -99,8 +109,22 @@ ruleset_changes = Table(
     Column("author", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("reads", Text, nullable=False, server_default="[]"),
 )
 """What rule sets were set to, in the order it was done: only ever added to."""
+list_items = Table(
+    "list_items",
+    metadata,
+    Column("list", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False, unique=True),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("is_gone", Boolean, nullable=False),
+)
+"""What stands on lists, numbered in the order it changed."""
 labels = Table(
     "labels",
     metadata,

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from gateway.core.counters import SLOT
 from gateway.core.entities import Lineage
+from gateway.core.orders import Outcome
 from gateway.core.pricing import tokens_of
 from gateway.core.record import Asked, AskedTerms
 from gateway.core.terms import signal_entities
@@ -65,6 +66,10 @@ _NAMES = {
 }
 
 
+SIGNALS = frozenset(name for names in _NAMES.values() for name in names)
+"""What is counted whatever rules read."""
+
+
 def velocities_of(terms: AskedTerms, signals: Sequence[int]) -> dict[str, int]:
     """What the store counted of a request's own entities before it, under the names rules use.
 
@@ -75,6 +80,18 @@ def velocities_of(terms: AskedTerms, signals: Sequence[int]) -> dict[str, int]:
     for place, entity in enumerate(signal_entities(lineage)):
         found.update(zip(_NAMES[entity[0]], signals[6 * place : 6 * place + 6], strict=False))
     return found
+
+
+ON_LIST = " in @"
+"""In the names of what is either so or not."""
+
+
+def tallied_of(asked: Asked, out: Outcome) -> dict[str, int]:
+    """What tallies showed before a request, under the names rules use."""
+    if asked.tallied is None:
+        return {}
+    pairs = zip(asked.tallied.reads, out.seen, strict=False)
+    return {n: bool(number) if ON_LIST in n else number for n, number in pairs if n}
 
 
 @lru_cache(maxsize=1024)

@@ -36,6 +36,7 @@ from gateway.core.orders import (
 from gateway.core.signals import counted_signal, read_signal, signal_ends_ms, signal_name
 from gateway.core.state import Shard
 from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
+from gateway.core.tallies import add_to_tallies, read_tallies
 
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
@@ -59,6 +60,7 @@ def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
     if plan.mode is Mode.DRY:
         return Reply(Status.DONE, now_ms, outcome=outcome)
     _count_signals(shard, plan, now_ms)
+    add_to_tallies(shard.cells, shard.shared, plan.tallies, plan.amount, now_ms)
     if outcome.allowed:
         held = standing[0] if standing else None
         expires_ms = _expiry_ms(plan, held, now_ms)
@@ -87,7 +89,9 @@ def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
     signals: list[int] = []
     for entity in plan.needs.signals:
         signals += read_signal(shard.cells.get(plan.needs.org, signal_name(entity), now_ms), now_ms)
-    return Outcome(allowed, now_ms, readings, funds, draws if allowed else [], signals)
+    seen = read_tallies(shard.cells, shard.shared, plan.tallies, now_ms)
+    taken = draws if allowed else []
+    return Outcome(allowed, now_ms, readings, funds, taken, signals, seen=seen)
 
 
 def read_counter(shard: Shard, org: str, counter: Counter, now_ms: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from gateway.core.counters import Counter, Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold, Step
+from gateway.core.tallies import Tally
 
 
 class Status(IntEnum):
@@ -90,7 +91,8 @@ class Plan(Struct, frozen=True):
     refusals already found: they are checked, counted and recorded, and move nothing. A `probe`
     that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
     After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
-    opaque to the store: what was asked beyond what the needs say of it.
+    opaque to the store: what was asked beyond what the needs say of it. `tallies` are what rules
+    want counted, those that are COUNTED first.
     """
 
     needs: Needs
@@ -105,6 +107,7 @@ class Plan(Struct, frozen=True):
     probe: bool = False
     extends: bool = False
     idempotency: Idempotency | None = None
+    tallies: tuple[Tally, ...] = ()
 
     @property
     def body(self) -> bytes:
@@ -122,7 +125,8 @@ class Outcome(Struct, array_like=True):
 
     `readings` are two numbers per counter, `funds` the value of each source, both before;
     `draws` what was taken from each source (empty when refused); `signals` six numbers per
-    entity: attempts and micros over 1 min, 1 h and 24 h before this one.
+    entity: attempts and micros over 1 min, 1 h and 24 h before this one; `seen` what the plan's
+    tallies showed before it.
     """
 
     allowed: bool
@@ -133,6 +137,7 @@ class Outcome(Struct, array_like=True):
     signals: list[int]
     hold_amount: int = 0
     hold_expires_ms: int = 0
+    seen: list[int] = []
 
 
 class Finish(Struct, frozen=True):

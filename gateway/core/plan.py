@@ -9,6 +9,7 @@ from gateway.core.entities import Lineage
 from gateway.core.orders import Idempotency, Mode, Plan
 from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked
+from gateway.core.tallies import Tally
 from gateway.core.terms import Terms, unpriced
 
 
@@ -81,6 +82,7 @@ def assemble(
     *,
     probe: bool = False,
     idempotency: Idempotency | None = None,
+    tallies: tuple[Tally, ...] = (),
 ) -> Plan:
     """The plan the store decides; `packed` is what was asked beyond the terms."""
     return Plan(
@@ -96,4 +98,5 @@ def assemble(
         probe and not asked.is_refused,
         request.extends,
         idempotency,
+        tallies,
     )

@@ -86,6 +86,17 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     version: int = 0
 
 
+class Tallied(Struct, frozen=True, array_like=True, gc=False):
+    """What rules had counted when a request was decided: behind the change `version`.
+
+    `reads` names, for each number of the outcome's `seen`, what rules read it as ("" for what they
+    do not, or not yet).
+    """
+
+    version: int
+    reads: tuple[str, ...]
+
+
 class Asked(Struct, array_like=True):
     """One authorize or extend as it was planned.
 
@@ -107,6 +118,7 @@ class Asked(Struct, array_like=True):
     is_partial: bool
     caller: str
     risk: Risk | None = None
+    tallied: Tallied | None = None
 
     @property
     def is_refused(self) -> bool:

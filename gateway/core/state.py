@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
+from gateway.core.cells import Cells
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Moved, Outcome
-
-
-class Cells:
-    """Named values with an expiry, as a store would keep them. Times are Unix ms; 0 is never."""
-
-    def __init__(self) -> None:
-        self._cells: dict[tuple[str, str], tuple[Any, int]] = {}
-
-    def get(self, org: str, name: str, now_ms: int) -> Any:
-        """The value, or None when there is none or its time is over."""
-        cell = self._cells.get((org, name))
-        if cell is None or (cell[1] and cell[1] <= now_ms):
-            return None
-        return cell[0]
-
-    def put(self, org: str, name: str, value: Any, now_ms: int, expires_ms: int = 0) -> None:
-        """Set a value; one that stands keeps its expiry, a new one takes `expires_ms`."""
-        stands = self.get(org, name, now_ms) is not None
-        kept_ms = self._cells[(org, name)][1] if stands else expires_ms
-        self._cells[(org, name)] = (value, kept_ms)
-
-    def replace(self, org: str, name: str, value: Any, expires_ms: int) -> None:
-        """Set a value and its expiry, whatever stood there."""
-        self._cells[(org, name)] = (value, expires_ms)
-
-    def prolong(self, org: str, name: str, expires_ms: int) -> None:
-        """Let a cell live until then at the least; one that never expires stays so."""
-        value, current_ms = self._cells[(org, name)]
-        if current_ms and current_ms < expires_ms:
-            self._cells[(org, name)] = (value, expires_ms)
-
-    def drop(self, org: str, name: str) -> None:
-        """Remove a cell if it is there."""
-        self._cells.pop((org, name), None)
-
-    def alive(self, now_ms: int) -> dict[tuple[str, str], Any]:
-        """Every value that has not expired."""
-        return {k: v for k, (v, at) in self._cells.items() if not at or at > now_ms}
 
 
 class Kept(Struct, frozen=True):
@@ -68,10 +29,14 @@ class Record(Struct):
 
 
 class Shard:
-    """The state behind one stream: what Redis keeps under one hash tag."""
+    """The state behind one stream: what Redis keeps under one hash tag.
 
-    def __init__(self) -> None:
+    `shared` are the cells of what many orgs share, which belong to no stream.
+    """
+
+    def __init__(self, shared: Cells | None = None) -> None:
         self.cells = Cells()
+        self.shared = Cells() if shared is None else shared
         self.holds: dict[str, tuple[Hold, bytes, int]] = {}
         """hold id → (hold, what was asked, expiry of the entry; 0 while it is open)."""
         self.versions: dict[tuple[str, str], int] = {}

@@ -40,11 +40,10 @@ PARTIAL_PROBES = 2
 
 
 class Authorized(Struct, frozen=True):
-    """An answer, and whether it was given before. `shared_signals` are those of the ip."""
+    """An answer, and whether it was given before."""
 
     answer: answers.AuthorizeAnswer | Raw
     is_replay: bool = False
-    shared_signals: tuple[int, ...] = ()
 
 
 async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Authorized:
@@ -147,7 +146,6 @@ async def _decide(
     idempotency: Idempotency | None,
 ) -> Authorized:
     """Plan and ask the store until it decides: again when stale, smaller when partial."""
-    shared: asyncio.Task[tuple[int, ...]] | None = None
     probes = PARTIAL_PROBES if partial is not None else 0
     # Once: a decision is assessed by one set of rules, however often it is planned.
     policies, at_ms = gateway.rules.policies, gateway.clock.now_ms()
@@ -169,16 +167,24 @@ async def _decide(
             await gateway.profiles.load(request.lineage.org)
             is_verified = True
             continue
-        if shared is None and "ip" in request.context and request.mode is not Mode.DRY:
-            # In its own shard, in the same flush: it costs no round trip.
-            shared = asyncio.create_task(_count_shared(gateway, request, amount))
         is_partial = partial is not None
         asked = plan.make(
             terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount, is_partial
         )
-        if not policies.is_empty:
+        tallies = policies.tallying.meet(asked)
+        if not policies.is_empty or tallies:
             await verdicts.before(gateway, policies, asked, request, at_ms)
-        reply = await _ask(gateway, terms, request, asked, probes > 0, idempotency)
+        order = plan.assemble(
+            terms,
+            asked,
+            request,
+            records.encode_asked(asked, terms),
+            gateway.clock.now_ms() + gateway.settings.decision_deadline_ms,
+            probe=probes > 0,
+            idempotency=idempotency,
+            tallies=tallies,
+        )
+        reply = await gateway.store.authorize(order)
         if reply.status is Status.STALE:
             await when_stale(gateway, request.lineage.org, reply, started)
             request = asked_for
@@ -191,8 +197,7 @@ async def _decide(
                 request = structs.replace(request, quantity=smaller)
         else:
             answer = await _told(gateway, asked, reply, terms.needs)
-            seen = await shared if shared is not None else ()
-            return Authorized(answer, reply.status is Status.REPLAY, seen)
+            return Authorized(answer, reply.status is Status.REPLAY)
 
 
 async def _told(
@@ -205,34 +210,6 @@ async def _told(
         if reply.status is Status.REPLAY and asked is not None and asked.mode != Mode.DRY:
             await _tell_again(gateway, asked.id, reply)
     return _answer(gateway, asked, reply, needs)
-
-
-async def _count_shared(gateway: Gateway, request: plan.Request, amount: int) -> tuple[int, ...]:
-    try:
-        return tuple(await gateway.store.count_shared("ip", str(request.context["ip"]), amount))
-    except Unavailable:
-        # Signals serve the risk assessment; without them the money is still decided.
-        return ()
-
-
-async def _ask(
-    gateway: Gateway,
-    terms: Terms,
-    request: plan.Request,
-    asked: Asked,
-    probe: bool,
-    idempotency: Idempotency | None,
-) -> Reply:
-    order = plan.assemble(
-        terms,
-        asked,
-        request,
-        records.encode_asked(asked, terms),
-        gateway.clock.now_ms() + gateway.settings.decision_deadline_ms,
-        probe=probe,
-        idempotency=idempotency,
-    )
-    return await gateway.store.authorize(order)
 
 
 async def _tell_again(gateway: Gateway, decision_id: str, reply: Reply) -> None:

@@ -118,7 +118,8 @@ def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome, label: str
         found.same += is_same
         found.differs += not is_same
     for rule in whole.matches:
-        hits = found.rules[rule.id]
+        # A built-in list that somebody stands on matched as a rule does.
+        hits = found.rules.setdefault(rule.id, Hits())
         hits.requests += 1
         hits.micros += amount
         hits.alone += len(whole.matches) == 1

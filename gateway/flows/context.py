@@ -11,9 +11,13 @@ from gateway.wire.messages import Context
 IPV4_NETWORK_BITS, IPV6_NETWORK_BITS = 24, 48
 
 
-def hashed(secret: bytes, kind: str, value: str) -> str:
+MASKED = ("ip", "device", "user_agent")
+"""What is known by its hash alone."""
+
+
+def hashed(secret: bytes, value: str) -> str:
     """A keyed hash of a value: the same for the same value in one deployment, and no way back."""
-    text = f"{kind}\n{value}".encode("utf-8", "surrogatepass")
+    text = value.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, key=secret, digest_size=12).hexdigest()
 
 
@@ -28,18 +32,18 @@ def masked(context: Context | None, secret: bytes) -> dict[str, str | int]:
         except ValueError:
             detail = f"{context.ip!r} is no ip address"
             raise CallerError("invalid_request", detail, pointer="/context/ip") from None
-        facts["ip"] = hashed(secret, "ip", address.compressed)
+        facts["ip"] = hashed(secret, address.compressed)
         facts["network"] = _network(address)
     if context.country is not None:
         facts["country"] = context.country.upper()
     if context.asn is not None:
         facts["asn"] = context.asn
     if context.device is not None:
-        facts["device"] = hashed(secret, "device", context.device)
+        facts["device"] = hashed(secret, context.device)
     if context.email_domain is not None:
         facts["email_domain"] = context.email_domain.lower()
     if context.user_agent is not None:
-        facts["user_agent"] = hashed(secret, "user_agent", context.user_agent)
+        facts["user_agent"] = hashed(secret, context.user_agent)
     return facts
 
 

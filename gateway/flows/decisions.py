@@ -10,6 +10,7 @@ from gateway.catalog.labels import Label
 from gateway.core import ids
 from gateway.core.decision import conclude
 from gateway.core.entities import Lineage
+from gateway.core.facts import tallied_of
 from gateway.core.orders import Mode, Outcome
 from gateway.core.record import Asked, Risk
 from gateway.core.terms import signal_entities
@@ -77,6 +78,7 @@ def _story(
         asked=_asked(asked),
         answer=answers.authorize_answer(conclude(asked, out)),
         signals=_signals(asked, out),
+        tallies=tallied_of(asked, out),
         risk=risk_told(asked.risk),
         hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
         events=[_event(row) for row in found],

@@ -11,6 +11,7 @@ from msgspec import Struct, msgpack
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credential, Credentials
 from gateway.catalog.labels import Labels
+from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
 from gateway.catalog.rulesets import RuleSets
 from gateway.core import ids
@@ -76,6 +77,7 @@ class Gateway:
     rules: Rules
     labels: Labels
     matches: Matches
+    lists: Lists
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
 

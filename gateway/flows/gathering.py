@@ -48,7 +48,8 @@ class Gatherer:
     ) -> None:
         self._history = history
         self._rulesets = rulesets
-        self._rules = Rules(rulesets, on_event)
+        # It only reads what was recorded: no list is looked up.
+        self._rules = Rules(rulesets, b"", on_event)
         self._matches = matches
         self._on_event = on_event
         self._unreadable: set[str] = set()

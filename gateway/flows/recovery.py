@@ -17,8 +17,10 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.lists import Lists
 from gateway.errors import Bug, Unavailable
 from gateway.flows.contents import Contents, Kept
+from gateway.flows.following import follow
 from gateway.flows.handed_in import behind, holds_named, sound
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter, SecondWriter, Written
@@ -61,6 +63,7 @@ class Recovery:
         shards: Shards,
         store: RedisStore,
         catalog: Catalog,
+        lists: Lists,
         ledger: History,
         books: tuple[LedgerWriter, Writer],
         kept: Kept,
@@ -71,6 +74,7 @@ class Recovery:
         self._ledger = ledger
         self._ledger_writer, self._writer = books
         self._contents = Contents(catalog, ledger, kept)
+        self._lists = lists
         self._on_event = on_event
         self._holder = secrets.token_hex(8)
         self._is_first = True
@@ -181,6 +185,8 @@ class Recovery:
         if broken:
             await self._rebuild(broken, epochs, report)
         await self._fence_orgs([shard for shard in mine if shard not in set(broken)])
+        # Before anybody is decided who stands on them.
+        await follow(self._lists, self._store)
         await self._shards.open(epochs)
         await self._shards.drop_offers(mine)
         report.opened = len(mine)

@@ -15,18 +15,25 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
+from gateway.catalog.declared import declared
 from gateway.catalog.rulesets import EVERYBODY, RuleSets, standing
 from gateway.core.decision import RISK_REASONS, conclude
-from gateway.core.facts import facts_of, velocities_of
+from gateway.core.facts import facts_of, tallied_of, velocities_of
 from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
 from gateway.errors import Bug, Unavailable
 from gateway.flows.elsewhere import compile_elsewhere
-from rules.engine import Phased, strongest
+from gateway.flows.listed import ON_LIST, list_hits, listing, waits
+from gateway.flows.tallying import Tallying
+from rules.engine import NOTHING, Phased, strongest
 from rules.errors import RuleError
 from rules.ruleset import Rule, load
 
+RULES_EVERY_S = 0.5
+"""How often a worker looks whether the rules were changed."""
+TAKEN_OVER_S = 2 * RULES_EVERY_S + 0.2
+"""By then every worker that reaches the catalog knows of a change."""
 KEPT = 16
 """Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
 UNTRIED = -1
@@ -35,6 +42,9 @@ MOST_TOLD = 10
 """Rules that a refusal gives as its reasons; all that matched stand in the record."""
 STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 """Actions that refuse, and the reason they give."""
+
+
+NO_TALLIES = Tallying(0, {}, b"")
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Policies:
     version: int = 0
     active: tuple[tuple[Phased, int], ...] = ()
     shadows: tuple[Phased, ...] = ()
+    tallying: Tallying = NO_TALLIES
 
     @property
     def is_empty(self) -> bool:
@@ -62,8 +73,9 @@ class Policies:
 class Rules:
     """A worker's view of the rule sets in force, and of some that were."""
 
-    def __init__(self, rulesets: RuleSets, on_event: Callable[[str], None]) -> None:
+    def __init__(self, rulesets: RuleSets, secret: bytes, on_event: Callable[[str], None]) -> None:
         self._rulesets = rulesets
+        self._secret = secret
         self._on_event = on_event
         self._compiled: dict[str, Phased] = {}
         self._refreshing = asyncio.Lock()
@@ -76,7 +88,8 @@ class Rules:
         async with self._refreshing:
             if await self._rulesets.version() == self.policies.version:
                 return
-            now = standing(await self._rulesets.changes())
+            changes = await self._rulesets.changes()
+            now = standing(changes)
             found: dict[str, Phased] = {}
             version = now.version
             for ruleset in (*(ruleset for ruleset, _ in now.active), *now.shadows):
@@ -92,6 +105,7 @@ class Rules:
                 version,
                 tuple((found[name], percent) for name, percent in now.active if name in found),
                 tuple(found[name] for name in now.shadows if name in found),
+                Tallying(now.version, declared(changes), self._secret),
             )
 
     async def compiled(self, ruleset: str) -> Phased:
@@ -149,10 +163,14 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
 
     None where none is in force, or it is refused anyway. The refusals that follow are added to it.
     """
-    if policies.is_empty or asked.is_refused:
+    if asked.is_refused or (policies.is_empty and not listing(asked)):
         return None
     facts, currency = facts_of(asked, at_ms), asked.terms.currency
     phased, shadows = policies.of(asked.terms.org), []
+    if waits(asked):
+        name = phased.ruleset.id if phased is not None else ""
+        asked.risk = Risk(name, at_ms, "", (), 0, version=policies.version)
+        return asked.risk
     for shadow in policies.shadows:
         verdict = shadow.before.evaluate(facts, currency, at_ms)
         if verdict.matches:
@@ -177,10 +195,14 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a request behind the store: its facts, and the moment they are as of."""
+    """What is known of a request behind the store: its facts, and the moment they are as of.
+
+    `hits` are the built-in lists that it stands on, as rules.
+    """
 
     facts: dict[str, str | int | bool]
     at_ms: int
+    hits: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,11 +222,21 @@ def weigh(phased: Phased, first: Sequence[str], known: Known, asked: Asked) -> W
     return Weighed(strongest(matches), matches, len(second.unknown))
 
 
+def with_lists(found: Weighed, hits: tuple[Rule, ...]) -> Weighed:
+    """With the built-in lists that a request stands on: one that blocks is stronger than all."""
+    if not hits:
+        return found
+    matches = (*hits, *found.matches)
+    action = "block" if any(hit.action == "block" for hit in hits) else strongest(matches)
+    return Weighed(action, matches, found.unknown)
+
+
 def known_behind(asked: Asked, out: Outcome, at_ms: int) -> Known:
     """A request's own facts, and what the store counted before it."""
     facts: dict[str, str | int | bool] = facts_of(asked, at_ms)
     facts.update(velocities_of(asked.terms, out.signals))
-    return Known(facts, at_ms)
+    facts.update(tallied_of(asked, out))
+    return Known(facts, at_ms, list_hits(asked, out))
 
 
 def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
@@ -213,10 +245,22 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
     What is refused only now is told as if nothing had been taken: it is given back.
     """
     risk = asked.risk
-    if phased is None or phased.after is None or risk is None or not out.allowed:
+    if risk is None or not out.allowed:
         return asked, out
-    found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
-    unknown = risk.unknown + found.unknown
+    hits, is_late = list_hits(asked, out), waits(asked)
+    if phased is None:
+        found = with_lists(Weighed("", (), 0), hits)
+    elif is_late:
+        found = rehearsed(phased, asked, known_behind(asked, out, risk.at_ms))
+    elif phased.after is not None:
+        found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
+        found = with_lists(replace(found, unknown=risk.unknown + found.unknown), hits)
+    elif hits:
+        first = phased.merged(risk.rules, NOTHING)
+        found = with_lists(Weighed(risk.action, first, risk.unknown), hits)
+    else:
+        return asked, out
+    unknown = found.unknown
     told = structs.replace(risk, action=found.action, rules=_ids(found.matches), unknown=unknown)
     is_lifted = risk.is_lifted and found.action == "challenge"
     refusals = () if is_lifted else refusals_of(found.action, found.matches)
@@ -240,10 +284,13 @@ def is_assessed(asked: Asked, out: Outcome) -> bool:
 def rehearsed(phased: Phased, asked: Asked, known: Known) -> Weighed:
     """What a rule set would have decided of a request, as it would have live, from its record."""
     first = phased.before.evaluate(known.facts, asked.terms.currency, known.at_ms)
-    if phased.after is None or first.action in STOPS:
-        return Weighed(first.action, first.matches, len(first.unknown))
-    second = weigh(phased, _ids(first.matches), known, asked)
-    return replace(second, unknown=len(first.unknown) + second.unknown)
+    found = Weighed(first.action, first.matches, len(first.unknown))
+    if first.action in STOPS and not waits(asked):
+        return found
+    if phased.after is not None:
+        second = weigh(phased, _ids(first.matches), known, asked)
+        found = replace(second, unknown=found.unknown + second.unknown)
+    return with_lists(found, known.hits)
 
 
 def with_shadows(shadows: Iterable[Phased], asked: Asked, out: Outcome) -> Asked:
@@ -251,7 +298,7 @@ def with_shadows(shadows: Iterable[Phased], asked: Asked, out: Outcome) -> Asked
 
     It follows from the record, as what `judge` says, and is told wherever the record is.
     """
-    late = [shadow for shadow in shadows if shadow.after is not None]
+    late = [shadow for shadow in shadows if shadow.after is not None or waits(asked)]
     risk = asked.risk
     if not late or risk is None or not is_assessed(asked, out):
         return asked
@@ -276,9 +323,13 @@ def refusals_of(action: str, matches: Iterable[Rule]) -> tuple[Refusal, ...]:
     reason = STOPS.get(action)
     if reason is None:
         return ()
-    found = (rule for rule in matches if rule.action == action)
-    told = list(found)[:MOST_TOLD]
-    return tuple(Refusal(int(reason), rule.id, rule.reason) for rule in told)
+    found = [rule for rule in matches if rule.action == action]
+    return tuple(
+        Refusal(int(Reason.list_blocked), "block", rule.reason)
+        if rule.id.startswith(ON_LIST)
+        else Refusal(int(reason), rule.id, rule.reason)
+        for rule in found[:MOST_TOLD]
+    )
 
 
 def _ids(matches: Iterable[Rule]) -> tuple[str, ...]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from gateway.catalog.declared import declared
 from gateway.catalog.matches import RuleTotals
 from gateway.catalog.rulesets import (
     EVERYBODY,
     ROLLED_BACK,
+    WARMING,
     Change,
     Standing,
     Stored,
     previous,
     standing,
 )
+from gateway.core.facts import SIGNALS
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Backtest, backtest
@@ -29,6 +34,8 @@ CHANGE = "change the rules of all"
 LOOKED_AT = 50_000
 """Records that the guard of an activation looks at, the newest ones of a day."""
 ATTEMPTS = 10
+WARM_PATIENCE_S = 25.0
+WARM_LOOK_S = 0.1
 MOST_STANDING = 8
 """Rule sets, each of which every request is assessed by."""
 
@@ -82,7 +89,36 @@ async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: C
     if body.mode == "active":
         _check_author(gateway, stored, caller)
         await _check_blast(gateway, ruleset, body)
-    return await _change(gateway, ruleset, body.mode, percent, body.note or "", caller)
+    reads: tuple[str, ...] = ()
+    if body.mode != "retired":
+        reads = reads_of((await gateway.rules.compiled(ruleset)).ruleset)
+        await _warm(gateway, ruleset, reads, caller)
+    made = Change(0, ruleset, body.mode, percent, caller.credential.id, body.note or "", 0, reads)
+    await _change(gateway, made)
+    return standing(await gateway.rulesets.changes())
+
+
+def reads_of(ruleset: RuleSet) -> tuple[str, ...]:
+    """What is to be counted, or looked up, because a rule set reads it."""
+    names = (str(what) for what in ruleset.inputs if not isinstance(what, str))
+    return tuple(name for name in names if name not in SIGNALS)
+
+
+async def _warm(gateway: Gateway, ruleset: str, reads: tuple[str, ...], caller: Caller) -> None:
+    """Have counted what a rule set reads, and wait until all of it is known. Raises Unavailable."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + WARM_PATIENCE_S
+    while True:
+        known = declared(await gateway.rulesets.changes())
+        if any(name not in known for name in reads):
+            author = caller.credential.id
+            await _change(gateway, Change(0, ruleset, WARMING, EVERYBODY, author, "", 0, reads))
+        elif all(known[name].is_warm for name in reads):
+            return
+        if loop.time() > until:
+            detail = "what the rules read is still being counted back from the log; try again"
+            raise Unavailable("not_warm_yet", detail)
+        await asyncio.sleep(WARM_LOOK_S)
 
 
 async def rollback(gateway: Gateway, caller: Caller) -> Standing:
@@ -105,7 +141,8 @@ async def rollback(gateway: Gateway, caller: Caller) -> Standing:
     made = [(ruleset, "active", percent) for ruleset, percent in reversed(wanted)]
     gone = dict(found.active).keys() - dict(wanted).keys()
     made += [(ruleset, "retired", EVERYBODY) for ruleset in sorted(gone)]
-    steps = [Change(0, *step, author, note, now_ms) for step in made]
+    reads = {change.ruleset: change.reads for change in changes if change.mode != "retired"}
+    steps = [Change(0, *step, author, note, now_ms, reads[step[0]]) for step in made]
     if not await gateway.rulesets.change(found.version, steps):
         raise Unavailable("too_many_changes", "others are changing the rules; try again")
     await gateway.rules.refresh()
@@ -146,15 +183,12 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
         raise CallerError("blast_radius", detail, status=409)
 
 
-async def _change(
-    gateway: Gateway, ruleset: str, mode: str, percent: int, note: str, caller: Caller
-) -> Standing:
-    author, now_ms = caller.credential.id, gateway.clock.now_ms()
-    made = Change(0, ruleset, mode, percent, author, note, now_ms)
+async def _change(gateway: Gateway, change: Change) -> None:
+    made = replace(change, at_ms=gateway.clock.now_ms())
     for _ in range(ATTEMPTS):
         if await gateway.rulesets.change(await gateway.rulesets.version(), [made]):
             await gateway.rules.refresh()
-            return standing(await gateway.rulesets.changes())
+            return
     raise Unavailable("too_many_changes", "others are changing the rules; try again")
 
 

@@ -11,6 +11,7 @@ from gateway.core.record import Asked, EndNote
 from gateway.errors import Unavailable
 from gateway.flows.challenges import is_passed
 from gateway.flows.gateway import Gateway
+from gateway.flows.listed import waits
 from gateway.flows.risk import Policies, assess, judge, lift_challenge, with_shadows
 from gateway.flows.settling import with_funds
 from gateway.wire import records
@@ -23,7 +24,10 @@ SETTLES_WITHIN_MS = 30_000
 def prepared(policies: Policies, request: plan.Request) -> plan.Request:
     """The request as it is planned: held first, where what the store counts may still stop it."""
     phased = policies.of(request.lineage.org) if policies.active else None
-    if request.mode is Mode.CAPTURE and phased is not None and phased.can_stop_after:
+    may_stop = policies.tallying.may_block or (
+        phased is not None and (phased.can_stop_after or policies.tallying.may_exempt)
+    )
+    if request.mode is Mode.CAPTURE and may_stop:
         return replace(request, mode=Mode.HOLD, hold_ttl_ms=SETTLES_WITHIN_MS)
     return request
 
@@ -36,7 +40,9 @@ async def before(
     if risk is None or not request.challenge or not risk.ruleset:
         return
     phased = policies.of(request.lineage.org)
-    may_challenge = risk.action == "challenge" or (phased is not None and phased.can_stop_after)
+    may_challenge = risk.action == "challenge" or (
+        phased is not None and (phased.can_stop_after or waits(asked))
+    )
     # Read from the ledger, as seldom as challenges are.
     if may_challenge and await is_passed(gateway, request.challenge, request.lineage):
         lift_challenge(asked)

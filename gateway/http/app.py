@@ -72,7 +72,9 @@ class App:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
+    # What stands on a list may have slashes: networks do.
+    whole = path.replace("{value}", "(?P<value>.+)")
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", whole))
 
 
 def _documents() -> dict[str, dict[str, Respond]]:

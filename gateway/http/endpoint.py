@@ -30,6 +30,8 @@ MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 MAX_RULES_BODY = 2 * 1024 * 1024
 MAX_KEY = 255
+VALUE = "value"
+"""The part of a path that is no id: whoever takes it checks it."""
 IDEMPOTENCY_KEY = istr("Idempotency-Key")
 
 log = logging.getLogger("spendgate.http")
@@ -102,7 +104,7 @@ class Endpoint:
     async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
         credential = self._known(request) or await self._just_made(request)
         for name, value in names.items():
-            if not _id.fullmatch(value):
+            if name != VALUE and not _id.fullmatch(value):
                 raise CallerError("invalid_request", f"{value!r} is not a valid id for {name}")
         body = None
         if self._route.body is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.http import accounts, books, reviews, rules, service, spending
+from gateway.http import accounts, books, lists, reviews, rules, service, spending
 from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
+from gateway.wire.lists import ItemAnswer, ItemsAnswer
 from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
@@ -18,6 +19,7 @@ PAGE = {"limit": "at most so many", "cursor": "go on behind what an answer ended
 DAYS = {"from": "first day (UTC), included; absent: today", "to": "last day, excluded"}
 ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
 SETS, RISK = "/v1/rulesets", ("risk",)
+ITEMS = "/v1/lists/{name}/items"
 s, p, r, w = spending, accounts, rules, reviews
 
 # fmt: off
@@ -60,6 +62,10 @@ ROUTES = (
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),
     Route("GET", SETS + "/{id}/report", RISK, w.report, "What a rule set matches", answer=d.ReportAnswer, query=DAYS),
+    Route("PUT", ITEMS + "/{value}", RISK, lists.put_item, "Put something on a list", m.ItemBody, ItemAnswer),
+    Route("GET", ITEMS + "/{value}", RISK, lists.get_item, "What stands on a list", answer=ItemAnswer),
+    Route("DELETE", ITEMS + "/{value}", RISK, lists.delete_item, "Take something off a list"),
+    Route("POST", ITEMS, RISK, lists.post_items, "Put many on a list", m.ItemsBody, ItemsAnswer, MAX_BATCH_BODY),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),

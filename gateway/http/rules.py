@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.catalog.rulesets import EVERYBODY, Standing, Stored, standing
+from gateway.catalog.rulesets import (
+    EVERYBODY,
+    USED,
+    WARM,
+    WARMING,
+    Change,
+    Standing,
+    Stored,
+    standing,
+)
 from gateway.core.windows import DAY_MS
 from gateway.flows import rulesets
 from gateway.flows.gateway import Gateway
@@ -25,7 +34,7 @@ async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/rulesets."""
     call.caller.check_unbound(rulesets.CHANGE)
     changes = await gateway.rulesets.changes()
-    known = standing(changes), {change.ruleset for change in changes}
+    known = standing(changes), _were_set(changes)
     listed = [_answer(made, *known) for made in await gateway.rulesets.listed()]
     told = [
         d.RuleSetChange(
@@ -97,6 +106,11 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
     )
 
 
+def _were_set(changes: list[Change]) -> set[str]:
+    """Rule sets that were more than drafts."""
+    return {change.ruleset for change in changes if change.mode not in (WARMING, WARM, USED)}
+
+
 def _standing(now: Standing) -> d.StandingAnswer:
     active = [d.Share(ruleset=ruleset, percent=percent) for ruleset, percent in now.active]
     return d.StandingAnswer(active=active, shadows=list(now.shadows))
@@ -121,7 +135,7 @@ def _answer(stored: Stored, now: Standing, changed: set[str]) -> d.RuleSetAnswer
 
 async def _whole(gateway: Gateway, stored: Stored) -> d.RuleSetAnswer:
     changes = await gateway.rulesets.changes()
-    answer = _answer(stored, standing(changes), {change.ruleset for change in changes})
+    answer = _answer(stored, standing(changes), _were_set(changes))
     loaded = await asyncio.to_thread(load, stored.text)
     answer.rules, answer.text = [rule.id for rule in loaded.rules], stored.text
     return answer

@@ -12,6 +12,7 @@ from gateway.core.counters import Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Reply, Status
+from gateway.core.tallies import COUNTED, Past, Tally
 from gateway.store import keys
 from gateway.wire import records
 
@@ -45,6 +46,33 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
     for s in sources:
         spec += (s.floor, s.expires_ms, s.perishable, s.name)
     return spec
+
+
+def tally_spec(
+    shard: int, tallies: tuple[Tally, ...]
+) -> tuple[list[str], list[int], list[int | str]]:
+    """Keys and widths of counted tallies (negative: only read); four values each of all others."""
+    counts: list[str] = []
+    widths: list[int] = []
+    others: list[int | str] = []
+    for tally in tallies:
+        key = keys.tally(shard, tally.org, tally.name)
+        if tally.kind == COUNTED:
+            counts.append(key)
+            widths.append(tally.width_ms if tally.adds else -tally.width_ms)
+        else:
+            others += (tally.kind, key, tally.width_ms, tally.adds)
+    return counts, widths, others
+
+
+def past_spec(past: Past) -> tuple[int, int, list[str | int]]:
+    """What happened before a tally was counted, as the warm function reads it."""
+    flat: list[str | int] = []
+    for bucket, (n, micros) in past.buckets.items():
+        flat += (bucket, n, micros)
+    for member, at_ms in past.members.items():
+        flat += (member, at_ms)
+    return past.tally.kind, past.tally.width_ms, flat
 
 
 class Prepared(Struct):

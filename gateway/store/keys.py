@@ -89,6 +89,8 @@ def version(shard: int, of: Version) -> str:
     return f"{{s{shard}}}//v.{of.kind}/{of.id}"
 
 
-def shared_entity(kind: str, digest: str) -> str:
-    """The signal of an entity that many orgs share, in a shard by its own hash."""
-    return f"{{e{shard_of(digest)}}}/{kind}/{digest}"
+def tally(shard: int, org: str, name: str) -> str:
+    """A tally: an org's own in its shard, a shared one ("" for the org) in one by its own name."""
+    if org:
+        return f"{{s{shard}}}/{org}/{name}"
+    return f"{{e{shard_of(name)}}}/{name}"

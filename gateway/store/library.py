@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 
-INCLUDES = ("status", "clock", "counters", "records", "signals", "holds", "settle")
+INCLUDES = ("status", "clock", "counters", "records", "signals", "tallies", "holds", "settle")
 FUNCTIONS = (
     "authorize",
     "finish",
@@ -23,7 +23,8 @@ FUNCTIONS = (
     "restore",
     "offer",
     "backlog",
-    "count",
+    "warm",
+    "follow",
     "snapshot",
 )
 FIELDS = ("name", "keys", "args", "flags", "meaning")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.core import ids, machine, settle, steps
+from gateway.core.cells import Cells
 from gateway.core.holds import Hold
 from gateway.core.orders import (
     AdjustOrder,
@@ -18,8 +19,8 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
-from gateway.core.signals import counted_signal, read_signal, signal_ends_ms
-from gateway.core.state import Cells, Shard
+from gateway.core.state import Shard
+from gateway.core.tallies import MARK, Entry, Past, add_past, follow
 from gateway.store import keys
 from gateway.store.port import Result, Snapshot
 from gateway.wire import records
@@ -31,8 +32,8 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self.shards: dict[int, Shard] = defaultdict(Shard)
-        self._shared = Cells()
+        self.shared = Cells()
+        self.shards: dict[int, Shard] = defaultdict(lambda: Shard(self.shared))
         self._claims: dict[str, str] = {}
 
     def _of(self, org: str) -> Shard:
@@ -86,12 +87,15 @@ class MemoryStore:
             versions[key] = max(versions.get(key, 0), version.expected)
         return max(self.shards[shard].versions[key] for shard in shards)
 
-    async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
-        now_ms = self._clock()
-        before = self._shared.get(kind, digest, now_ms)
-        after = counted_signal(before, amount_micros, now_ms)
-        self._shared.replace(kind, digest, after, signal_ends_ms(now_ms))
-        return read_signal(before, now_ms)
+    async def warm(self, past: Sequence[Past]) -> None:
+        for one in past:
+            add_past(self._of(one.tally.org).cells, self.shared, one, self._clock())
+
+    async def followed(self) -> int:
+        return self.shared.get("", MARK, self._clock()) or 0
+
+    async def follow(self, entries: Sequence[Entry]) -> int:
+        return follow(self.shared, entries, self._clock())
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
         shard, now_ms = self._of(org), self._clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
+from gateway.core.tallies import Entry, Past
 from gateway.wire.records import StreamRecord
 
 Result = Outcome | Ended | Moved
@@ -101,8 +102,16 @@ class Store(Protocol):
         """Raise a version to at least `expected` in these shards; the highest one found."""
         ...
 
-    async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
-        """Count an attempt of an entity that many orgs share; the six numbers before it."""
+    async def warm(self, past: Sequence[Past]) -> None:
+        """Add to tallies what happened before they were counted; see core.tallies.add_past."""
+        ...
+
+    async def followed(self) -> int:
+        """The number of the last change of lists that was taken over; 0 for none."""
+        ...
+
+    async def follow(self, entries: Sequence[Entry]) -> int:
+        """Take over changes of lists; see core.tallies.follow."""
         ...
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:

@@ -37,11 +37,13 @@ from gateway.store.codec import (
     prepare,
     reply_of,
     sources_spec,
+    tally_spec,
     with_moved,
 )
 from gateway.store.functions import Command, Functions
 from gateway.store.port import Result, Snapshot
 from gateway.store.recent import Recent
+from gateway.store.tallies import RedisTallies
 from gateway.wire.records import StreamRecord, encode_kept
 
 
@@ -62,7 +64,7 @@ CLAIMED_MS = 600_000
 LAST_SEQ = 2**64 - 1
 
 
-class RedisStore:
+class RedisStore(RedisTallies):
     """The functions of a library on one Redis ≥ 7.2 or Valkey ≥ 8, over one pipeline."""
 
     def __init__(
@@ -74,7 +76,7 @@ class RedisStore:
     ) -> None:
         self.confirm: Confirm | None = None
         """Waits until a change counts as made; None: as soon as the store says so."""
-        self._functions = functions
+        super().__init__(functions)
         self._pipeline = functions.pipeline
         self._late_capture_ms = late_capture_ms
         self._ended_kept_ms = ended_kept_ms
@@ -105,6 +107,7 @@ class RedisStore:
             plan.hold_id,
             plan.shares,
             self._epochs.get(shard, 0),
+            *((tally_spec(shard, plan.tallies),) if plan.tallies else ()),
         )
         own = [idem_key, keys.hold(shard, plan.hold_id), prepared.epoch]
         args = (pack(spec), digest, plan.asked, prepared.id)
@@ -316,11 +319,6 @@ class RedisStore:
         if min(numbers) < 0:
             raise Unavailable("store_unavailable", "a shard is closed until it is rebuilt")
         return max(numbers)
-
-    async def count_shared(self, kind: str, digest: str, amount_micros: int) -> list[int]:
-        key = keys.shared_entity(kind, digest)
-        numbers: list[int] = await self._functions.call("count", [key], (amount_micros,))
-        return numbers
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
         shard = keys.shard_of(org)

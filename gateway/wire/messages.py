@@ -312,6 +312,27 @@ class ReviewBody(Message, frozen=True):
     label: Literal["fraud", "good"]
 
 
+class ItemBody(Message, frozen=True):
+    """What stands on a list: until `expires_at`, and why."""
+
+    expires_at: Time | None = None
+    note: Text | None = None
+
+
+class ListedItem(Message, frozen=True):
+    """One of many items: an id, an address, a network, an asn, a device, a mail domain."""
+
+    value: Annotated[str, Meta(min_length=1, max_length=256)]
+    expires_at: Time | None = None
+    note: Text | None = None
+
+
+class ItemsBody(Message, frozen=True):
+    """Many items of one list."""
+
+    items: Annotated[list[ListedItem], Meta(min_length=1, max_length=1000)]
+
+
 class SpanBody(Message, frozen=True):
     """A span of time; absent: the last day."""
 

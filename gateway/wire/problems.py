@@ -37,6 +37,7 @@ TITLES = {
     "ledger_backlog": "the ledger is too far behind",
     "shards_locked": "somebody else opens the shards",
     "too_many_changes": "others are changing the same thing",
+    "not_warm_yet": "what the rules read is not known yet",
     "invalid_rule": "a rule is wrong",
     "example_failed": "a rule does not do what its example says",
     "blast_radius": "the rule set would stop too much",

@@ -102,6 +102,7 @@ class LabelAnswer(Answer):
 class DecisionAnswer(Answer):
     """Three linked datasets under one id: the decision, its charges, and how balances moved.
 
+    `tallies` are what rules had counted, by what they read.
     `labels` say what it turned out to be, in the order they came: the last one holds.
     """
 
@@ -111,6 +112,7 @@ class DecisionAnswer(Answer):
     asked: AskedPart
     answer: AuthorizeAnswer
     signals: dict[str, list[int]]
+    tallies: dict[str, int]
     risk: RiskPart | None
     hold: HoldAnswer | None
     events: list[Event]

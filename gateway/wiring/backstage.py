@@ -11,16 +11,19 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog, VersionConflict
+from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
 from gateway.catalog.rulesets import RuleSets
 from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
 from gateway.flows.contents import Kept
+from gateway.flows.following import follow
 from gateway.flows.gathering import Gatherer
 from gateway.flows.profiles import FREE_PLAN, Profiles
 from gateway.flows.reconcile import Reconciler, Watch
 from gateway.flows.recovery import Recovery
+from gateway.flows.warming import Warmer
 from gateway.ledger.days import date_of
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
@@ -62,6 +65,7 @@ STORE_PATIENCE_S = 30
 BOOKED_MS = 5
 """The writer's pause where every caller waits for it."""
 PRUNE_EVERY_S = 3600
+FOLLOW_EVERY_S = 1.0
 PROFILES = 50
 """Profiles it keeps: each is read anew for its comparison."""
 
@@ -78,7 +82,9 @@ class Backstage:
     watch: Watch
     pruner: Pruner
     gatherer: Gatherer
+    warmer: Warmer
     matches: Matches
+    lists: Lists
     on_event: Callable[[str], None]
     engines: tuple[Engine, ...]
     writing: asyncio.Future[None] | None = None
@@ -92,20 +98,32 @@ class Backstage:
             self.recovery.watch(),
             self.watch.run(),
             self.gatherer.run(),
+            self.warmer.run(),
+            self._follow(),
             self._prune(settings),
             write_counts(hooks, lambda: self._count(hooks)),
         )
 
     async def _prune(self, settings: Settings) -> None:
         export_to = Path(settings.export_dir) if settings.export_dir else None
-        while settings.keep_records_days:
+        while True:
             with suppress(SpendgateError):
                 now_ms = await self.store.ping()
-                before = now_ms // DAY_MS - settings.keep_records_days
-                for day, rows in (await self.pruner.prune(before, export_to, now_ms)).items():
-                    self.on_event(f"pruned {rows} records of {date_of(day)}")
-                await self.matches.forget(before)
+                await self.lists.prune(now_ms - DAY_MS)
+                if settings.keep_records_days:
+                    before = now_ms // DAY_MS - settings.keep_records_days
+                    pruned = await self.pruner.prune(before, export_to, now_ms)
+                    for day, rows in pruned.items():
+                        self.on_event(f"pruned {rows} records of {date_of(day)}")
+                    await self.matches.forget(before)
             await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def _follow(self) -> None:
+        """Make up for a worker that put something on a list and died before the store knew."""
+        while True:
+            with suppress(SpendgateError):
+                await follow(self.lists, self.store)
+            await asyncio.sleep(FOLLOW_EVERY_S)
 
     def _count(self, hooks: CountingHooks) -> None:
         hooks.set_ledger(self.writer.written, self.writer.stopped_by is not None)
@@ -156,15 +174,30 @@ async def build_backstage(
         retention=Retention(1000 * settings.late_capture_s),
     )
     kept = Kept(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
-    recovery = Recovery(shards, store, catalog, history, (ledger, writer), kept, on_event)
+    lists = Lists(catalog_engine)
+    recovery = Recovery(shards, store, catalog, lists, history, (ledger, writer), kept, on_event)
     profiles = Profiles(catalog, store, PROFILES)
     reconciler = Reconciler(store, catalog, Ledger(ledger_engine), profiles)
     watch = Watch(reconciler, 1 / settings.reconcile_orgs_per_s, on_event)
     engines = (catalog_engine, ledger_engine)
     pruner = Pruner(ledger_engine)
     matches = Matches(catalog_engine)
-    gatherer = Gatherer(history, RuleSets(catalog_engine), matches, on_event)
-    parts = (store, shards, ledger, writer, recovery, watch, pruner, gatherer, matches)
+    rulesets = RuleSets(catalog_engine)
+    gatherer = Gatherer(history, rulesets, matches, on_event)
+    warmer = Warmer(history, Ledger(ledger_engine), rulesets, store, on_event)
+    parts = (
+        store,
+        shards,
+        ledger,
+        writer,
+        recovery,
+        watch,
+        pruner,
+        gatherer,
+        warmer,
+        matches,
+        lists,
+    )
     return Backstage(*parts, on_event, engines)
 
 

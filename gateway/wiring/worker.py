@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
 from gateway.catalog.labels import Labels
+from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
 from gateway.catalog.rulesets import RuleSets
 from gateway.errors import SpendgateError
@@ -22,7 +23,7 @@ from gateway.flows.elsewhere import THREADS_GIVE_WAY_S
 from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Outage
 from gateway.flows.profiles import Profiles
-from gateway.flows.risk import Rules
+from gateway.flows.risk import RULES_EVERY_S, Rules
 from gateway.http.app import App
 from gateway.http.listening import listening_socket, raise_file_limit
 from gateway.http.server import Serving, serve
@@ -47,7 +48,6 @@ from gateway.wiring.parts import (
 )
 
 CREDENTIALS_EVERY_S = 0.5
-RULES_EVERY_S = 0.5
 CLOSED_LOOK_S = 0.3
 BACKLOG_LOOK_S = 0.5
 SETTLE_LOOK_S = 0.25
@@ -85,7 +85,7 @@ async def build_worker(
     store.confirm = _confirm(settings, store, ledger)
     profiles = Profiles(catalog, store, settings.profile_cache)
     rulesets = RuleSets(catalog_engine)
-    rules = Rules(rulesets, on_event)
+    rules = Rules(rulesets, bytes.fromhex(secret), on_event)
     await rules.refresh()
     gateway = Gateway(
         settings,
@@ -103,6 +103,7 @@ async def build_worker(
         rules,
         Labels(catalog_engine),
         Matches(catalog_engine),
+        Lists(catalog_engine),
     )
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),

@@ -78,3 +78,17 @@ async def test_flushed_at_full_load_it_is_soon_what_the_ledger_says(tmp_path: Pa
     say(f"served again after {', '.join(f'{s:.1f}' for s in seconds)} s")
     await audit(gateway, heard, {"flushed": FLUSHES})
     assert len(heard.decisions) > 300
+
+
+async def test_who_stands_on_a_list_stands_there_after_a_flush(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        async with Caller(gateway.address) as caller:
+            await set_up(caller)
+            for value in ("u_1", "u_2"):
+                await caller.ok("PUT", f"/v1/lists/block/items/{value}", {})
+            await caller.send("DELETE", "/v1/lists/block/items/u_2")
+            await flush(gateway)
+            await until_served(caller, "acme")
+            for user, decision in (("u_1", "deny"), ("u_2", "allow")):
+                answer = await caller.authorize("acme", user=user, amount_micros=1)
+                assert answer["decision"] == decision, user

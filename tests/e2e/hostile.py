@@ -69,4 +69,5 @@ async def credential(caller: Caller, *scopes: str, org: str | None = None) -> tu
 
 def path_of(template: str, org: str) -> str:
     names = {"org": org, "id": NO_SUCH_HOLD, "version": "v9", "decision": "dec_none"}
+    names |= {"name": "bad", "value": "203.0.113.9"}
     return template.format_map(names)

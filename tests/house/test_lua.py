@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import caps, counters, holds, money, orders, signals
+from gateway.core import caps, counters, holds, money, orders, signals, tallies
 from gateway.store import codec
 from gateway.store.library import FIELDS, FUNCTIONS, INCLUDES, build, header
 from tests.house.source import ROOT
@@ -26,6 +26,7 @@ JOINED = {
     "'[^']*'": "text as it stands",
     r"tag|prefix|org|key|hold\[H_ORG\]|member|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
     r"s\[1\]|s\[3\]": "grant.lua: org and grant id",
+    "now": "a moment in ms, which fourteen digits hold",
     "epoch|id": "an epoch, a server's run id: strings as they were given",
     r"needs\[N_RECORD\]|needs\[N_BRIEF\]|args\[3\]": "what was asked, packed",
     r"digest|state|asked|out|terms|body|struct\.pack\(.*": "bytes",
@@ -137,6 +138,12 @@ def test_a_constant_is_that_of_core(name: str, number: int) -> None:
 
 def test_signals_live_as_long_as_core_says() -> None:
     assert constants(LUA / "include/signals.lua")["SIGNAL_BUCKETS"] == signals.SIGNAL_BUCKETS
+
+
+def test_tallies_are_those_of_core() -> None:
+    stated = constants(LUA / "include/tallies.lua")
+    for name in ("DISTINCT", "LISTED", "MOST_DISTINCT"):
+        assert stated[name] == getattr(tallies, name)
 
 
 def test_a_hold_has_the_fields_of_core_in_their_order() -> None:

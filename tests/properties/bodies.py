@@ -56,6 +56,8 @@ PRICES = {"input_tokens": 2_500_000, "output_tokens": 10_000_000}
 TERMS = {"discount_bps": 100, "prices": PRICES, "allowed": True}
 USE = {"quantity": {"input_tokens": 3}, "amount_micros": 7}
 
+ITEM = {"value": "203.0.113.0/24", "expires_at": LATER, "note": "seen"}
+
 WHOLE: dict[type[messages.Message], dict[str, Any]] = {
     messages.Subject: SUBJECT,
     messages.Partial: PARTIAL,
@@ -134,6 +136,9 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "observed_at": "2026-11-01T00:00:00Z",
     },
     messages.ReviewBody: {"label": "good"},
+    messages.ItemBody: {"expires_at": LATER, "note": "seen"},
+    messages.ListedItem: ITEM,
+    messages.ItemsBody: {"items": [ITEM]},
     messages.SpanBody: {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
 }
 """A body with every member, of every kind of message."""

@@ -32,9 +32,10 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
+from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, Entry, Past, Tally
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
-from tests.stores import ClockedRedis, dump_memory, dump_redis
+from tests.stores import ClockedRedis, dump_memory, dump_redis, dump_shared
 
 START_MS = 4_000_000_000_000
 """Far ahead of the server's own clock, which must not expire anything meanwhile."""
@@ -110,6 +111,22 @@ class Life:
         ]
         return tuple(c for c in found if c.name == "held" or self.chance.random() < 0.8)
 
+    def tallies(self, org: str) -> tuple[Tally, ...]:
+        if self.chance.random() < 0.4:
+            return ()
+        ip = f"ip/{self.chance.randrange(3)}"
+        counted = [(org, "w/1.600000/o"), (org, "w/2.7000/k/k1"), ("", f"w/1.600000/{ip}")]
+        met = [(org, "d/1.400000.asn/k/k1"), ("", f"d/1.400000.org/{ip}")]
+        member = self.chance.choice(["", f"m{self.chance.randrange(300)}"])
+        found = [
+            Tally(COUNTED, of, name, int(name.split("/")[1].partition(".")[2]), adds)
+            for of, name in counted
+            for adds in [self.chance.choice(["", ONE_MORE, ONE_MORE])]
+        ]
+        found += [Tally(DISTINCT, of, name, 400_000, member) for of, name in met]
+        found.append(Tally(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
+        return tuple(t for t in found if self.chance.random() < 0.7)
+
     def plan(self) -> Plan:
         org, amount = self.org(), self.amount()
         mode = self.chance.choice([Mode.HOLD, Mode.HOLD, Mode.HOLD, Mode.CAPTURE, Mode.DRY])
@@ -156,6 +173,7 @@ class Life:
             probe=self.chance.random() < 0.1,
             extends=extends,
             idempotency=self.idempotency("plan"),
+            tallies=self.tallies(org),
         )
 
     def finish(self) -> Finish:
@@ -206,9 +224,34 @@ class Life:
             self.idempotency("adjust"),
         )
 
+    def warm(self) -> list[Past]:
+        found = []
+        for tally in self.tallies(self.org()):
+            if tally.kind == COUNTED:
+                here = self.now_ms // tally.width_ms
+                buckets = {here - back: (3, self.amount()) for back in range(3)}
+                found.append(Past(tally, {b: v for b, v in buckets.items() if b % 3}))
+            elif tally.kind == DISTINCT:
+                some = range(self.chance.choice([1, 3, 140]))
+                at_ms = self.now_ms - self.chance.randrange(100_000)
+                found.append(Past(tally, members={f"m{n}": at_ms + n for n in some}))
+        return found
+
+    def lists(self) -> tuple[Entry, ...]:
+        first = self.serial - self.chance.choice([0, 0, 3])
+        self.serial += 4
+        ends_ms = self.chance.choice([0, 0, self.now_ms + 5000])
+        return tuple(
+            Entry("bad", str(self.chance.randrange(3)), n, ends_ms, self.chance.random() < 0.4)
+            for n in range(first, first + 3)
+        )
+
     def order(self) -> object:
         kinds = (
-            ["plan"] * 10 + ["finish"] * 8 + ["grant"] * 2 + ["adjust", "void", "sweep", "fence"]
+            ["plan"] * 10
+            + ["finish"] * 8
+            + ["grant"] * 2
+            + ["adjust", "void", "sweep", "fence", "warm", "lists"]
         )
         kind = self.chance.choice(kinds)
         if (kind == "finish" and not self.holds) or (kind == "void" and not self.grants):
@@ -227,6 +270,10 @@ async def apply(store: MemoryStore | ClockedRedis, order: object) -> object:
         return await store.expire(range(keys.SHARDS), 3)
     if isinstance(order, Version):
         return await store.fence(order, (keys.shard_of(order.id),))
+    if isinstance(order, tuple):
+        return await store.follow(order)
+    if isinstance(order, list):
+        return await store.warm(order)
     calls = {
         Plan: store.authorize,
         Finish: store.finish,
@@ -241,6 +288,7 @@ async def compare_states(memory: MemoryStore, redis: ClockedRedis) -> None:
     expected: dict[str, object] = {}
     for shard_id, shard in memory.shards.items():
         expected |= dump_memory(shard_id, shard, redis.now_ms)
+    expected |= dump_shared(memory.shared, redis.now_ms)
     found = await dump_redis(redis)
     for key in sorted(expected.keys() | found.keys()):
         assert found.get(key) == expected.get(key), key

@@ -1,5 +1,5 @@
 -- name: authorize
--- keys: idempotency hold epoch | those the needs name
+-- keys: idempotency hold epoch | those the needs name | those of tallies
 -- args: spec digest asked needs_id | needs record brief
 -- flags:
 -- meaning: gateway.core.machine.authorize
@@ -7,6 +7,7 @@
 -- come once and are remembered under their digest; of one that was forgotten the whole is asked.
 local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT = 1, 2, 3, 4, 5
 local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES, S_EPOCH = 6, 7, 8, 9, 10, 11
+local S_TALLIES = 12
 local N_FROM, N_UNTIL, N_BOOK, N_CURRENCY, N_PRODUCT, N_ORG = 1, 2, 3, 4, 5, 6
 local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_KEYS = 7, 8, 9, 10, 11
 local N_STREAM, N_DUE, N_INDEXES, N_RECORD, N_BRIEF = 12, 13, 14, 15, 16
@@ -207,6 +208,7 @@ local function authorize(keys, args)
   for i = 1, signals do
     counted[i], stays[i] = count_signal(values[at_signals + i], amount, now, seen, 6 * i - 6)
   end
+  local tallied, stood = read_tallies(s[S_TALLIES], now)
   local held_amount, expires = 0, 0
   if allowed and mode == MODE_HOLD then
     held_amount = amount + (hold and hold[H_AMOUNT] or 0)
@@ -214,13 +216,14 @@ local function authorize(keys, args)
   end
   local o = needs[N_OUT]
   o[1], o[2], o[3], o[4], o[5], o[6] = allowed, now, readings, funds, draws, seen
-  o[7], o[8] = held_amount, expires
+  o[7], o[8], o[9] = held_amount, expires, tallied
   local out = cmsgpack.pack(o)
   if s[S_PROBE] and not allowed then return { ROOM, now, out } end
   if mode == MODE_DRY then return { DONE, now, out } end
   for i = 1, signals do
     write_signal(keys[at_signals + i], counted[i], stays[i], now)
   end
+  add_to_tallies(s[S_TALLIES], stood, amount, now)
   if allowed then
     write_counters(counters, shares, values, at_counters, readings, keys, mode == MODE_CAPTURE,
       expires > 0 and expires + WINDOW_GRACE_MS or 0, now)

@@ -1,0 +1,17 @@
+"""What of all that is counted for rules a rule set reads."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "catalog_0005"
+down_revision = "catalog_0004"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "ruleset_changes", sa.Column("reads", sa.Text, nullable=False, server_default="[]")
+    )
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup to go back")

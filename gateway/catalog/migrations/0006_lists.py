@@ -1,0 +1,25 @@
+"""Lists, as the log of what stands on them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "catalog_0006"
+down_revision = "catalog_0005"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "list_items",
+        sa.Column("list", sa.Text, primary_key=True),
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("n", sa.BigInteger, nullable=False, unique=True),
+        sa.Column("expires_ms", sa.BigInteger, nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("author", sa.Text, nullable=False),
+        sa.Column("at_ms", sa.BigInteger, nullable=False),
+        sa.Column("is_gone", sa.Boolean, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore a backup to go back")

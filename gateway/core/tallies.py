@@ -1,0 +1,175 @@
+"""Tallies: what is counted because rules ask for it, beyond the signals that always are.
+
+Of an org's own entities or of one that many orgs share; over any window; or whether something is on
+a list. Each is read before a request is counted in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from gateway.core.cells import Cells
+from gateway.core.counters import rolled
+from gateway.core.money import MAX_MICROS
+
+COUNTED, DISTINCT, LISTED = 0, 1, 2
+"""Attempts and micros in a window; different members in it; whether an entry stands."""
+MOST_DISTINCT = 128
+"""So many members are told apart exactly; more are told as so many."""
+ONE_MORE = "+"
+"""What a request that is counted adds to a COUNTED tally."""
+
+Count = tuple[int, int, int, int, int]
+"""A bucket's number, its attempts and micros, and those of the bucket before."""
+
+
+class Tally(Struct, frozen=True, gc=False):
+    """One tally as a request meets it.
+
+    `org` is "" where many orgs share it. `adds` is what the request adds: ONE_MORE or a member;
+    "" where it only reads.
+    """
+
+    kind: int
+    org: str
+    name: str
+    width_ms: int = 0
+    adds: str = ""
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """A change of what stands on a list, the `n`th of all: until `expires_ms` (0: for good)."""
+
+    list: str
+    digest: str
+    n: int
+    expires_ms: int
+    is_gone: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the tally that shows whether it stands."""
+        return entry_name(self.list, self.digest)
+
+
+class Past(Struct, frozen=True):
+    """What happened before a tally was counted.
+
+    By bucket attempts and micros, or by member the moment (Unix ms) it was met last.
+    """
+
+    tally: Tally
+    buckets: dict[int, tuple[int, int]] = {}
+    members: dict[str, int] = {}
+
+
+MARK = "lists"
+"""Where the number of the last change that was followed stands."""
+
+
+def entry_name(name: str, digest: str) -> str:
+    """The name of the tally that shows whether something, by its digest, stands on a list."""
+    return f"l/{name}/{digest}"
+
+
+def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
+    """Take over changes of lists in their order, each once; the number of the last one."""
+    mark: int = shared.get("", MARK, now_ms) or 0
+    for entry in entries:
+        if entry.n <= mark:
+            continue
+        shared.drop("", entry.name)
+        if not entry.is_gone:
+            shared.replace("", entry.name, 1, entry.expires_ms)
+        mark = entry.n
+    shared.replace("", MARK, mark, 0)
+    return mark
+
+
+def count_ends_ms(bucket: int, width_ms: int) -> int:
+    """When a count can be forgotten: a bucket counts until the next one has ended."""
+    return (bucket + 2) * width_ms
+
+
+def rolled_count(count: Count | None, width_ms: int, now_ms: int) -> Count:
+    """A count as of now's bucket."""
+    bucket, n, micros, n_before, micros_before = count or (0, 0, 0, 0, 0)
+    here, n, n_before = rolled((bucket, n, n_before), width_ms, now_ms)
+    _, micros, micros_before = rolled((bucket, micros, micros_before), width_ms, now_ms)
+    return here, n, micros, n_before, micros_before
+
+
+def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: int) -> list[int]:
+    """What each tally shows: two numbers, attempts and micros, of a COUNTED one; else one.
+
+    The bucket before counts by its overlap, rounded down, as in a signal.
+    """
+    seen: list[int] = []
+    for tally in tallies:
+        cells, width_ms = own if tally.org else shared, tally.width_ms
+        value = cells.get(tally.org, tally.name, now_ms)
+        if tally.kind == LISTED:
+            seen.append(int(value is not None))
+        elif tally.kind == DISTINCT:
+            seen.append(sum(at_ms > now_ms - width_ms for at_ms in (value or {}).values()))
+        else:
+            _, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
+            share = (width_ms - now_ms % width_ms) / width_ms
+            seen += [n + int(n_before * share), micros + int(micros_before * share)]
+    return seen
+
+
+def add_to_tallies(
+    own: Cells, shared: Cells, tallies: Iterable[Tally], amount_micros: int, now_ms: int
+) -> None:
+    """Count a request in each tally that it adds to."""
+    for tally in tallies:
+        cells, width_ms = own if tally.org else shared, tally.width_ms
+        if not tally.adds:
+            continue
+        value = cells.get(tally.org, tally.name, now_ms)
+        if tally.kind == DISTINCT:
+            _meet(cells, tally, value or {}, now_ms)
+        else:
+            here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
+            after = (here, n + 1, min(MAX_MICROS, micros + amount_micros), n_before, micros_before)
+            cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
+
+
+def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
+    """Add what happened before to what was counted since."""
+    tally, width_ms = past.tally, past.tally.width_ms
+    cells = own if tally.org else shared
+    value = cells.get(tally.org, tally.name, now_ms)
+    if tally.kind == DISTINCT:
+        known = value or {}
+        met = {**known, **{m: max(at, known.get(m, 0)) for m, at in past.members.items()}}
+        ends_ms = max(past.members.values()) + width_ms
+        cells.put(tally.org, tally.name, _latest(met), now_ms, ends_ms)
+        cells.prolong(tally.org, tally.name, ends_ms)
+        return
+    here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
+    now, before = past.buckets.get(here), past.buckets.get(here - 1)
+    if now or before:
+        (more, more_micros), (earlier, earlier_micros) = now or (0, 0), before or (0, 0)
+        after = (
+            here,
+            n + more,
+            min(MAX_MICROS, micros + more_micros),
+            n_before + earlier,
+            min(MAX_MICROS, micros_before + earlier_micros),
+        )
+        cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
+
+
+def _meet(cells: Cells, tally: Tally, members: dict[str, int], now_ms: int) -> None:
+    met = {**members, tally.adds: max(now_ms, members.get(tally.adds, 0))}
+    cells.replace(tally.org, tally.name, _latest(met), now_ms + tally.width_ms)
+
+
+def _latest(met: dict[str, int]) -> dict[str, int]:
+    """Those that were met last, as many as are told apart."""
+    latest = sorted(met.items(), key=lambda one: (one[1], one[0]))[-MOST_DISTINCT:]
+    return dict(latest)

@@ -1,0 +1,98 @@
+"""Lists: who stands on them, put and removed live; the store follows what the catalog says.
+
+What stands on a list is known by its keyed hash alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+
+from gateway.catalog.declared import BUILT_IN, declared
+from gateway.catalog.lists import Item
+from gateway.catalog.rulesets import EVERYBODY, USED, Change, RuleSets
+from gateway.errors import CallerError, Unavailable
+from gateway.flows.context import hashed
+from gateway.flows.following import follow
+from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.risk import TAKEN_OVER_S
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import Time
+
+CHANGE = "change the lists of all"
+ATTEMPTS = 10
+LONGEST = 256
+
+
+async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller) -> None:
+    """Put items on a list: they count from now on. Raises CallerError or Unavailable."""
+    caller.check_unbound(CHANGE)
+    for item in made:
+        if name == "allow" and not item.expires_ms:
+            detail = "what is on the allow list must expire, as exemptions do"
+            raise CallerError("invalid_request", detail, pointer="/expires_at")
+    await gateway.lists.keep(made)
+    await follow(gateway.lists, gateway.store)
+    if name in BUILT_IN:
+        await _use(gateway.rulesets, gateway, f"@{name}", caller)
+
+
+def item(
+    gateway: Gateway, name: str, value: str, expires_at: Time | None, note: str, caller: Caller
+) -> Item:
+    """What is to stand on a list. Raises CallerError."""
+    now_ms = gateway.clock.now_ms()
+    expires_ms = milliseconds(expires_at) or 0
+    if expires_at is not None and expires_ms <= now_ms:
+        raise CallerError("invalid_request", "it lies in the past", pointer="/expires_at")
+    digest = hashed(gateway.secret, canonical(value))
+    return Item(name, digest, expires_ms, note, caller.credential.id, now_ms)
+
+
+async def remove(gateway: Gateway, name: str, value: str, caller: Caller) -> None:
+    """Take something off a list. Raises 404 when it does not stand there."""
+    found = await find(gateway, name, value, caller)
+    gone = Item(name, found.digest, 0, "", caller.credential.id, gateway.clock.now_ms(), True)
+    await gateway.lists.keep([gone])
+    await follow(gateway.lists, gateway.store)
+
+
+async def find(gateway: Gateway, name: str, value: str, caller: Caller) -> Item:
+    """What is known of a value on a list. Raises 404 when it does not stand there (any more)."""
+    caller.check_unbound(CHANGE)
+    found = await gateway.lists.find(name, hashed(gateway.secret, canonical(value)))
+    if found is None or 0 < found.expires_ms <= gateway.clock.now_ms():
+        raise CallerError("not_found", f"{value!r} is not on the list {name}", status=404)
+    return found
+
+
+def canonical(value: str) -> str:
+    """A value as requests are known by it: addresses and networks in one spelling. Raises 422."""
+    if not 1 <= len(value) <= LONGEST or not value.isprintable():
+        detail = f"an item has 1 to {LONGEST} printable characters"
+        raise CallerError("invalid_request", detail)
+    try:
+        return ipaddress.ip_address(value).compressed
+    except ValueError:
+        pass
+    try:
+        return str(ipaddress.ip_network(value, strict=False)) if "/" in value else value
+    except ValueError:
+        return value
+
+
+async def _use(rulesets: RuleSets, gateway: Gateway, name: str, caller: Caller) -> None:
+    """From its first item on a built-in list is looked up for every request."""
+    for _ in range(ATTEMPTS):
+        changes = await rulesets.changes()
+        if name in declared(changes):
+            return
+        version = changes[-1].n if changes else 0
+        author, now_ms = caller.credential.id, gateway.clock.now_ms()
+        made = Change(0, "", USED, EVERYBODY, author, "", now_ms, (name,))
+        if await rulesets.change(version, [made]):
+            await gateway.rules.refresh()
+            await asyncio.sleep(TAKEN_OVER_S)
+            return
+    raise Unavailable("too_many_changes", "others are changing the rules; try again")

@@ -1,0 +1,177 @@
+"""Which tallies a request meets: what rules declared, of the entities that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from gateway.catalog.declared import BUILT_IN, Declared
+from gateway.core.record import Asked, Tallied
+from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, Tally, entry_name
+from gateway.flows.context import MASKED, hashed
+from rules.parser import parse
+from rules.schema import OWN, SHARED
+from rules.syntax import Membership, Velocity
+
+MEMBER_BYTES = 8
+LISTABLE = (*(f"{entity}.id" for entity in OWN), *(f"context.{entity}" for entity in SHARED))
+LISTABLE += ("context.country",)
+"""Fields that are looked up on the built-in lists."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A counted window or set: its entity, how its name begins, and what its numbers are read as.
+
+    `of` is whose different values are counted, "" for requests and money.
+    """
+
+    kind: int
+    entity: str
+    begins: str
+    width_ms: int
+    of: str
+    names: tuple[str, ...]
+    since: int
+
+
+@dataclass(frozen=True)
+class _List:
+    field: str
+    list: str
+    name: str
+
+
+class Tallying:
+    """What is counted behind one change of rules; replaced as a whole. Pure."""
+
+    def __init__(self, version: int, wanted: Mapping[str, Declared], secret: bytes) -> None:
+        self.version = version
+        self._secret = secret
+        self._built_in = tuple(name for name in BUILT_IN if f"@{name}" in wanted)
+        others = {name: of for name, of in wanted.items() if not name.startswith("@")}
+        self._windows, self._lists = _read(others)
+
+    def __bool__(self) -> bool:
+        return bool(self._windows or self._lists or self._built_in)
+
+    @property
+    def may_exempt(self) -> bool:
+        """Whether rules wait until it is known who stands on the allow list."""
+        return "allow" in self._built_in
+
+    @property
+    def may_block(self) -> bool:
+        """Whether a list alone may stop a request."""
+        return "block" in self._built_in
+
+    def meet(self, asked: Asked) -> tuple[Tally, ...]:
+        """The tallies that a request meets; it is noted in it what they are read as."""
+        if not self:
+            return ()
+        entities, found = _Entities(asked), []
+        reads: list[str] = []
+        for window in self._windows:
+            tally = entities.tally(window)
+            if tally is not None:
+                found.append(tally)
+                reads += window.names
+        for one in self._lists:
+            digest = entities.digest(one.field, self._secret)
+            if digest:
+                found.append(listed(one.list, digest))
+                reads.append(one.name)
+        for name in self._built_in:
+            for field in LISTABLE:
+                digest = entities.digest(field, self._secret)
+                if digest:
+                    found.append(listed(name, digest))
+                    reads.append(f"@{name}:{field}")
+        asked.tallied = Tallied(self.version, tuple(reads))
+        return tuple(found)
+
+    def uncounted(self, asked: Asked) -> list[Tally]:
+        """Of the windows a request meets, those that it was not counted in when it was decided."""
+        version = asked.tallied.version if asked.tallied is not None else 0
+        entities = _Entities(asked)
+        tallies = (entities.tally(w) for w in self._windows if version < w.since)
+        return [tally for tally in tallies if tally is not None]
+
+    @property
+    def longest_ms(self) -> int:
+        """The longest window of all."""
+        return max((window.width_ms for window in self._windows), default=0)
+
+
+def listed(name: str, digest: str) -> Tally:
+    """Whether an item, by its digest, stands on a list."""
+    return Tally(LISTED, "", entry_name(name, digest))
+
+
+class _Entities:
+    """Who a request is of, as the names of tallies have it."""
+
+    def __init__(self, asked: Asked) -> None:
+        terms = asked.terms
+        self._asked, self._org, self._context = asked, terms.org, asked.context
+        self._own = {"org": terms.org, "project": terms.project}
+        self._own |= {"user": terms.user, "key": terms.key}
+
+    def digest(self, field: str, secret: bytes) -> str:
+        """What the value of a field is known by on lists; "" where it is not there."""
+        kind, _, name = field.partition(".")
+        if kind == "context":
+            value = str(self._context.get(name, ""))
+            return value if name in MASKED or not value else hashed(secret, value)
+        value = self._own.get(kind, "") if name == "id" else self._other(field)
+        return hashed(secret, value) if value else ""
+
+    def _other(self, field: str) -> str:
+        asked, customer = self._asked, self._asked.terms.customer
+        others = {"product": asked.terms.product, "run": asked.run, "credential": asked.caller}
+        if customer is not None:
+            others |= {"org.plan": customer.plan, "org.type": customer.type}
+        return others.get(field, "")
+
+    def tally(self, window: _Window) -> Tally | None:
+        """The window's tally of its entity, or None where the request names none."""
+        entity = window.entity
+        is_own = entity in OWN
+        value = self._own[entity] if is_own else self._context.get(entity)
+        if not value:
+            return None
+        name = f"{window.begins}{entity}/{value}"
+        org = self._org if is_own else ""
+        adds = self._member(window.of) if window.of else ONE_MORE
+        return Tally(window.kind, org, name, window.width_ms, adds)
+
+    def _member(self, of: str) -> str:
+        value = self._own[of] if of in OWN else self._context.get(of)
+        if not value:
+            return ""
+        whose = f"{self._org}\n{value}" if of in OWN else str(value)
+        return blake2b(whose.encode(), digest_size=MEMBER_BYTES).hexdigest()
+
+
+def _read(wanted: Mapping[str, Declared]) -> tuple[tuple[_Window, ...], tuple[_List, ...]]:
+    counts: dict[tuple[str, int, int], list[str]] = {}
+    sets, lists = [], []
+    for name, state in sorted(wanted.items()):
+        value, told = parse(name).value, name if state.is_warm else ""
+        if isinstance(value, Membership):
+            lists.append(_List(value.field, value.list, name))
+        elif isinstance(value, Velocity) and value.of:
+            begins = f"d/{state.since}.{value.window_ms}.{value.of}/"
+            window = (value.window_ms, value.of, (told,), state.since)
+            sets.append(_Window(DISTINCT, value.entity, begins, *window))
+        elif isinstance(value, Velocity):
+            key = (value.entity, value.window_ms, state.since)
+            pair = counts.setdefault(key, ["", ""])
+            pair[("count", "cost").index(value.kind)] = told
+    windows = [
+        _Window(COUNTED, entity, f"w/{since}.{width_ms}/", width_ms, "", tuple(names), since)
+        for (entity, width_ms, since), names in counts.items()
+    ]
+    # The counted ones come first: so the store is told them.
+    return (*windows, *sets), tuple(lists)

@@ -1,0 +1,148 @@
+"""Warming: what rules begin to read is counted from then on; the time before comes from the log.
+
+Nobody counts a request twice: its record says behind which change it was counted. An attempt that
+is broken off leaves nothing behind, since each begins to count anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from gateway.catalog.declared import Declared, declared
+from gateway.catalog.rulesets import EVERYBODY, WARM, WARMING, Change, RuleSets
+from gateway.core.record import Asked
+from gateway.core.tallies import COUNTED, Past, Tally
+from gateway.errors import SpendgateError
+from gateway.flows.risk import TAKEN_OVER_S
+from gateway.flows.tallying import Tallying
+from gateway.ledger.history import History
+from gateway.ledger.reader import Ledger
+from gateway.store import keys
+from gateway.store.port import Store
+from gateway.wire import records
+from gateway.wire.records import StreamRecord
+
+LOOK_S = 0.1
+CATCH_UP_S = 30.0
+AT_A_TIME = 2_000
+OURSELVES = "spendgate"
+
+
+class Warmer:
+    """Adds to what is newly counted what happened before. One is enough; two do no harm."""
+
+    def __init__(
+        self,
+        history: History,
+        ledger: Ledger,
+        rulesets: RuleSets,
+        store: Store,
+        on_event: Callable[[str], None],
+    ) -> None:
+        self._history = history
+        self._ledger = ledger
+        self._rulesets = rulesets
+        self._store = store
+        self._on_event = on_event
+        self._done = 0
+        """Behind this change nothing is cold."""
+
+    async def run(self) -> None:
+        """Warm for ever."""
+        while True:
+            try:
+                await self.step()
+            except (SpendgateError, OSError) as error:
+                self._on_event(f"what new rules read is not warm yet: {error}")
+                await asyncio.sleep(1)
+            await asyncio.sleep(LOOK_S)
+
+    async def step(self) -> None:
+        """Warm what is cold, if anything is. Raises Unavailable."""
+        version = await self._rulesets.version()
+        if version == self._done:
+            return
+        known = declared(await self._rulesets.changes())
+        cold = tuple(sorted(name for name, of in known.items() if not of.is_warm))
+        if not cold:
+            self._done = version
+            return
+        began = Change(0, "", WARMING, EVERYBODY, OURSELVES, "", await self._store.ping(), cold)
+        if not await self._rulesets.change(version, [began]):
+            return
+        since = version + 1
+        await asyncio.sleep(TAKEN_OVER_S)
+        past = await self._past(Tallying(since, dict.fromkeys(cold, Declared(since, True)), b""))
+        await self._store.warm(past)
+        await self._say(since, cold)
+
+    async def _say(self, since: int, names: tuple[str, ...]) -> None:
+        while True:
+            changes = await self._rulesets.changes()
+            known = declared(changes)
+            # Some may have gone meanwhile, or have begun anew.
+            warm = tuple(n for n in names if n in known and known[n].since == since)
+            told = Change(0, "", WARM, EVERYBODY, OURSELVES, "", await self._store.ping(), warm)
+            if not warm or await self._rulesets.change(changes[-1].n, [told]):
+                return
+
+    async def _past(self, tallying: Tallying) -> list[Past]:
+        await self._caught_up()
+        now_ms = await self._store.ping()
+        from_ms = now_ms - 2 * tallying.longest_ms
+        rows, found = (await self._history.head()).rows, PastOf(tallying, now_ms)
+        for at in range(await self._history.row_at(from_ms), rows, AT_A_TIME):
+            lines = await self._history.lines(at, AT_A_TIME)
+            await asyncio.to_thread(found.add, lines)
+        return found.all()
+
+    async def _caught_up(self) -> None:
+        shards = range(keys.SHARDS)
+        lasts = await asyncio.gather(*(self._store.last(shard) for shard in shards))
+        for shard, last in zip(shards, lasts, strict=True):
+            if last[1] >= 0:
+                await self._ledger.reach(shard, last, CATCH_UP_S)
+
+
+class PastOf:
+    """What records say of windows that they were not counted in, as far as it still counts."""
+
+    def __init__(self, tallying: Tallying, now_ms: int) -> None:
+        self._tallying = tallying
+        self._now_ms = now_ms
+        self._found: dict[tuple[str, str], Past] = {}
+
+    def add(self, lines: Iterable[StreamRecord]) -> None:
+        """Take in records, in any order."""
+        for line in lines:
+            if line.kind not in ("authorize", "extend"):
+                continue
+            out, asked = records.decode(line)
+            if not isinstance(asked, Asked):
+                continue
+            for tally in self._tallying.uncounted(asked):
+                self._note(tally, asked.amount, out.now_ms)
+
+    def _note(self, tally: Tally, amount: int, at_ms: int) -> None:
+        width_ms = tally.width_ms
+        if tally.kind == COUNTED:
+            bucket = at_ms // width_ms
+            if bucket < self._now_ms // width_ms - 1:
+                return
+            buckets = self._of(tally).buckets
+            n, micros = buckets.get(bucket, (0, 0))
+            buckets[bucket] = (n + 1, micros + amount)
+        elif tally.adds and at_ms > self._now_ms - width_ms:
+            members = self._of(tally).members
+            members[tally.adds] = max(at_ms, members.get(tally.adds, 0))
+
+    def _of(self, tally: Tally) -> Past:
+        place = (tally.org, tally.name)
+        if place not in self._found:
+            self._found[place] = Past(tally, {}, {})
+        return self._found[place]
+
+    def all(self) -> list[Past]:
+        """What there is to add."""
+        return list(self._found.values())

@@ -1,0 +1,52 @@
+"""Handlers of lists."""
+
+from __future__ import annotations
+
+from gateway.catalog.lists import Item
+from gateway.flows import lists
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.wire.answers import rfc3339
+from gateway.wire.lists import ItemAnswer, ItemsAnswer
+
+
+async def put_item(gateway: Gateway, call: Call) -> Answered:
+    """PUT /v1/lists/{name}/items/{value}."""
+    name, value, body = call.ids["name"], call.ids["value"], call.body
+    made = lists.item(gateway, name, value, body.expires_at, body.note or "", call.caller)
+    await lists.put(gateway, name, [made], call.caller)
+    return Answered(_answer(made, value))
+
+
+async def post_items(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/lists/{name}/items."""
+    name, caller = call.ids["name"], call.caller
+    made = [
+        lists.item(gateway, name, one.value, one.expires_at, one.note or "", caller)
+        for one in call.body.items
+    ]
+    await lists.put(gateway, name, made, caller)
+    return Answered(ItemsAnswer(list=name, items=len(made)))
+
+
+async def get_item(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/lists/{name}/items/{value}."""
+    value = call.ids["value"]
+    return Answered(_answer(await lists.find(gateway, call.ids["name"], value, call.caller), value))
+
+
+async def delete_item(gateway: Gateway, call: Call) -> Answered:
+    """DELETE /v1/lists/{name}/items/{value}."""
+    await lists.remove(gateway, call.ids["name"], call.ids["value"], call.caller)
+    return Answered(None, status=204)
+
+
+def _answer(item: Item, value: str) -> ItemAnswer:
+    return ItemAnswer(
+        list=item.list,
+        value=value,
+        expires_at=rfc3339(item.expires_ms) if item.expires_ms else None,
+        note=item.note,
+        author=item.author,
+        updated_at=rfc3339(item.at_ms),
+    )

@@ -1,0 +1,37 @@
+-- name: warm
+-- keys: tallies
+-- args: of each: kind, width, what happened before it was counted
+-- flags:
+-- meaning: gateway.core.tallies.add_past
+local function warm(keys, args)
+  local told, now = cmsgpack.unpack(args[1]), clock_ms()
+  for i = 1, #keys do
+    local key, kind, width, past = keys[i], told[i][1], told[i][2], told[i][3]
+    if kind == DISTINCT then
+      local latest = 0
+      for at = 1, #past, 2 do
+        redis.call('ZADD', key, 'GT', past[at + 1], past[at])
+        latest = max(latest, past[at + 1])
+      end
+      local extra = redis.call('ZCARD', key) - MOST_DISTINCT
+      if extra > 0 then redis.call('ZREMRANGEBYRANK', key, 0, extra - 1) end
+      redis.call('PEXPIREAT', key, latest + width, 'NX')
+      redis.call('PEXPIREAT', key, latest + width, 'GT')
+    else
+      local value, here = redis.call('GET', key), (now - now % width) / width
+      local bucket, n, a, p, q = count_of(value, here)
+      local adds = false
+      for at = 1, #past, 3 do
+        if past[at] == bucket then
+          n, a, adds = n + past[at + 1], min(MAX_MICROS, a + past[at + 2]), true
+        elseif past[at] == bucket - 1 then
+          p, q, adds = p + past[at + 1], min(MAX_MICROS, q + past[at + 2]), true
+        end
+      end
+      if adds then
+        redis.call('SET', key, struct.pack(FIVE, bucket, n, a, p, q), 'PXAT', (bucket + 2) * width)
+      end
+    end
+  end
+  return #keys
+end

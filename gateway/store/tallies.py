@@ -1,0 +1,37 @@
+"""What rules want counted and looked up, kept up to date beside the requests that meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.core.tallies import MARK, Entry, Past
+from gateway.store import keys
+from gateway.store.codec import pack, past_spec
+from gateway.store.functions import Functions
+
+WARMED_AT_ONCE = 100
+"""Tallies in one call: others wait for it."""
+
+
+class RedisTallies:
+    """The part of the Redis store that no request calls."""
+
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
+
+    async def warm(self, past: Sequence[Past]) -> None:
+        """Add to tallies what happened before they were counted. Raises Unavailable."""
+        for at in range(0, len(past), WARMED_AT_ONCE):
+            some = past[at : at + WARMED_AT_ONCE]
+            of = [keys.tally(keys.shard_of(p.tally.org), p.tally.org, p.tally.name) for p in some]
+            await self._functions.call("warm", of, (pack([past_spec(one) for one in some]),))
+
+    async def followed(self) -> int:
+        """The number of the last change of lists that was taken over; 0 for none."""
+        return int(await self._functions.run(("GET", keys.tally(0, "", MARK))) or 0)
+
+    async def follow(self, entries: Sequence[Entry]) -> int:
+        """Take over changes of lists; the number of the last one. Raises Unavailable."""
+        of = [keys.tally(0, "", name) for name in (MARK, *(entry.name for entry in entries))]
+        told = pack([(entry.n, entry.expires_ms, entry.is_gone) for entry in entries])
+        return int(await self._functions.call("follow", of, (told,)))

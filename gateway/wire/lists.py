@@ -1,0 +1,23 @@
+"""Answers about lists."""
+
+from __future__ import annotations
+
+from gateway.wire.answers import Answer
+
+
+class ItemAnswer(Answer):
+    """What stands on a list. It is kept as a keyed hash: `value` is what the caller gave."""
+
+    list: str
+    value: str
+    expires_at: str | None
+    note: str
+    author: str
+    updated_at: str
+
+
+class ItemsAnswer(Answer):
+    """How many items were put."""
+
+    list: str
+    items: int

@@ -1,0 +1,94 @@
+"""Lists in the catalog, in each database: a gapless log that stores follow, whoever writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gateway.catalog.lists import Item, Lists
+from gateway.core.tallies import LISTED, Entry, Tally, entry_name
+from gateway.flows.following import follow
+from gateway.sql.engine import Engine, open_engine
+from gateway.sql.migrate import migrate
+from gateway.store.memory import MemoryStore
+from tests.databases import Postgres
+
+NOW_MS = 1_800_000_000_000
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgresql"])
+async def engine(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres
+) -> AsyncIterator[Engine]:
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'catalog.db'}" if is_sqlite else postgres.database()
+    found = open_engine(url)
+    await migrate(found, "catalog")
+    yield found
+    await found.dispose()
+
+
+def item(digest: str, at_ms: int = NOW_MS, *, gone: bool = False, expires_ms: int = 0) -> Item:
+    return Item("bad", digest, expires_ms, "why", "cred_1", at_ms, gone)
+
+
+def standing(store: MemoryStore) -> set[str]:
+    names = {name for _, name in store.shared.alive(NOW_MS)}
+    return {name.removeprefix("l/bad/") for name in names if name.startswith("l/bad/")}
+
+
+async def test_many_writers_leave_one_log_without_gaps(engine: Engine) -> None:
+    lists, store = Lists(engine), MemoryStore(lambda: NOW_MS)
+
+    async def put(n: int) -> None:
+        await lists.keep([item(f"d{n % 3}"), item(f"own{n}")])
+        await follow(lists, store)
+
+    await asyncio.gather(*(put(n) for n in range(8)))
+    found = await lists.behind(0, 100)
+    numbers = [entry.n for entry in found]
+    assert numbers == sorted(numbers) and await lists.last() == numbers[-1] == 16
+    assert standing(store) == {f"d{n}" for n in range(3)} | {f"own{n}" for n in range(8)}
+    assert await store.followed() == 16
+
+
+async def test_the_last_word_about_an_item_holds(engine: Engine) -> None:
+    lists, store = Lists(engine), MemoryStore(lambda: NOW_MS)
+    await lists.keep([item("a"), item("b"), item("a", gone=True)])
+    await lists.keep([item("b", expires_ms=NOW_MS + 5)])
+    await follow(lists, store)
+    assert standing(store) == {"b"}
+    assert await lists.find("bad", "a") is None
+    assert await lists.find("bad", "b") == item("b", expires_ms=NOW_MS + 5)
+
+
+async def test_who_is_late_undoes_nothing(engine: Engine) -> None:
+    lists, store = Lists(engine), MemoryStore(lambda: NOW_MS)
+    await lists.keep([item("a")])
+    seen = await lists.behind(0, 10)
+    await lists.keep([item("a", gone=True)])
+    await follow(lists, store)
+    await store.follow(seen)
+    assert standing(store) == set()
+
+
+async def test_what_ended_long_ago_is_forgotten_and_the_last_number_is_not(
+    engine: Engine,
+) -> None:
+    lists, old_ms = Lists(engine), NOW_MS - 10
+    await lists.keep(
+        [item("a", old_ms, gone=True), item("b", old_ms, expires_ms=old_ms), item("c")]
+    )
+    await lists.keep([item("d", old_ms, gone=True)])
+    assert await lists.prune(NOW_MS) == 2
+    assert await lists.last() == 4
+    assert [entry.digest for entry in await lists.behind(0, 10)] == ["c", "d"]
+
+
+def test_an_entry_is_looked_up_as_it_is_put() -> None:
+    entry = Entry("bad", "x", 1, 0, is_gone=False)
+    assert Tally(LISTED, "", entry.name).name == entry_name("bad", "x")

@@ -1,0 +1,137 @@
+"""Lists: whoever is put on one is met by the next request; built-in ones come before all rules."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.gateways import Caller
+from tests.scenarios.rules.rulebook import cents, in_force, rule, rules
+
+LARGE = rules(rule("large", "block", "amount > 5 USD"))
+
+
+def later(**span: float) -> str:
+    return (datetime.now(UTC) + timedelta(**span)).isoformat()
+
+
+async def send(caller: Caller, *sent: Any) -> tuple[int, Any]:
+    return (await caller.send(*sent))[:2]
+
+
+async def put(caller: Caller, name: str, value: str, **body: Any) -> dict[str, Any]:
+    return await caller.ok("PUT", f"/v1/lists/{name}/items/{value}", body)
+
+
+async def test_an_item_is_met_by_the_next_request_and_gone_with_the_next(
+    caller: Caller, org: str
+) -> None:
+    name, device = f"seen-{org}", f"device-{org}"
+    await in_force(caller, rules(rule("known", "block", f"context.device in @{name}")))
+
+    async def decision() -> str:
+        answer = await caller.authorize(org, context={"device": device}, **cents(1))
+        return str(answer["decision"])
+
+    assert await decision() == "allow"
+    put_ = await put(caller, name, device, note="returned the goods", expires_at=later(hours=1))
+    assert await decision() == "deny"
+    got = await caller.ok("GET", f"/v1/lists/{name}/items/{device}")
+    assert got == put_ and got["note"] == "returned the goods"
+    status, _ = await send(caller, "DELETE", f"/v1/lists/{name}/items/{device}")
+    assert (status, await decision()) == (204, "allow")
+    for method in ("GET", "DELETE"):
+        status, _ = await send(caller, method, f"/v1/lists/{name}/items/{device}")
+        assert status == 404
+
+
+async def test_an_item_expires_by_itself(caller: Caller, org: str) -> None:
+    name = f"short-{org}"
+    await in_force(caller, rules(rule("listed", "block", f"org.id in @{name}")))
+    await put(caller, name, org, expires_at=later(seconds=0.7))
+    assert (await caller.authorize(org, **cents(1)))["decision"] == "deny"
+    await asyncio.sleep(0.8)
+    assert (await caller.authorize(org, **cents(1)))["decision"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("value", "context"),
+    [
+        ("2001:DB8:0::0:1", {"ip": "2001:db8::1"}),
+        ("198.51.100.77/24", {"ip": "198.51.100.3"}),
+        ("64511", {"asn": 64511}),
+        ("throwaway.example", {"email_domain": "ThrowAway.example"}),
+    ],
+)
+async def test_a_value_is_found_however_it_is_spelled(
+    caller: Caller, org: str, value: str, context: dict[str, Any]
+) -> None:
+    name = f"spelled-{uuid.uuid4().hex[:8]}"
+    (field,) = context
+    field = "network" if "/" in value else field
+    await in_force(caller, rules(rule("listed", "block", f"context.{field} in @{name}")))
+    await caller.ok("POST", f"/v1/lists/{name}/items", {"items": [{"value": value}]})
+    answer = await caller.authorize(org, context=context, **cents(1))
+    assert (answer["decision"], answer["reasons"][0]["id"]) == ("deny", "listed")
+
+
+async def test_the_block_list_stops_without_any_rules_and_before_exemptions(
+    caller: Caller, org: str
+) -> None:
+    exempt = rules(
+        rule("vip", "allow", "amount > 0 USD", expires_at="2099-01-01"),
+        rule("l", "block", "amount > 5 USD"),
+    )
+    for held, ruleset in enumerate((None, exempt), 1):
+        if ruleset:
+            await in_force(caller, ruleset)
+        await put(caller, "block", f"user-{org}")
+        for capture in (False, True):
+            answer = await caller.authorize(org, user=f"user-{org}", **cents(9, capture=capture))
+            told = [(r["code"], r["id"], r["detail"]) for r in answer["reasons"]]
+            assert told == [("list_blocked", "block", "the user is on the block list")]
+            assert (answer["decision"], answer["hold"], answer["draws"]) == ("deny", None, [])
+        assert (await caller.authorize(org, user="other", **cents(1)))["decision"] == "allow"
+        replay = await caller.ok("POST", f"/v1/decisions/{answer['id']}/replay", {})
+        assert replay["same"]
+        balance = await caller.ok("GET", f"/v1/orgs/{org}/balance")
+        assert balance["held_micros"] == 10_000 * held
+
+
+async def test_the_allow_list_lifts_rules_but_no_cap_and_no_block(caller: Caller, org: str) -> None:
+    ruleset = await in_force(caller, LARGE)
+    status, problem = await send(caller, "PUT", f"/v1/lists/allow/items/{org}", {})
+    assert (status, problem["errors"][0]["pointer"]) == (422, "/expires_at")
+    await put(caller, "allow", org, expires_at=later(days=1))
+    answer = await caller.authorize(org, **cents(600, capture=True))
+    assert (answer["decision"], answer["draws"][0]["amount_micros"]) == ("allow", 6_000_000)
+    assert answer["risk"]["rules"] == ["@allow:org.id", "large"]
+    other = await caller.authorize(f"free-{org}", **cents(600))
+    assert other["decision"] == "deny"
+    cap = {"level": "org", "window": "day", "limit_micros": 5_500_000}
+    await caller.ok("PUT", f"/v1/orgs/{org}/caps/daily", cap)
+    capped = await caller.authorize(org, **cents(600))
+    assert [reason["code"] for reason in capped["reasons"]] == ["cap_exceeded"]
+    await put(caller, "block", f"key-{org}")
+    blocked = await caller.authorize(org, key=f"key-{org}", **cents(1))
+    assert [reason["code"] for reason in blocked["reasons"]] == ["list_blocked"]
+    for one in (answer, blocked):
+        assert (await caller.ok("POST", f"/v1/decisions/{one['id']}/replay", {}))["same"]
+    found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {})
+    assert found["differs"] == 0 and found["same"] > 0
+
+
+@pytest.mark.parametrize("value", ["%20" * 300, "%00", "a" * 300])
+async def test_what_can_stand_on_no_list_is_refused(caller: Caller, value: str) -> None:
+    status, problem = await send(caller, "PUT", f"/v1/lists/bad/items/{value}", {})
+    assert (status, problem["type"].rpartition(":")[2]) == (422, "invalid_request")
+
+
+async def test_an_item_that_has_expired_is_refused(caller: Caller) -> None:
+    body = {"expires_at": later(seconds=-5)}
+    status, problem = await send(caller, "PUT", "/v1/lists/bad/items/x", body)
+    assert (status, problem["errors"][0]["pointer"]) == (422, "/expires_at")

@@ -1,0 +1,118 @@
+"""Tallies: what rules want counted, read before a request is counted in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.cells import Cells
+from gateway.core.money import MAX_MICROS
+from gateway.core.tallies import (
+    COUNTED,
+    DISTINCT,
+    LISTED,
+    MOST_DISTINCT,
+    ONE_MORE,
+    Tally,
+    add_to_tallies,
+    count_ends_ms,
+    read_tallies,
+)
+
+WIDTH_MS = 600_000
+MIDNIGHT = 20_000 * 86_400_000
+KEY = Tally(COUNTED, "acme", "w/1.600000/k/k1", WIDTH_MS, ONE_MORE)
+
+
+class Counted:
+    """An org's own cells and those that are shared."""
+
+    def __init__(self) -> None:
+        self.own, self.shared = Cells(), Cells()
+
+    def add(self, tally: Tally, micros: int = 0, into_ms: int = 0) -> None:
+        add_to_tallies(self.own, self.shared, [tally], micros, MIDNIGHT + into_ms)
+
+    def read(self, tally: Tally, into_ms: int = 0) -> list[int]:
+        return read_tallies(self.own, self.shared, [tally], MIDNIGHT + into_ms)
+
+
+@pytest.mark.parametrize(
+    ("into_ms", "seen"),
+    [
+        (0, [2, 30]),
+        (WIDTH_MS - 1, [2, 30]),
+        (WIDTH_MS, [2, 30]),
+        (WIDTH_MS + WIDTH_MS // 2, [1, 15]),
+        (2 * WIDTH_MS - 1, [0, 0]),
+        (2 * WIDTH_MS, [0, 0]),
+    ],
+)
+def test_a_count_fades_with_the_overlap_of_its_bucket(into_ms: int, seen: list[int]) -> None:
+    counted = Counted()
+    counted.add(KEY, 10)
+    counted.add(KEY, 20)
+    assert counted.read(KEY, into_ms) == seen
+
+
+def test_a_count_lives_until_it_counts_no_more() -> None:
+    counted = Counted()
+    counted.add(KEY, 10**9)
+    ends_ms = count_ends_ms(MIDNIGHT // WIDTH_MS, WIDTH_MS) - MIDNIGHT
+    assert counted.own.alive(MIDNIGHT + ends_ms - 1)
+    assert counted.read(KEY, ends_ms - 10) != [0, 0]
+    assert not counted.own.alive(MIDNIGHT + ends_ms)
+    assert counted.read(KEY, ends_ms) == [0, 0]
+
+
+def test_an_amount_never_leaves_what_lua_can_hold() -> None:
+    counted = Counted()
+    counted.add(KEY, MAX_MICROS)
+    counted.add(KEY, MAX_MICROS)
+    assert counted.read(KEY) == [2, MAX_MICROS]
+
+
+def test_what_only_reads_counts_nothing() -> None:
+    counted = Counted()
+    only_reads = Tally(COUNTED, "acme", KEY.name, WIDTH_MS)
+    counted.add(only_reads, 5)
+    assert counted.read(only_reads) == [0, 0]
+
+
+def test_what_is_shared_is_one_for_all_orgs_and_what_is_not_is_each_one_s_own() -> None:
+    counted = Counted()
+    counted.add(Tally(COUNTED, "", "w/1.600000/ip/a", WIDTH_MS, ONE_MORE), 7)
+    counted.add(KEY, 5)
+    assert counted.read(Tally(COUNTED, "", "w/1.600000/ip/a", WIDTH_MS)) == [1, 7]
+    assert counted.read(Tally(COUNTED, "other", KEY.name, WIDTH_MS)) == [0, 0]
+    assert not counted.own.alive(MIDNIGHT).keys() & counted.shared.alive(MIDNIGHT).keys()
+
+
+def met(member: str) -> Tally:
+    return Tally(DISTINCT, "acme", "d/1.600000.asn/k/k1", WIDTH_MS, member)
+
+
+def test_a_member_counts_once_until_it_was_not_met_for_the_width() -> None:
+    counted = Counted()
+    for into_ms, member in ((0, "a"), (1000, "b"), (2000, "a")):
+        counted.add(met(member), 0, into_ms)
+    assert counted.read(met(""), 2000) == [2]
+    assert counted.read(met(""), WIDTH_MS + 999) == [2]
+    assert counted.read(met(""), WIDTH_MS + 1000) == [1]
+    assert counted.read(met(""), WIDTH_MS + 2000) == [0]
+
+
+def test_of_too_many_members_the_longest_unseen_go() -> None:
+    counted = Counted()
+    for number in range(MOST_DISTINCT + 5):
+        counted.add(met(f"m{number}"), 0, number)
+    assert counted.read(met(""), 1000) == [MOST_DISTINCT]
+    (members,) = counted.own.alive(MIDNIGHT + 1000).values()
+    assert "m4" not in members and "m5" in members
+
+
+def test_a_list_says_whether_an_entry_stands_and_has_not_expired() -> None:
+    counted, entry = Counted(), Tally(LISTED, "", "l/bad/1")
+    assert counted.read(entry) == [0]
+    counted.shared.replace("", "l/bad/1", 1, MIDNIGHT + 1000)
+    assert counted.read(entry) == [1]
+    assert counted.read(entry, 1000) == [0]
