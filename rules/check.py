@@ -101,7 +101,10 @@ def _set(node: Node) -> Type:
 def _input(node: Node, schema: Schema) -> Type:
     value = node.value
     if isinstance(value, Velocity):
-        for name in (value.entity, *((value.of,) if value.of else ())):
+        if value.kind == "events" and value.of not in schema.events:
+            hint = _similar(value.of, schema.events)
+            raise Fault(f"unknown type of event {value.of!r}", node.at, hint)
+        for name in (value.entity, *((value.of,) if value.kind == "distinct" else ())):
             if name not in schema.entities:
                 raise Fault(f"unknown entity {name!r}", node.at, _similar(name, schema.entities))
         if value.of == value.entity:

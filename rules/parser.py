@@ -23,10 +23,10 @@ BINARY = {
 }
 """How tightly an operator binds."""
 METHODS_HINT = f"there are {', '.join(METHODS)}"
-COUNTS = ("cost", "count", "distinct")
+COUNTS = ("cost", "count", "distinct", "events")
 VELOCITY_HINT = (
-    'as in velocity.cost("key", 10m), velocity.count("ip", 1h)'
-    ' or velocity.distinct("asn", by "key", 24h)'
+    'as in velocity.cost("key", 10m), velocity.count("ip", 1h),'
+    ' velocity.distinct("asn", by "key", 24h) or velocity.events("login", by "user", 1h)'
 )
 
 
@@ -228,7 +228,7 @@ class _Parser:
             raise Fault(f"unknown velocity {'.'.join(names)!r}", token.at, VELOCITY_HINT)
         self._take()
         of = ""
-        if names[1] == "distinct":
+        if names[1] in ("distinct", "events"):
             of = self._quoted()
             self._expect(",", VELOCITY_HINT)
             self._expect("by", VELOCITY_HINT)

@@ -49,6 +49,15 @@ OWN = ("org", "project", "user", "key")
 SHARED = ("ip", "network", "asn", "device", "email_domain")
 """Entities that many orgs share."""
 ENTITIES = (*OWN, *SHARED)
+EVENTS = (
+    "sign_up",
+    "login",
+    "payment_succeeded",
+    "payment_declined",
+    "chargeback",
+    "auth_failed",
+)
+"""What is told from outside."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Schema:
 
     fields: Mapping[str, Field]
     entities: tuple[str, ...] = ENTITIES
+    events: tuple[str, ...] = EVENTS
 
 
 SCHEMA = Schema({field.name: field for field in FIELDS})

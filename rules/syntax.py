@@ -23,7 +23,8 @@ class Amount:
 class Velocity:
     """What happened with an entity in a window before the request.
 
-    `kind` is `cost` (micros), `count` (requests) or `distinct` (how many different `of`).
+    `kind` is `cost` (micros), `count` (requests), `distinct` (how many different `of`) or `events`
+    (how many of the type `of`, told from outside).
     """
 
     kind: str

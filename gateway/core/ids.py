@@ -7,7 +7,7 @@ from functools import lru_cache
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 TIME_DIGITS, SHARD_DIGITS, CHANCE_DIGITS = 10, 2, 14
 CHANCE_BITS = 5 * CHANCE_DIGITS
-DECISION, HOLD, GRANT = "dec_", "hold_", "grant_"
+DECISION, HOLD, GRANT, EVENT = "dec_", "hold_", "grant_", "evt_"
 
 
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]

@@ -24,6 +24,7 @@ from gateway.core.holds import (
 from gateway.core.money import MAX_MICROS
 from gateway.core.orders import (
     AdjustOrder,
+    EventOrder,
     GrantOrder,
     Mode,
     Moved,
@@ -36,7 +37,7 @@ from gateway.core.orders import (
 from gateway.core.signals import counted_signal, read_signal, signal_ends_ms, signal_name
 from gateway.core.state import Shard
 from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
-from gateway.core.tallies import add_to_tallies, read_tallies
+from gateway.core.tallies import Past, add_past, add_to_tallies, read_tallies
 
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
@@ -266,8 +267,21 @@ def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
     return _moved(shard, "adjust", order, moved)
 
 
+def event(shard: Shard, order: EventOrder, now_ms: int) -> Reply:
+    """Record that something happened, and count it when it did, or now where that is later."""
+    early = precheck(shard, order.org, order.idempotency, now_ms)
+    if early:
+        return early
+    at_ms = min(order.at_ms, now_ms)
+    for tally in order.tallies:
+        past = Past(tally, {at_ms // tally.width_ms: (1, order.amount)})
+        add_past(shard.cells, shard.shared, past, now_ms)
+    moved = Moved(now_ms, order.type, order.id, order.org, "", 0, 0, 0, 0, [])
+    return _moved(shard, "event", order, moved)
+
+
 def _moved(
-    shard: Shard, kind: str, order: GrantOrder | VoidOrder | AdjustOrder, moved: Moved
+    shard: Shard, kind: str, order: GrantOrder | VoidOrder | AdjustOrder | EventOrder, moved: Moved
 ) -> Reply:
     at = record(shard, order.org, (kind, moved), order.body, order.idempotency)
     return Reply(Status.DONE, moved.now_ms, moved=moved, position=at)

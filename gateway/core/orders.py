@@ -234,8 +234,24 @@ class AdjustOrder(Struct, frozen=True):
     idempotency: Idempotency | None = None
 
 
+class EventOrder(Struct, frozen=True):
+    """Record something that happened to an org at a moment (Unix ms), and count it.
+
+    `tallies` are COUNTED ones, each of which it adds to.
+    """
+
+    org: str
+    type: str
+    id: str
+    at_ms: int
+    amount: int
+    body: bytes
+    tallies: tuple[Tally, ...] = ()
+    idempotency: Idempotency | None = None
+
+
 class Moved(Struct, array_like=True):
-    """How funds moved by a grant, a void, a lapse or an adjustment.
+    """How funds moved by a grant, a void, a lapse or an adjustment; an event moves none.
 
     `amount` is signed (what the org gained), `settled` the shortfall a grant paid, `shortfall`
     the debt an adjustment left, `draws` what a negative adjustment took.

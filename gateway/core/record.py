@@ -136,6 +136,20 @@ class Asked(Struct, array_like=True):
         return 0 if self.settles_itself else self.shares[SET_ASIDE]
 
 
+class Happened(Struct, frozen=True, array_like=True):
+    """What the business saw outside authorize: of whom, when (Unix ms), and who told it."""
+
+    type: str
+    project: str
+    user: str
+    key: str
+    at_ms: int
+    amount: int
+    context: dict[str, str | int]
+    caller: str
+    tallied: Tallied | None = None
+
+
 class Undo(Struct, frozen=True, array_like=True):
     """That a decision nobody heard of was taken back, and the kept outcome that went with it."""
 

@@ -53,7 +53,7 @@ async def grant(gateway: Gateway, org: str, body: GrantBody, caller: Caller) -> 
         meta = records.encode(given)
         order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
         reply = await gateway.store.grant(order)
-    return Moves(answers.grant_answer(_moved(reply)), reply.status is Status.REPLAY)
+    return Moves(answers.grant_answer(moved_of(reply)), reply.status is Status.REPLAY)
 
 
 async def _grant(gateway: Gateway, profile: Profile, body: GrantBody) -> Grant:
@@ -86,7 +86,8 @@ async def funds_of(gateway: Gateway, profile: Profile) -> int:
     return sum(snapshot.balances)
 
 
-def _moved(reply: Reply) -> Moved:
+def moved_of(reply: Reply) -> Moved:
+    """What a call did that moves funds or tells an event. Raises CallerError or Unavailable."""
     if reply.status is Status.REUSED:
         raise reused()
     if reply.status is Status.CLOSED:
@@ -111,7 +112,7 @@ async def void(gateway: Gateway, org: str, grant_id: str, body: EmptyBody, calle
     if reply.status is Status.MISSING:
         detail = f"there is no grant {grant_id} that has not ended"
         raise CallerError("not_found", detail, status=404)
-    return Moves(answers.void_answer(_moved(reply)), reply.status is Status.REPLAY)
+    return Moves(answers.void_answer(moved_of(reply)), reply.status is Status.REPLAY)
 
 
 async def adjust(
@@ -146,7 +147,7 @@ async def adjust(
         )
         reply = await gateway.store.adjust(order)
         if reply.status is not Status.STALE:
-            moved = _moved(reply)
+            moved = moved_of(reply)
             return Moves(answers.adjustment_answer(moved), reply.status is Status.REPLAY)
         await when_stale(gateway, org, reply, started)
         profile = await gateway.profiles.profile(org)

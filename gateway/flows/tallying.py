@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from msgspec.structs import replace
+
 from gateway.catalog.declared import BUILT_IN, Declared
-from gateway.core.record import Asked, Tallied
+from gateway.core.record import Asked, AskedTerms, Happened, Tallied
 from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, Tally, entry_name
 from gateway.flows.context import MASKED, hashed
 from rules.parser import parse
@@ -24,7 +26,8 @@ LISTABLE += ("context.country",)
 class _Window:
     """A counted window or set: its entity, how its name begins, and what its numbers are read as.
 
-    `of` is whose different values are counted, "" for requests and money.
+    `of` is whose different values are counted, "" for requests and money; `event` the type of what
+    is told from outside, "" for requests.
     """
 
     kind: int
@@ -34,6 +37,7 @@ class _Window:
     of: str
     names: tuple[str, ...]
     since: int
+    event: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Tallying:
         """The tallies that a request meets; it is noted in it what they are read as."""
         if not self:
             return ()
-        entities, found = _Entities(asked), []
+        entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
         for window in self._windows:
             tally = entities.tally(window)
@@ -78,25 +82,43 @@ class Tallying:
                 found.append(tally)
                 reads += window.names
         for one in self._lists:
-            digest = entities.digest(one.field, self._secret)
+            digest = entities.digest(one.field, asked, self._secret)
             if digest:
                 found.append(listed(one.list, digest))
                 reads.append(one.name)
         for name in self._built_in:
             for field in LISTABLE:
-                digest = entities.digest(field, self._secret)
+                digest = entities.digest(field, asked, self._secret)
                 if digest:
                     found.append(listed(name, digest))
                     reads.append(f"@{name}:{field}")
         asked.tallied = Tallied(self.version, tuple(reads))
         return tuple(found)
 
+    def note(self) -> Tallied:
+        """What the record of an event says: behind which change it was counted."""
+        return Tallied(self.version, ())
+
     def uncounted(self, asked: Asked) -> list[Tally]:
         """Of the windows a request meets, those that it was not counted in when it was decided."""
         version = asked.tallied.version if asked.tallied is not None else 0
-        entities = _Entities(asked)
-        tallies = (entities.tally(w) for w in self._windows if version < w.since)
-        return [tally for tally in tallies if tally is not None]
+        entities = _Entities(asked.terms.org, asked.terms, asked.context)
+        windows = (w for w in self._windows if version < w.since and not w.event)
+        return [tally for w in windows if (tally := entities.tally(w)) is not None]
+
+    def told(self, org: str, happened: Happened) -> tuple[Tally, ...]:
+        """The tallies that an event counts in."""
+        windows = (w for w in self._windows if w.event == happened.type)
+        entities = _Entities(org, happened, happened.context)
+        found = (entities.tally(w) for w in windows)
+        return tuple(replace(tally, adds=ONE_MORE) for tally in found if tally is not None)
+
+    def untold(self, org: str, happened: Happened) -> list[Tally]:
+        """Of the windows an event counts in, those that it was not counted in when it was told."""
+        version = happened.tallied.version if happened.tallied is not None else 0
+        windows = (w for w in self._windows if w.event == happened.type and version < w.since)
+        entities = _Entities(org, happened, happened.context)
+        return [tally for w in windows if (tally := entities.tally(w)) is not None]
 
     @property
     def longest_ms(self) -> int:
@@ -112,27 +134,20 @@ def listed(name: str, digest: str) -> Tally:
 class _Entities:
     """Who a request is of, as the names of tallies have it."""
 
-    def __init__(self, asked: Asked) -> None:
-        terms = asked.terms
-        self._asked, self._org, self._context = asked, terms.org, asked.context
-        self._own = {"org": terms.org, "project": terms.project}
-        self._own |= {"user": terms.user, "key": terms.key}
+    def __init__(
+        self, org: str, of: AskedTerms | Happened, context: Mapping[str, str | int]
+    ) -> None:
+        self._org, self._context = org, context
+        self._own = {"org": org, "project": of.project, "user": of.user, "key": of.key}
 
-    def digest(self, field: str, secret: bytes) -> str:
+    def digest(self, field: str, asked: Asked, secret: bytes) -> str:
         """What the value of a field is known by on lists; "" where it is not there."""
         kind, _, name = field.partition(".")
         if kind == "context":
             value = str(self._context.get(name, ""))
             return value if name in MASKED or not value else hashed(secret, value)
-        value = self._own.get(kind, "") if name == "id" else self._other(field)
+        value = self._own.get(kind, "") if name == "id" else _other(field, asked)
         return hashed(secret, value) if value else ""
-
-    def _other(self, field: str) -> str:
-        asked, customer = self._asked, self._asked.terms.customer
-        others = {"product": asked.terms.product, "run": asked.run, "credential": asked.caller}
-        if customer is not None:
-            others |= {"org.plan": customer.plan, "org.type": customer.type}
-        return others.get(field, "")
 
     def tally(self, window: _Window) -> Tally | None:
         """The window's tally of its entity, or None where the request names none."""
@@ -143,7 +158,7 @@ class _Entities:
             return None
         name = f"{window.begins}{entity}/{value}"
         org = self._org if is_own else ""
-        adds = self._member(window.of) if window.of else ONE_MORE
+        adds = self._member(window.of) if window.of else "" if window.event else ONE_MORE
         return Tally(window.kind, org, name, window.width_ms, adds)
 
     def _member(self, of: str) -> str:
@@ -154,13 +169,25 @@ class _Entities:
         return blake2b(whose.encode(), digest_size=MEMBER_BYTES).hexdigest()
 
 
+def _other(field: str, asked: Asked) -> str:
+    customer = asked.terms.customer
+    others = {"product": asked.terms.product, "run": asked.run, "credential": asked.caller}
+    if customer is not None:
+        others |= {"org.plan": customer.plan, "org.type": customer.type}
+    return others.get(field, "")
+
+
 def _read(wanted: Mapping[str, Declared]) -> tuple[tuple[_Window, ...], tuple[_List, ...]]:
     counts: dict[tuple[str, int, int], list[str]] = {}
-    sets, lists = [], []
+    sets, lists, events = [], [], []
     for name, state in sorted(wanted.items()):
         value, told = parse(name).value, name if state.is_warm else ""
         if isinstance(value, Membership):
             lists.append(_List(value.field, value.list, name))
+        elif isinstance(value, Velocity) and value.kind == "events":
+            begins = f"v/{state.since}.{value.window_ms}.{value.of}/"
+            told_of = (value.window_ms, "", (told, ""), state.since, value.of)
+            events.append(_Window(COUNTED, value.entity, begins, *told_of))
         elif isinstance(value, Velocity) and value.of:
             begins = f"d/{state.since}.{value.window_ms}.{value.of}/"
             window = (value.window_ms, value.of, (told,), state.since)
@@ -174,4 +201,4 @@ def _read(wanted: Mapping[str, Declared]) -> tuple[tuple[_Window, ...], tuple[_L
         for (entity, width_ms, since), names in counts.items()
     ]
     # The counted ones come first: so the store is told them.
-    return (*windows, *sets), tuple(lists)
+    return (*windows, *events, *sets), tuple(lists)

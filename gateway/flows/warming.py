@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 
 from gateway.catalog.declared import Declared, declared
 from gateway.catalog.rulesets import EVERYBODY, WARM, WARMING, Change, RuleSets
-from gateway.core.record import Asked
+from gateway.core.orders import Moved
+from gateway.core.record import Asked, Happened
 from gateway.core.tallies import COUNTED, Past, Tally
 from gateway.errors import SpendgateError
 from gateway.flows.risk import TAKEN_OVER_S
@@ -116,13 +117,15 @@ class PastOf:
     def add(self, lines: Iterable[StreamRecord]) -> None:
         """Take in records, in any order."""
         for line in lines:
-            if line.kind not in ("authorize", "extend"):
+            if line.kind not in ("authorize", "extend", "event"):
                 continue
-            out, asked = records.decode(line)
-            if not isinstance(asked, Asked):
-                continue
-            for tally in self._tallying.uncounted(asked):
-                self._note(tally, asked.amount, out.now_ms)
+            out, of = records.decode(line)
+            if isinstance(of, Asked):
+                for tally in self._tallying.uncounted(of):
+                    self._note(tally, of.amount, out.now_ms)
+            elif isinstance(of, Happened) and isinstance(out, Moved):
+                for tally in self._tallying.untold(out.org, of):
+                    self._note(tally, of.amount, min(of.at_ms, out.now_ms))
 
     def _note(self, tally: Tally, amount: int, at_ms: int) -> None:
         width_ms = tally.width_ms

@@ -1,13 +1,13 @@
-"""Handlers of lists."""
+"""Handlers of lists and events."""
 
 from __future__ import annotations
 
 from gateway.catalog.lists import Item
-from gateway.flows import lists
+from gateway.flows import events, lists
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
 from gateway.wire.answers import rfc3339
-from gateway.wire.lists import ItemAnswer, ItemsAnswer
+from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
 
 
 async def put_item(gateway: Gateway, call: Call) -> Answered:
@@ -39,6 +39,18 @@ async def delete_item(gateway: Gateway, call: Call) -> Answered:
     """DELETE /v1/lists/{name}/items/{value}."""
     await lists.remove(gateway, call.ids["name"], call.ids["value"], call.caller)
     return Answered(None, status=204)
+
+
+async def post_event(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/events."""
+    told = await events.tell(gateway, call.body, call.caller)
+    answer = EventAnswer(
+        id=told.moved.id,
+        type=told.moved.kind,
+        at=rfc3339(told.at_ms),
+        recorded_at=rfc3339(told.moved.now_ms),
+    )
+    return Answered(answer, told.is_replay)
 
 
 def _answer(item: Item, value: str) -> ItemAnswer:

@@ -7,7 +7,7 @@ from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
-from gateway.wire.lists import ItemAnswer, ItemsAnswer
+from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
 from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
@@ -62,6 +62,7 @@ ROUTES = (
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),
     Route("GET", SETS + "/{id}/report", RISK, w.report, "What a rule set matches", answer=d.ReportAnswer, query=DAYS),
+    Route("POST", "/v1/events", RISK, lists.post_event, "Tell what happened outside", m.EventBody, EventAnswer),
     Route("PUT", ITEMS + "/{value}", RISK, lists.put_item, "Put something on a list", m.ItemBody, ItemAnswer),
     Route("GET", ITEMS + "/{value}", RISK, lists.get_item, "What stands on a list", answer=ItemAnswer),
     Route("DELETE", ITEMS + "/{value}", RISK, lists.delete_item, "Take something off a list"),

@@ -25,6 +25,7 @@ FUNCTIONS = (
     "backlog",
     "warm",
     "follow",
+    "event",
     "snapshot",
 )
 FIELDS = ("name", "keys", "args", "flags", "meaning")

@@ -11,6 +11,7 @@ from gateway.core.cells import Cells
 from gateway.core.holds import Hold
 from gateway.core.orders import (
     AdjustOrder,
+    EventOrder,
     Finish,
     GrantOrder,
     Idempotency,
@@ -53,6 +54,9 @@ class MemoryStore:
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         return machine.adjust(self._of(order.org), order, self._clock())
+
+    async def event(self, order: EventOrder) -> Reply:
+        return machine.event(self._of(order.org), order, self._clock())
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
         return copy.deepcopy(steps.precheck(self._of(org), org, idempotency, self._clock()))

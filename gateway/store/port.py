@@ -11,6 +11,7 @@ from gateway.core.holds import Hold
 from gateway.core.orders import (
     AdjustOrder,
     Ended,
+    EventOrder,
     Finish,
     GrantOrder,
     Idempotency,
@@ -69,6 +70,10 @@ class Store(Protocol):
 
     async def adjust(self, order: AdjustOrder) -> Reply:
         """Move funds; see core.machine.adjust."""
+        ...
+
+    async def event(self, order: EventOrder) -> Reply:
+        """Record and count what happened outside requests; see core.machine.event."""
         ...
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from gateway.core import ids
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
 from gateway.core.orders import (
     AdjustOrder,
+    EventOrder,
     Finish,
     GrantOrder,
     Idempotency,
@@ -41,7 +41,8 @@ from gateway.store.codec import (
     with_moved,
 )
 from gateway.store.functions import Command, Functions
-from gateway.store.port import Result, Snapshot
+from gateway.store.port import Result
+from gateway.store.readings import RedisReadings
 from gateway.store.recent import Recent
 from gateway.store.tallies import RedisTallies
 from gateway.wire.records import StreamRecord, encode_kept
@@ -64,7 +65,7 @@ CLAIMED_MS = 600_000
 LAST_SEQ = 2**64 - 1
 
 
-class RedisStore(RedisTallies):
+class RedisStore(RedisTallies, RedisReadings):
     """The functions of a library on one Redis ≥ 7.2 or Valkey ≥ 8, over one pipeline."""
 
     def __init__(
@@ -76,7 +77,7 @@ class RedisStore(RedisTallies):
     ) -> None:
         self.confirm: Confirm | None = None
         """Waits until a change counts as made; None: as soon as the store says so."""
-        super().__init__(functions)
+        self._functions = functions
         self._pipeline = functions.pipeline
         self._late_capture_ms = late_capture_ms
         self._ended_kept_ms = ended_kept_ms
@@ -250,6 +251,19 @@ class RedisStore(RedisTallies):
         raw = await self._functions.call("adjust", of, (pack(spec), digest, order.body))
         return await self._moved(shard, raw, ("adjust", order.body), (idem_key, digest, ttl_ms))
 
+    async def event(self, order: EventOrder) -> Reply:
+        shard = keys.shard_of(order.org)
+        idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
+        of = [keys.stream(shard), keys.epoch(shard), idem_key]
+        of += [keys.tally(shard, tally.org, tally.name) for tally in order.tallies]
+        spec = (
+            *(order.org, order.type, order.id, order.at_ms, order.amount, ttl_ms),
+            self._epochs.get(shard, 0),
+            [tally.width_ms for tally in order.tallies],
+        )
+        raw = await self._functions.call("event", of, (pack(spec), digest, order.body))
+        return await self._moved(shard, raw, ("event", order.body), (idem_key, digest, ttl_ms))
+
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
         shard = keys.shard_of(org)
         value = await self._functions.run(("GET", keys.org_prefix(shard, org) + idempotency.name))
@@ -319,33 +333,6 @@ class RedisStore(RedisTallies):
         if min(numbers) < 0:
             raise Unavailable("store_unavailable", "a shard is closed until it is rebuilt")
         return max(numbers)
-
-    async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
-        shard = keys.shard_of(org)
-        prefix = keys.org_prefix(shard, org)
-        of = [keys.stream(shard), *(prefix + name for name in names)]
-        last, now_ms, values = await self._functions.call("snapshot", of, ())
-        epoch, seq = position(last)
-        balances = tuple(int(v or 0) for v in values)
-        return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
-
-    async def last(self, shard: int) -> tuple[int, int]:
-        of = [keys.stream(shard), keys.epoch(shard)]
-        ((_, _, last),) = await self._functions.call("standing", of, ())
-        epoch, seq = position(last)
-        return epoch, seq if epoch else -1
-
-    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-        if not names:
-            return []
-        prefix = keys.org_prefix(keys.shard_of(org), org)
-        values = await self._functions.run(("MGET", *(prefix + name for name in names)))
-        pairs = [struct.unpack("<dd", v) if v else (0, 0) for v in values]
-        return [(int(used), int(held)) for used, held in pairs]
-
-    async def targets(self, org: str, index: str) -> list[str]:
-        prefix = keys.org_prefix(keys.shard_of(org), org)
-        return sorted(v.decode() for v in await self._functions.run(("SMEMBERS", prefix + index)))
 
     async def records(self, after: Mapping[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
         names, positions = [], []

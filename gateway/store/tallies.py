@@ -16,8 +16,7 @@ WARMED_AT_ONCE = 100
 class RedisTallies:
     """The part of the Redis store that no request calls."""
 
-    def __init__(self, functions: Functions) -> None:
-        self._functions = functions
+    _functions: Functions
 
     async def warm(self, past: Sequence[Past]) -> None:
         """Add to tallies what happened before they were counted. Raises Unavailable."""

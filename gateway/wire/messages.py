@@ -312,6 +312,18 @@ class ReviewBody(Message, frozen=True):
     label: Literal["fraud", "good"]
 
 
+class EventBody(Message, frozen=True):
+    """What the business saw outside authorize, and when (absent: now)."""
+
+    type: Literal[
+        "sign_up", "login", "payment_succeeded", "payment_declined", "chargeback", "auth_failed"
+    ]
+    subject: Subject
+    at: Time | None = None
+    amount_micros: Micros | None = None
+    context: Context | None = None
+
+
 class ItemBody(Message, frozen=True):
     """What stands on a list: until `expires_at`, and why."""
 

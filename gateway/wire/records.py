@@ -15,12 +15,12 @@ from msgspec import Struct, msgpack
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import AdminNote, Asked, AskedTerms, EndNote
+from gateway.core.record import AdminNote, Asked, AskedTerms, EndNote, Happened
 from gateway.core.state import Kept
 from gateway.core.terms import Terms, brief
 
 Out = Outcome | Ended | Moved
-Note = Asked | EndNote | AdminNote
+Note = Asked | EndNote | AdminNote | Happened
 
 
 LOST = "lost"
@@ -73,9 +73,11 @@ _decoders: dict[str, tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]] = {
     "void": _pair(Moved, AdminNote),
     "adjust": _pair(Moved, AdminNote),
     "lapse": _pair(Moved, AdminNote),
+    "event": _pair(Moved, Happened),
 }
 _asked = msgpack.Decoder(Asked)
 _grant = msgpack.Decoder(Grant)
+_happened = msgpack.Decoder(Happened)
 
 
 def encode(value: Out | Note | Grant) -> bytes:
@@ -162,6 +164,11 @@ def decode_hold(packed: bytes) -> Hold:
 def decode_asked(body: bytes) -> Asked:
     """What was asked for a hold or under an idempotency key."""
     return _asked.decode(body)
+
+
+def decode_happened(body: bytes) -> Happened:
+    """What an event told."""
+    return _happened.decode(body)
 
 
 def decode_grant(meta: bytes) -> Grant:

@@ -136,6 +136,13 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "observed_at": "2026-11-01T00:00:00Z",
     },
     messages.ReviewBody: {"label": "good"},
+    messages.EventBody: {
+        "type": "payment_declined",
+        "subject": SUBJECT,
+        "at": "2026-11-01T00:00:00Z",
+        "amount_micros": 5,
+        "context": CONTEXT,
+    },
     messages.ItemBody: {"expires_at": LATER, "note": "seen"},
     messages.ListedItem: ITEM,
     messages.ItemsBody: {"items": [ITEM]},

@@ -23,6 +23,7 @@ from gateway.core.entities import Grant
 from gateway.core.holds import Step
 from gateway.core.orders import (
     AdjustOrder,
+    EventOrder,
     Finish,
     GrantOrder,
     Idempotency,
@@ -246,12 +247,21 @@ class Life:
             for n in range(first, first + 3)
         )
 
+    def event(self) -> EventOrder:
+        org = self.org()
+        self.serial += 1
+        tallies = tuple(t for t in self.tallies(org) if t.kind == COUNTED)
+        at_ms = self.now_ms - self.chance.choice([-9, 0, 500_000, 700_000])
+        once = self.idempotency("event")
+        made = (org, "login", f"evt_{self.serial}", at_ms, self.amount(), b"happened")
+        return EventOrder(*made, tallies, once)
+
     def order(self) -> object:
         kinds = (
             ["plan"] * 10
             + ["finish"] * 8
             + ["grant"] * 2
-            + ["adjust", "void", "sweep", "fence", "warm", "lists"]
+            + ["adjust", "void", "sweep", "fence", "warm", "lists", "event", "event"]
         )
         kind = self.chance.choice(kinds)
         if (kind == "finish" and not self.holds) or (kind == "void" and not self.grants):
@@ -279,6 +289,7 @@ async def apply(store: MemoryStore | ClockedRedis, order: object) -> object:
         Finish: store.finish,
         GrantOrder: store.grant,
         VoidOrder: store.void,
+        EventOrder: store.event,
         AdjustOrder: store.adjust,
     }
     return await calls[type(order)](order)  # type: ignore[operator]  # by type

@@ -18,19 +18,7 @@ local function warm(keys, args)
       redis.call('PEXPIREAT', key, latest + width, 'NX')
       redis.call('PEXPIREAT', key, latest + width, 'GT')
     else
-      local value, here = redis.call('GET', key), (now - now % width) / width
-      local bucket, n, a, p, q = count_of(value, here)
-      local adds = false
-      for at = 1, #past, 3 do
-        if past[at] == bucket then
-          n, a, adds = n + past[at + 1], min(MAX_MICROS, a + past[at + 2]), true
-        elseif past[at] == bucket - 1 then
-          p, q, adds = p + past[at + 1], min(MAX_MICROS, q + past[at + 2]), true
-        end
-      end
-      if adds then
-        redis.call('SET', key, struct.pack(FIVE, bucket, n, a, p, q), 'PXAT', (bucket + 2) * width)
-      end
+      add_past(key, width, past, now)
     end
   end
   return #keys

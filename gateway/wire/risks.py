@@ -1,4 +1,4 @@
-"""Answers about lists."""
+"""Answers about lists and events."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ class ItemsAnswer(Answer):
 
     list: str
     items: int
+
+
+class EventAnswer(Answer):
+    """An event as it was recorded."""
+
+    id: str
+    type: str
+    at: str
+    recorded_at: str

@@ -1,0 +1,47 @@
+"""What is read of the hot state beside decisions. Every method raises Unavailable."""
+
+from __future__ import annotations
+
+import struct
+
+from gateway.store import keys
+from gateway.store.codec import position
+from gateway.store.functions import Functions
+from gateway.store.port import Snapshot
+
+
+class RedisReadings:
+    """The part of the Redis store that changes nothing."""
+
+    _functions: Functions
+
+    async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
+        """Balances and gauges of an org at one point of its shard's records."""
+        shard = keys.shard_of(org)
+        prefix = keys.org_prefix(shard, org)
+        of = [keys.stream(shard), *(prefix + name for name in names)]
+        last, now_ms, values = await self._functions.call("snapshot", of, ())
+        epoch, seq = position(last)
+        balances = tuple(int(v or 0) for v in values)
+        return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
+
+    async def last(self, shard: int) -> tuple[int, int]:
+        """(epoch, seq) of a shard's last record; seq is -1 where there is none."""
+        of = [keys.stream(shard), keys.epoch(shard)]
+        ((_, _, last),) = await self._functions.call("standing", of, ())
+        epoch, seq = position(last)
+        return epoch, seq if epoch else -1
+
+    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
+        """(used, held) of window counters; zeros where there is none."""
+        if not names:
+            return []
+        prefix = keys.org_prefix(keys.shard_of(org), org)
+        values = await self._functions.run(("MGET", *(prefix + name for name in names)))
+        pairs = [struct.unpack("<dd", v) if v else (0, 0) for v in values]
+        return [(int(used), int(held)) for used, held in pairs]
+
+    async def targets(self, org: str, index: str) -> list[str]:
+        """The targets in use of a cap that each one of a level has its own of."""
+        prefix = keys.org_prefix(keys.shard_of(org), org)
+        return sorted(v.decode() for v in await self._functions.run(("SMEMBERS", prefix + index)))
