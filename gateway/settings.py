@@ -78,7 +78,7 @@ class Settings:
         0, "1: whoever handed a rule set in needs somebody else to activate it"
     )
     backtest_rows: int = _setting(
-        200_000, "records that a backtest over http looks at, the newest of its span"
+        5_000_000, "records that a backtest over http looks at, the newest of its span"
     )
     body_timeout_s: int = _setting(10, "how long a request's body may take to arrive")
     idle_timeout_s: int = _setting(30, "how long a connection may stay without a whole request")

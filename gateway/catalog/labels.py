@@ -52,10 +52,17 @@ class Labels(Tables):
         async with self._read() as c:
             return [Label(*row) for row in await c.execute(query)]
 
-    async def of(self, decisions: Sequence[str]) -> dict[str, str]:
-        """What holds of these decisions; nothing of those without a label."""
+    async def of(self, decisions: Sequence[str], before_ms: int = 0) -> dict[str, str]:
+        """What holds of these decisions; nothing of those without a label.
+
+        With a moment (Unix ms): what held by what had been told before it.
+        """
+        if not decisions:
+            return {}
         c = t.labels.c
         query = select(c.decision, c.label).where(c.decision.in_(decisions)).order_by(c.n)
+        if before_ms:
+            query = query.where(c.recorded_ms < before_ms)
         async with self._read() as connection:
             found = (await connection.execute(query)).all()
         return {row.decision: row.label for row in found}

@@ -112,6 +112,19 @@ ruleset_changes = Table(
     Column("reads", Text, nullable=False, server_default="[]"),
 )
 """What rule sets were set to, in the order it was done: only ever added to."""
+backtests = Table(
+    "backtests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("ruleset", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("looked_at", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("result", LargeBinary, nullable=False),
+)
+"""Backtests, running and done."""
 list_items = Table(
     "list_items",
     metadata,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from gateway.cli.running import say
 from gateway.client import Problem, Spendgate
@@ -18,6 +22,7 @@ from rules.ruleset import RuleSet, load
 
 app = typer.Typer(help="Files of fraud rules.", no_args_is_help=True)
 ADDRESS = "http://127.0.0.1:8080"
+FOLLOWED_EVERY_S = 0.5
 Url = Annotated[str, typer.Option(envvar="SPENDGATE_URL", help="where the gateway is")]
 Key = Annotated[str, typer.Option(envvar="SPENDGATE_KEY", help="a credential of scope risk")]
 Since = Annotated[str | None, typer.Option(help="RFC 3339")]
@@ -78,8 +83,7 @@ def backtest(
 ) -> None:
     """Try a file on what was decided, the last day without a span, and say what it would do."""
     ruleset = _call(url, key, "", {"text": _text(file)})["id"]
-    span = {"from": since, "to": until}
-    found = _call(url, key, f"/{ruleset}/backtest", span)
+    found = asyncio.run(_followed(url, key, ruleset, {"from": since, "to": until}))
     say(
         f"{ruleset}: of {found['requests']} requests it would stop {found['stopped']},"
         f" of {found['amount_micros']} micros {found['stopped_micros']}"
@@ -148,6 +152,38 @@ def _say_standing(standing: dict[str, Any]) -> None:
         say("no rule set decides")
 
 
+async def _followed(url: str, key: str, ruleset: str, span: dict[str, Any]) -> dict[str, Any]:
+    """A backtest, followed until it ends; cancelled with the command."""
+    with _faults(url):
+        async with Spendgate(url, key, timeout_s=120) as gateway:
+            path = f"/v1/rulesets/{ruleset}/backtest"
+            found: dict[str, Any] = await gateway.call("POST", path, span)
+            path = f"/v1/backtests/{found['id']}"
+            with Progress(console=Console(stderr=True), transient=True) as bar:
+                row = bar.add_task("records", total=None)
+                try:
+                    while found["state"] == "running":
+                        bar.update(row, completed=found["looked_at"], total=found["rows"] or None)
+                        await asyncio.sleep(FOLLOWED_EVERY_S)
+                        found = await gateway.call("GET", path)
+                except asyncio.CancelledError:
+                    await gateway.call("DELETE", path)
+                    raise
+    if found["state"] != "done":
+        raise OperatorError("no_backtest", f"{found['id']}: {found['detail'] or found['state']}")
+    return found
+
+
+@contextmanager
+def _faults(url: str) -> Iterator[None]:
+    try:
+        yield
+    except Problem as problem:
+        raise OperatorError("refused", str(problem)) from None
+    except (OSError, TimeoutError) as error:
+        raise OperatorError("no_gateway", f"{url} does not answer: {error}") from None
+
+
 def _call(
     url: str, key: str, path: str, body: dict[str, Any] | None = None, method: str = "POST"
 ) -> dict[str, Any]:
@@ -156,12 +192,8 @@ def _call(
             found: dict[str, Any] = await gateway.call(method, f"/v1/rulesets{path}", body)
             return found
 
-    try:
+    with _faults(url):
         return asyncio.run(call())
-    except Problem as problem:
-        raise OperatorError("refused", str(problem)) from None
-    except (OSError, TimeoutError) as error:
-        raise OperatorError("no_gateway", f"{url} does not answer: {error}") from None
 
 
 def _read(file: Path) -> RuleSet:

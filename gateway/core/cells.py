@@ -38,6 +38,10 @@ class Cells:
         """Remove a cell if it is there."""
         self._cells.pop((org, name), None)
 
+    def sweep(self, now_ms: int) -> None:
+        """Forget what has expired."""
+        self._cells = {k: (v, at) for k, (v, at) in self._cells.items() if not at or at > now_ms}
+
     def alive(self, now_ms: int) -> dict[tuple[str, str], Any]:
         """Every value that has not expired."""
         return {k: v for k, (v, at) in self._cells.items() if not at or at > now_ms}

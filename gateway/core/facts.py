@@ -6,7 +6,7 @@ Names are those of `rules.schema`; what is not there is not known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -90,7 +90,12 @@ def tallied_of(asked: Asked, out: Outcome) -> dict[str, int]:
     """What tallies showed before a request, under the names rules use."""
     if asked.tallied is None:
         return {}
-    pairs = zip(asked.tallied.reads, out.seen, strict=False)
+    return named(asked.tallied.reads, out.seen)
+
+
+def named(reads: Iterable[str], numbers: Iterable[int]) -> dict[str, int]:
+    """Numbers of tallies by what they are read as; a membership is either so or not."""
+    pairs = zip(reads, numbers, strict=False)
     return {n: bool(number) if ON_LIST in n else number for n, number in pairs if n}
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.catalog.labels import Labels
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.risk import STOPS, is_assessed, judge, known_behind, rehearsed
-from gateway.ledger.history import History
+from gateway.flows.gateway import Gateway
+from gateway.flows.lookback import InOrder, Line, Lookback, cold
+from gateway.flows.risk import STOPS, is_assessed, judge, known_behind, reads_of, rehearsed
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
 from rules.engine import Phased
@@ -31,6 +31,8 @@ class Hits:
     fraud: int = 0
     good: int = 0
     examples: list[str] = field(default_factory=list)
+    others: dict[str, int] = field(default_factory=dict)
+    """Rules that matched the same requests, and how many."""
 
 
 @dataclass
@@ -61,23 +63,111 @@ class Backtest:
         return max((100 * part / whole for part, whole in shares if whole), default=0.0)
 
 
-async def backtest(
-    history: History, labels: Labels, phased: Phased, span: tuple[int, int], most: int
-) -> Backtest:
-    """Try a rule set on at most the newest `most` records of a span (Unix ms).
+class Stopped(Exception):
+    """It was cancelled."""
 
-    Raises Unavailable.
+
+@dataclass(frozen=True)
+class Span:
+    """What is looked at: at most the newest `most` records of [from, to), Unix ms.
+
+    Labels count that were told before `labels_ms` (0: all). Windows that nobody counted are counted
+    from at most `most_back` records before it (0: from all that matter).
     """
+
+    from_ms: int
+    to_ms: int
+    most: int
+    labels_ms: int = 0
+    most_back: int = 0
+
+
+Progress = Callable[[int, int], Awaitable[None]]
+"""Hears how many rows of how many were looked at; raises Stopped where that is enough."""
+
+
+async def unheard(done: int, rows: int) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+async def backtest(
+    gateway: Gateway, phased: Phased, span: Span, progress: Progress = unheard
+) -> Backtest:
+    """Try a rule set on what was decided. Raises Unavailable, or what `progress` raises."""
+    history = gateway.history
     rows = (await history.head()).rows
-    row = max(await history.row_at(span[0]), rows - most)
-    found = Backtest(rules={rule.id: Hits() for rule in phased.ruleset.rules})
-    for at in range(row, rows, AT_A_TIME):
+    from_row = max(await history.row_at(span.from_ms), rows - span.most)
+    changes = await gateway.rulesets.changes()
+    trial = Trial(phased, span, from_row)
+    first = from_row
+    names = cold(changes, reads_of(phased.ruleset), span.from_ms)
+    if names:
+        trial.lookback = Lookback(names, gateway.secret)
+        first = await history.row_at(span.from_ms - trial.lookback.windows_ms)
+        if span.most_back:
+            first = max(first, from_row - span.most_back)
+    for at in range(min(first, from_row), rows, AT_A_TIME):
         # Nothing, where they were pruned.
         lines = await history.lines(at, AT_A_TIME)
-        decided = await asyncio.to_thread(decided_in, lines, span)
-        labelled = await labels.of([asked.id for asked, _ in decided])
-        await asyncio.to_thread(_add, found, phased, decided, labelled)
-    return found
+        await asyncio.to_thread(trial.take, at, lines)
+        await _weigh(gateway, trial)
+        await progress(at + len(lines) - first, rows - first)
+    trial.take_rest()
+    await _weigh(gateway, trial)
+    return trial.found
+
+
+async def _weigh(gateway: Gateway, trial: Trial) -> None:
+    labelled = await gateway.labels.of(trial.decisions(), trial.span.labels_ms)
+    standing = await gateway.store.standing(trial.entries())
+    await asyncio.to_thread(trial.weigh, labelled, standing)
+
+
+class Trial:
+    """A rule set on its way through the records."""
+
+    def __init__(self, phased: Phased, span: Span, from_row: int) -> None:
+        self.span = span
+        self.lookback: Lookback | None = None
+        self.found = Backtest(rules={rule.id: Hits() for rule in phased.ruleset.rules})
+        self._phased = phased
+        self._from_row = from_row
+        self._order = InOrder()
+        self._ready: list[Line] = []
+
+    def take(self, row: int, lines: Sequence[StreamRecord]) -> None:
+        """Take in the next records, of which the first has this row."""
+        self._ready = list(self._order.take(row, lines))
+
+    def take_rest(self) -> None:
+        """There are no more."""
+        self._ready = list(self._order.rest())
+
+    def decisions(self) -> list[str]:
+        """What labels are wanted of."""
+        return [note.id for _, _, _, note in self._ready if isinstance(note, Asked)]
+
+    def entries(self) -> set[str]:
+        """Entries of lists of which it is wanted whether they stand."""
+        if self.lookback is None:
+            return set()
+        asked = (note for _, _, _, note in self._ready if isinstance(note, Asked))
+        return {name for one in asked for name in self.lookback.lists(one)}
+
+    def weigh(self, labels: Mapping[str, str], standing: Collection[str]) -> None:
+        """Try the rules on what was taken in."""
+        for row, line, out, asked in self._ready:
+            is_wanted = row >= self._from_row and line.kind == "authorize"
+            if not is_wanted or not isinstance(asked, Asked) or not isinstance(out, Outcome):
+                if self.lookback is not None:
+                    self.lookback.note(out, asked)
+                continue
+            more = None
+            if self.lookback is not None:
+                more = self.lookback.seen(asked, out.now_ms, standing)
+            in_span = self.span.from_ms <= out.now_ms < self.span.to_ms
+            if in_span and is_assessed(asked, out):
+                _try(self.found, self._phased, (asked, out, more), labels.get(asked.id, ""))
 
 
 def decided_in(
@@ -96,19 +186,15 @@ def decided_in(
     return found
 
 
-def _add(
+def _try(
     found: Backtest,
     phased: Phased,
-    decided: Iterable[tuple[Asked, Outcome]],
-    labels: Mapping[str, str],
+    of: tuple[Asked, Outcome, Mapping[str, int] | None],
+    label: str,
 ) -> None:
-    for asked, out in decided:
-        _try(found, phased, asked, out, labels.get(asked.id, ""))
-
-
-def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome, label: str) -> None:
+    asked, out, more = of
     at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
-    amount, whole = asked.amount, rehearsed(phased, asked, known_behind(asked, out, at_ms))
+    amount, whole = asked.amount, rehearsed(phased, asked, known_behind(asked, out, at_ms, more))
     _count(found, amount, label, is_stopped=whole.action in STOPS)
     if asked.risk is not None and asked.risk.ruleset == phased.ruleset.id:
         live = judge(phased, asked, out)[0].risk
@@ -127,6 +213,10 @@ def _try(found: Backtest, phased: Phased, asked: Asked, out: Outcome, label: str
         hits.good += label == "good"
         if len(hits.examples) < MOST_EXAMPLES:
             hits.examples.append(asked.id)
+        if len(whole.matches) > 1:
+            for other in whole.matches:
+                if other is not rule:
+                    hits.others[other.id] = hits.others.get(other.id, 0) + 1
 
 
 def _count(found: Backtest, amount: int, label: str, *, is_stopped: bool) -> None:

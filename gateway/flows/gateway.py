@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from dataclasses import dataclass, field
 
 from msgspec import Struct, msgpack
 
+from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credential, Credentials
 from gateway.catalog.labels import Labels
@@ -78,8 +80,11 @@ class Gateway:
     labels: Labels
     matches: Matches
     lists: Lists
+    backtests: Backtests
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """What was begun by a call and goes on behind it."""
 
     @property
     def is_backlogged(self) -> bool:

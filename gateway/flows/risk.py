@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ from msgspec import structs
 from gateway.catalog.declared import declared
 from gateway.catalog.rulesets import EVERYBODY, RuleSets, standing
 from gateway.core.decision import RISK_REASONS, conclude
-from gateway.core.facts import facts_of, tallied_of, velocities_of
+from gateway.core.facts import SIGNALS, facts_of, tallied_of, velocities_of
 from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
@@ -28,7 +28,7 @@ from gateway.flows.listed import ON_LIST, list_hits, listing, waits
 from gateway.flows.tallying import Tallying
 from rules.engine import NOTHING, Phased, strongest
 from rules.errors import RuleError
-from rules.ruleset import Rule, load
+from rules.ruleset import Rule, RuleSet, load
 
 RULES_EVERY_S = 0.5
 """How often a worker looks whether the rules were changed."""
@@ -193,6 +193,12 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
     return asked.risk
 
 
+def reads_of(ruleset: RuleSet) -> tuple[str, ...]:
+    """What is to be counted, or looked up, because a rule set reads it."""
+    names = (str(what) for what in ruleset.inputs if not isinstance(what, str))
+    return tuple(name for name in names if name not in SIGNALS)
+
+
 @dataclass(frozen=True)
 class Known:
     """What is known of a request behind the store: its facts, and the moment they are as of.
@@ -231,10 +237,14 @@ def with_lists(found: Weighed, hits: tuple[Rule, ...]) -> Weighed:
     return Weighed(action, matches, found.unknown)
 
 
-def known_behind(asked: Asked, out: Outcome, at_ms: int) -> Known:
-    """A request's own facts, and what the store counted before it."""
+def known_behind(
+    asked: Asked, out: Outcome, at_ms: int, more: Mapping[str, int] | None = None
+) -> Known:
+    """A request's own facts, and what the store counted before it; `more` where it did not."""
     facts: dict[str, str | int | bool] = facts_of(asked, at_ms)
     facts.update(velocities_of(asked.terms, out.signals))
+    if more:
+        facts.update(more)
     facts.update(tallied_of(asked, out))
     return Known(facts, at_ms, list_hits(asked, out))
 

@@ -19,12 +19,12 @@ from gateway.catalog.rulesets import (
     previous,
     standing,
 )
-from gateway.core.facts import SIGNALS
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable
-from gateway.flows.backtest import Backtest, backtest
+from gateway.flows.backtest import Span, backtest
 from gateway.flows.elsewhere import compile_elsewhere
 from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.risk import reads_of
 from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
@@ -98,12 +98,6 @@ async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: C
     return standing(await gateway.rulesets.changes())
 
 
-def reads_of(ruleset: RuleSet) -> tuple[str, ...]:
-    """What is to be counted, or looked up, because a rule set reads it."""
-    names = (str(what) for what in ruleset.inputs if not isinstance(what, str))
-    return tuple(name for name in names if name not in SIGNALS)
-
-
 async def _warm(gateway: Gateway, ruleset: str, reads: tuple[str, ...], caller: Caller) -> None:
     """Have counted what a rule set reads, and wait until all of it is known. Raises Unavailable."""
     loop = asyncio.get_running_loop()
@@ -171,8 +165,8 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
             )
         return
     phased, now_ms = await gateway.rules.compiled(ruleset), gateway.clock.now_ms()
-    span = (now_ms - DAY_MS, now_ms + DAY_MS)
-    found = await backtest(gateway.history, gateway.labels, phased, span, LOOKED_AT)
+    span = Span(now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT, most_back=4 * LOOKED_AT)
+    found = await backtest(gateway, phased, span)
     most = gateway.settings.rules_most_stopped_percent
     if found.stopped_percent > most:
         detail = (
@@ -210,14 +204,3 @@ async def report(gateway: Gateway, ruleset: str, days: tuple[int, int], caller: 
         behind = max(0, (await gateway.history.head()).rows - await matches.row())
     requests = await matches.assessed(ruleset, days)
     return Report(requests, await matches.report(ruleset, days), behind)
-
-
-async def try_out(
-    gateway: Gateway, ruleset: str, from_ms: int, to_ms: int, caller: Caller
-) -> Backtest:
-    """Backtest a rule set on a span of records. Raises 404."""
-    caller.check_unbound(CHANGE)
-    await find(gateway, ruleset)
-    phased = await gateway.rules.compiled(ruleset)
-    most = gateway.settings.backtest_rows
-    return await backtest(gateway.history, gateway.labels, phased, (from_ms, to_ms), most)

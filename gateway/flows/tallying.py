@@ -74,6 +74,12 @@ class Tallying:
         """The tallies that a request meets; it is noted in it what they are read as."""
         if not self:
             return ()
+        tallies, reads = self.met(asked)
+        asked.tallied = Tallied(self.version, tuple(reads))
+        return tuple(tallies)
+
+    def met(self, asked: Asked) -> tuple[list[Tally], list[str]]:
+        """The same tallies, and what each of their numbers is read as."""
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
         for window in self._windows:
@@ -92,8 +98,7 @@ class Tallying:
                 if digest:
                     found.append(listed(name, digest))
                     reads.append(f"@{name}:{field}")
-        asked.tallied = Tallied(self.version, tuple(reads))
-        return tuple(found)
+        return found, reads
 
     def note(self) -> Tallied:
         """What the record of an event says: behind which change it was counted."""

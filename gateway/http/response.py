@@ -38,13 +38,13 @@ def _head(status: HTTPStatus, more: bytes) -> bytes:
 
 _HEADS = {
     (status.value, is_replay): _head(status, b"Idempotent-Replayed: true\r\n" if is_replay else b"")
-    for status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT)
+    for status in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT)
     for is_replay in (False, True)
 }
 
 
 class JsonResponse(web.Response):
-    """An answer of status 200, or 204 without a body."""
+    """An answer of status 200 or 202, or 204 without a body."""
 
     def __init__(self, body: bytes, status: int = 200, *, is_replay: bool = False) -> None:
         # Not the base's: what it makes is not used here.

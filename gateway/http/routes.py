@@ -7,7 +7,7 @@ from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
-from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.risks import BacktestAnswer, EventAnswer, ItemAnswer, ItemsAnswer
 from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
@@ -57,7 +57,9 @@ ROUTES = (
     Route("POST", SETS + "/rollback", RISK, r.rollback, "Put in force what was before", m.EmptyBody, d.StandingAnswer, statuses=(409,)),
     Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "A rule set", answer=d.RuleSetAnswer),
     Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Set what a rule set does", m.ActivateBody, d.StandingAnswer, statuses=(409,)),
-    Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, d.BacktestAnswer),
+    Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, BacktestAnswer, statuses=(202, 409)),
+    Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "How far a backtest is", answer=BacktestAnswer),
+    Route("DELETE", "/v1/backtests/{id}", RISK, r.delete_backtest, "Cancel a backtest"),
     Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),

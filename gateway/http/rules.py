@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.catalog.backtests import DONE, FAILED, RUNNING, Run
 from gateway.catalog.rulesets import (
     EVERYBODY,
     USED,
@@ -15,13 +16,17 @@ from gateway.catalog.rulesets import (
     standing,
 )
 from gateway.core.windows import DAY_MS
-from gateway.flows import rulesets
+from gateway.flows import rulesets, trials
+from gateway.flows.backtest import Backtest, Span
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
 from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
 from gateway.wire.decode import milliseconds
+from gateway.wire.risks import BacktestAnswer, RuleHits
 from rules.ruleset import load
+
+MOST_OVERLAPS = 10
 
 
 async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
@@ -74,9 +79,26 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
     now_ms, ruleset = gateway.clock.now_ms(), call.ids["id"]
     to_ms = milliseconds(call.body.to) or now_ms + DAY_MS
     from_ms = milliseconds(call.body.from_) or now_ms - DAY_MS
-    found = await rulesets.try_out(gateway, ruleset, from_ms, to_ms, call.caller)
+    most, labels_ms = gateway.settings.backtest_rows, milliseconds(call.body.labels_by) or 0
+    span = Span(from_ms, to_ms, most, labels_ms)
+    return _told(await trials.begin(gateway, ruleset, span, call.caller))
+
+
+async def get_backtest(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/backtests/{id}."""
+    return _told(await trials.look(gateway, call.ids["id"], call.caller))
+
+
+async def delete_backtest(gateway: Gateway, call: Call) -> Answered:
+    """DELETE /v1/backtests/{id}."""
+    await trials.cancel(gateway, call.ids["id"], call.caller)
+    return Answered(None, status=204)
+
+
+def _told(run: Run) -> Answered:
+    found = trials.result_of(run.result) if run.state == DONE else Backtest()
     hits = [
-        d.RuleHits(
+        RuleHits(
             rule=rule,
             requests=h.requests,
             amount_micros=h.micros,
@@ -84,12 +106,18 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
             fraud=h.fraud,
             good=h.good,
             examples=h.examples,
+            overlaps=dict(sorted(h.others.items(), key=lambda one: -one[1])[:MOST_OVERLAPS]),
         )
         for rule, h in found.rules.items()
     ]
     return Answered(
-        d.BacktestAnswer(
-            ruleset=ruleset,
+        BacktestAnswer(
+            id=run.id,
+            state=run.state,
+            detail=run.result.decode() if run.state == FAILED else None,
+            looked_at=run.looked_at,
+            rows=run.rows,
+            ruleset=run.ruleset,
             requests=found.requests,
             amount_micros=found.micros,
             stopped=found.stopped,
@@ -102,7 +130,8 @@ async def backtest(gateway: Gateway, call: Call) -> Answered:
             good_stopped=found.good_stopped,
             good_stopped_micros=found.good_stopped_micros,
             rules=hits,
-        )
+        ),
+        status=202 if run.state == RUNNING else 200,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.core import ids, machine, settle, steps
 from gateway.core.cells import Cells
@@ -94,6 +94,10 @@ class MemoryStore:
     async def warm(self, past: Sequence[Past]) -> None:
         for one in past:
             add_past(self._of(one.tally.org).cells, self.shared, one, self._clock())
+
+    async def standing(self, entries: Collection[str]) -> set[str]:
+        alive = self.shared.alive(self._clock())
+        return {name for name in entries if ("", name) in alive}
 
     async def followed(self) -> int:
         return self.shared.get("", MARK, self._clock()) or 0

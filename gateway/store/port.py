@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -109,6 +109,10 @@ class Store(Protocol):
 
     async def warm(self, past: Sequence[Past]) -> None:
         """Add to tallies what happened before they were counted; see core.tallies.add_past."""
+        ...
+
+    async def standing(self, entries: Collection[str]) -> set[str]:
+        """Those of the entries of lists (names of their tallies) that stand now."""
         ...
 
     async def followed(self) -> int:

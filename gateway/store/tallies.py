@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.core.tallies import MARK, Entry, Past
 from gateway.store import keys
@@ -24,6 +24,14 @@ class RedisTallies:
             some = past[at : at + WARMED_AT_ONCE]
             of = [keys.tally(keys.shard_of(p.tally.org), p.tally.org, p.tally.name) for p in some]
             await self._functions.call("warm", of, (pack([past_spec(one) for one in some]),))
+
+    async def standing(self, entries: Collection[str]) -> set[str]:
+        """Those of the entries of lists that stand now. Raises Unavailable."""
+        if not entries:
+            return set()
+        of = [keys.tally(0, "", name) for name in entries]
+        values = await self._functions.run(("MGET", *of))
+        return {name for name, value in zip(entries, values, strict=True) if value is not None}
 
     async def followed(self) -> int:
         """The number of the last change of lists that was taken over; 0 for none."""

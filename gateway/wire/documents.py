@@ -300,40 +300,6 @@ class StandingAnswer(Answer):
     shadows: list[str]
 
 
-class RuleHits(Answer):
-    """What one rule matched; `alone` those that no other rule matched; by their labels the rest."""
-
-    rule: str
-    requests: int
-    amount_micros: int
-    alone: int
-    fraud: int
-    good: int
-    examples: list[str]
-
-
-class BacktestAnswer(Answer):
-    """What a rule set would have made of requests that passed account, price and money.
-
-    Of those that it decided itself, `same` are decided as they were, and `differs` are not. `fraud`
-    and `good` are what labels say by now; most requests have none.
-    """
-
-    ruleset: str
-    requests: int
-    amount_micros: int
-    stopped: int
-    stopped_micros: int
-    same: int
-    differs: int
-    fraud: int
-    fraud_stopped: int
-    fraud_stopped_micros: int
-    good_stopped: int
-    good_stopped_micros: int
-    rules: list[RuleHits]
-
-
 class RuleReport(Answer):
     """What one rule matched: `mode` active where its rule set decided, else shadow.
 

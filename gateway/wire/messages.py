@@ -346,7 +346,8 @@ class ItemsBody(Message, frozen=True):
 
 
 class SpanBody(Message, frozen=True):
-    """A span of time; absent: the last day."""
+    """A span of time (absent: the last day), and the labels that count: those told before."""
 
     from_: Time | None = field(default=None, name="from")
     to: Time | None = None
+    labels_by: Time | None = None

@@ -38,6 +38,7 @@ TITLES = {
     "shards_locked": "somebody else opens the shards",
     "too_many_changes": "others are changing the same thing",
     "not_warm_yet": "what the rules read is not known yet",
+    "too_many_backtests": "too many backtests are running",
     "invalid_rule": "a rule is wrong",
     "example_failed": "a rule does not do what its example says",
     "blast_radius": "the rule set would stop too much",

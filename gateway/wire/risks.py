@@ -1,4 +1,4 @@
-"""Answers about lists and events."""
+"""Answers about backtests, lists and events."""
 
 from __future__ import annotations
 
@@ -30,3 +30,45 @@ class EventAnswer(Answer):
     type: str
     at: str
     recorded_at: str
+
+
+class RuleHits(Answer):
+    """What one rule matched; `alone` those that no other rule matched; by their labels the rest."""
+
+    rule: str
+    requests: int
+    amount_micros: int
+    alone: int
+    fraud: int
+    good: int
+    examples: list[str]
+    overlaps: dict[str, int]
+
+
+class BacktestAnswer(Answer):
+    """What a rule set would have made of requests that passed account, price and money.
+
+    Of those that it decided itself, `same` are decided as they were, and `differs` are not. `fraud`
+    and `good` are what labels say by now; most requests have none. While it is `running`, rows of
+    the ledger are `looked_at`, and there are no results; it may end `done`, `cancelled`, `failed`
+    (the `detail` says why) or `lost`, with the worker that ran it.
+    """
+
+    id: str
+    state: str
+    detail: str | None
+    looked_at: int
+    rows: int
+    ruleset: str
+    requests: int
+    amount_micros: int
+    stopped: int
+    stopped_micros: int
+    same: int
+    differs: int
+    fraud: int
+    fraud_stopped: int
+    fraud_stopped_micros: int
+    good_stopped: int
+    good_stopped_micros: int
+    rules: list[RuleHits]

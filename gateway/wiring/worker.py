@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
 from gateway.catalog.labels import Labels
@@ -64,7 +65,7 @@ class Worker:
 
     async def close(self) -> None:
         """Let go of everything."""
-        await stop_chores(self.chores)
+        await stop_chores((*self.chores, *self.gateway.tasks))
         self.gateway.outage.journal.close()
         await self.gateway.store.close()
         await dispose(self.engines)
@@ -104,6 +105,7 @@ async def build_worker(
         Labels(catalog_engine),
         Matches(catalog_engine),
         Lists(catalog_engine),
+        Backtests(catalog_engine),
     )
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),

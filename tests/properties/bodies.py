@@ -146,7 +146,11 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
     messages.ItemBody: {"expires_at": LATER, "note": "seen"},
     messages.ListedItem: ITEM,
     messages.ItemsBody: {"items": [ITEM]},
-    messages.SpanBody: {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
+    messages.SpanBody: {
+        "from": "2026-11-01T00:00:00Z",
+        "to": "2026-11-02T00:00:00Z",
+        "labels_by": LATER,
+    },
 }
 """A body with every member, of every kind of message."""
 

@@ -1,0 +1,127 @@
+"""What windows would have shown that nobody counted then, as of each moment, from the log.
+
+The reference machine on the records, in the order of the store's clock and, within a moment, of
+the shards' sequences. Who stands on a list is what stands there now: lists have no past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from gateway.catalog.declared import WINDOWED, Declared, declared
+from gateway.catalog.rulesets import WARM, Change
+from gateway.core.cells import Cells
+from gateway.core.facts import named
+from gateway.core.orders import Moved, Outcome
+from gateway.core.record import Asked, Happened
+from gateway.core.tallies import COUNTED, LISTED, Past, add_past, add_to_tallies, read_tallies
+from gateway.flows.tallying import Tallying
+from gateway.wire import records
+from gateway.wire.records import Note, Out, StreamRecord
+
+SETTLED_MS = 5_000
+"""Records of all shards stand in the ledger in the order of their moments but for so much."""
+SWEEP_EVERY = 50_000
+READ = ("authorize", "extend", "event")
+
+Line = tuple[int, StreamRecord, Out, Note | None]
+"""The number of its row, the record, and what is in it."""
+
+
+def cold(changes: Sequence[Change], reads: Iterable[str], from_ms: int) -> tuple[str, ...]:
+    """Those of the names that not every record from a moment on (Unix ms) tells by itself."""
+    known = declared(changes)
+    warm_ms: dict[str, int] = {}
+    for change in changes:
+        if change.mode == WARM:
+            warm_ms |= dict.fromkeys(change.reads, change.at_ms)
+    return tuple(
+        name
+        for name in reads
+        if not (name in known and known[name].is_warm and warm_ms.get(name, from_ms) < from_ms)
+    )
+
+
+class Lookback:
+    """Counts `names` from nothing; to be begun two windows before what is looked at."""
+
+    def __init__(self, names: Iterable[str], secret: bytes) -> None:
+        wanted = {name: Declared(0, is_warm=True) for name in names}
+        self._tallying = Tallying(0, wanted, secret)
+        self.windows_ms = 2 * self._tallying.longest_ms
+        self.has_windows = any(name.startswith(WINDOWED) for name in wanted)
+        self._own, self._shared = Cells(), Cells()
+        self._met = 0
+
+    def lists(self, asked: Asked) -> list[str]:
+        """The entries of lists that a request is looked up as."""
+        tallies, _ = self._tallying.met(asked)
+        return [tally.name for tally in tallies if tally.kind == LISTED]
+
+    def seen(self, asked: Asked, now_ms: int, standing: Collection[str]) -> dict[str, int]:
+        """What a request would have been shown, by name; then it counts.
+
+        `standing` are the entries of lists that stand.
+        """
+        tallies, names = self._tallying.met(asked)
+        found: list[int] = []
+        for tally in tallies:
+            if tally.kind == LISTED:
+                found.append(tally.name in standing)
+            else:
+                found += read_tallies(self._own, self._shared, [tally], now_ms)
+        counted = [tally for tally in tallies if tally.kind != LISTED]
+        add_to_tallies(self._own, self._shared, counted, asked.amount, now_ms)
+        self._sweep(now_ms)
+        return named(names, found)
+
+    def note(self, out: Out, of: Note | None) -> None:
+        """Count what is not looked at: requests before the span, and events."""
+        if isinstance(of, Asked) and isinstance(out, Outcome):
+            tallies, _ = self._tallying.met(of)
+            counted = [tally for tally in tallies if tally.kind != LISTED]
+            add_to_tallies(self._own, self._shared, counted, of.amount, out.now_ms)
+        elif isinstance(of, Happened) and isinstance(out, Moved):
+            for tally in self._tallying.told(out.org, of):
+                assert tally.kind == COUNTED
+                bucket = min(of.at_ms, out.now_ms) // tally.width_ms
+                past = Past(tally, {bucket: (1, of.amount)})
+                add_past(self._own, self._shared, past, out.now_ms)
+        self._sweep(out.now_ms)
+
+    def _sweep(self, now_ms: int) -> None:
+        self._met += 1
+        if self._met % SWEEP_EVERY == 0:
+            self._own.sweep(now_ms)
+            self._shared.sweep(now_ms)
+
+
+class InOrder:
+    """Rows of the ledger, in the order of their moments."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[tuple[int, int, int, int], Line]] = []
+
+    def take(self, row: int, lines: Iterable[StreamRecord]) -> Iterator[Line]:
+        """Take in the next lines, which begin with `row`; those that none can come before."""
+        latest_ms = 0
+        for number, line in enumerate(lines, row):
+            if line.kind in READ:
+                out, note = records.decode(line)
+                place = (out.now_ms, line.shard, line.epoch, line.seq)
+                self._waiting.append((place, (number, line, out, note)))
+                latest_ms = max(latest_ms, out.now_ms)
+        self._waiting.sort(key=lambda one: one[0])
+        return self._until(latest_ms - SETTLED_MS)
+
+    def rest(self) -> Iterator[Line]:
+        """All that still wait."""
+        return self._until(self._waiting[-1][0][0] + 1 if self._waiting else 0)
+
+    def _until(self, before_ms: int) -> Iterator[Line]:
+        count = next(
+            (n for n, (place, _) in enumerate(self._waiting) if place[0] >= before_ms),
+            len(self._waiting),
+        )
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        return (line for _, line in ready)

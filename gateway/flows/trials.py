@@ -1,0 +1,92 @@
+"""Backtests as they are asked for: begun by one worker, followed and cancelled through any."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import json
+from msgspec.structs import replace
+
+from gateway.catalog.backtests import CANCELLED, DONE, FAILED, RUNNING, Run
+from gateway.errors import CallerError, SpendgateError
+from gateway.flows.backtest import Backtest, Span, Stopped, backtest
+from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.rulesets import CHANGE, find
+from rules.engine import Phased
+
+BACKTEST = "bt_"
+PATIENCE_S = 10.0
+"""So long the caller that began it waits for its end."""
+NOTED_EVERY_S = 0.3
+LOST_MS = 30_000
+"""Of a running one something is seen more often, or its worker died."""
+MOST = 4
+"""At the same time; each keeps a thread of its worker busy."""
+LOST = "lost"
+
+result_of = json.Decoder(Backtest).decode
+
+
+async def begin(gateway: Gateway, ruleset: str, span: Span, caller: Caller) -> Run:
+    """Backtest a rule set: the end of it, or how far it is when that takes longer. Raises 404."""
+    caller.check_unbound(CHANGE)
+    await find(gateway, ruleset)
+    phased, now_ms = await gateway.rules.compiled(ruleset), gateway.clock.now_ms()
+    if await gateway.backtests.running(now_ms - LOST_MS) >= MOST:
+        detail = f"{MOST} backtests are running; wait for one, or cancel it"
+        raise CallerError("too_many_backtests", detail, status=409)
+    name = BACKTEST + gateway.new_id_body(ruleset)
+    run = Run(name, ruleset, caller.credential.id, RUNNING, 0, 0, now_ms)
+    await gateway.backtests.begin(run)
+    task = asyncio.create_task(_run(gateway, run, phased, span))
+    gateway.tasks.add(task)
+    task.add_done_callback(gateway.tasks.discard)
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    return await look(gateway, name, caller)
+
+
+async def look(gateway: Gateway, name: str, caller: Caller) -> Run:
+    """How far a backtest is, or what came of it. Raises 404."""
+    caller.check_unbound(CHANGE)
+    run = await gateway.backtests.find(name)
+    if run is None:
+        raise CallerError("not_found", f"there is no backtest {name}", status=404)
+    if run.state == RUNNING and run.seen_ms < gateway.clock.now_ms() - LOST_MS:
+        return replace(run, state=LOST)
+    return run
+
+
+async def cancel(gateway: Gateway, name: str, caller: Caller) -> None:
+    """End a backtest, unless it has ended. Raises 404."""
+    await look(gateway, name, caller)
+    await gateway.backtests.cancel(name)
+
+
+async def _run(gateway: Gateway, run: Run, phased: Phased, span: Span) -> None:
+    loop, backtests = asyncio.get_running_loop(), gateway.backtests
+    looked_at, rows, noted_at_s = 0, 0, 0.0
+
+    def far(state: str, result: bytes = b"") -> Run:
+        now_ms = gateway.clock.now_ms()
+        return replace(
+            run, state=state, looked_at=looked_at, rows=rows, seen_ms=now_ms, result=result
+        )
+
+    async def progress(done: int, of: int) -> None:
+        nonlocal looked_at, rows, noted_at_s
+        looked_at, rows = done, of
+        if loop.time() - noted_at_s > NOTED_EVERY_S:
+            noted_at_s = loop.time()
+            if not await backtests.note(far(RUNNING)):
+                raise Stopped
+
+    try:
+        found = await backtest(gateway, phased, span, progress)
+        await backtests.note(far(DONE, json.encode(found)))
+    except Stopped:
+        return
+    except asyncio.CancelledError:
+        await backtests.note(far(CANCELLED))
+        raise
+    except SpendgateError as error:
+        await backtests.note(far(FAILED, error.detail.encode()))
