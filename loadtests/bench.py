@@ -260,8 +260,8 @@ def main() -> None:
     else:
         bench(given.seconds, given.rounds)
         # In a process of its own: what was measured before leaves nothing behind.
-        for part in ("loadtests.books", "loadtests.rules"):
-            subprocess.run([sys.executable, "-m", part], check=True)  # noqa: S603  our own
+        for part in ("books", "rules", "tallies", "backtests"):
+            subprocess.run([sys.executable, "-m", f"loadtests.{part}"], check=True)  # noqa: S603  our own
 
 
 if __name__ == "__main__":

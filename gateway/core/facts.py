@@ -11,11 +11,9 @@ from datetime import datetime
 from functools import lru_cache
 
 from gateway.core.counters import SLOT
-from gateway.core.entities import Lineage
 from gateway.core.orders import Outcome
 from gateway.core.pricing import tokens_of
 from gateway.core.record import Asked, AskedTerms
-from gateway.core.terms import signal_entities
 from gateway.core.windows import MINUTE_MS, zone
 
 QUARTER_MS = 15 * MINUTE_MS
@@ -58,15 +56,25 @@ def facts_of(asked: Asked, at_ms: int) -> dict[str, str | int | bool]:
 
 COUNTED = ("1m", "1h", "1d")
 """The windows that signals are counted over, as rules write them."""
-_NAMES = {
-    short: tuple(
-        f'velocity.{kind}("{entity}", {window})' for window in COUNTED for kind in ("count", "cost")
+
+
+def _names(*entities: str) -> tuple[str, ...]:
+    return tuple(
+        f'velocity.{kind}("{entity}", {window})'
+        for entity in entities
+        for window in COUNTED
+        for kind in ("count", "cost")
     )
-    for short, entity in (("o", "org"), ("u", "user"), ("k", "key"))
+
+
+_NAMES = {
+    (False, False): _names("org"),
+    (True, False): _names("org", "user"),
+    (False, True): _names("org", "key"),
+    (True, True): _names("org", "user", "key"),
 }
-
-
-SIGNALS = frozenset(name for names in _NAMES.values() for name in names)
+"""By whether there is a user and a key: what each number of an outcome's signals is read as."""
+SIGNALS = frozenset(_NAMES[True, True])
 """What is counted whatever rules read."""
 
 
@@ -75,11 +83,7 @@ def velocities_of(terms: AskedTerms, signals: Sequence[int]) -> dict[str, int]:
 
     `signals` are six numbers an entity: requests and micros of each window.
     """
-    lineage = Lineage(terms.org, terms.project, terms.user, terms.key)
-    found: dict[str, int] = {}
-    for place, entity in enumerate(signal_entities(lineage)):
-        found.update(zip(_NAMES[entity[0]], signals[6 * place : 6 * place + 6], strict=False))
-    return found
+    return dict(zip(_NAMES[bool(terms.user), bool(terms.key)], signals, strict=False))
 
 
 ON_LIST = " in @"

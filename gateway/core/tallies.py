@@ -7,11 +7,11 @@ a list. Each is read before a request is counted in it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 
 from gateway.core.cells import Cells
-from gateway.core.counters import rolled
 from gateway.core.money import MAX_MICROS
 
 COUNTED, DISTINCT, LISTED = 0, 1, 2
@@ -94,11 +94,13 @@ def count_ends_ms(bucket: int, width_ms: int) -> int:
 
 
 def rolled_count(count: Count | None, width_ms: int, now_ms: int) -> Count:
-    """A count as of now's bucket."""
-    bucket, n, micros, n_before, micros_before = count or (0, 0, 0, 0, 0)
-    here, n, n_before = rolled((bucket, n, n_before), width_ms, now_ms)
-    _, micros, micros_before = rolled((bucket, micros, micros_before), width_ms, now_ms)
-    return here, n, micros, n_before, micros_before
+    """A count as of now's bucket, or of its own where that is later."""
+    here = now_ms // width_ms
+    if count is None or count[0] < here - 1:
+        return here, 0, 0, 0, 0
+    if count[0] == here - 1:
+        return here, 0, 0, count[1], count[2]
+    return count
 
 
 def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: int) -> list[int]:
@@ -108,17 +110,20 @@ def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: in
     """
     seen: list[int] = []
     for tally in tallies:
-        cells, width_ms = own if tally.org else shared, tally.width_ms
-        value = cells.get(tally.org, tally.name, now_ms)
-        if tally.kind == LISTED:
-            seen.append(int(value is not None))
-        elif tally.kind == DISTINCT:
-            seen.append(sum(at_ms > now_ms - width_ms for at_ms in (value or {}).values()))
-        else:
-            _, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
-            share = (width_ms - now_ms % width_ms) / width_ms
-            seen += [n + int(n_before * share), micros + int(micros_before * share)]
+        cells = own if tally.org else shared
+        seen += _shown(tally, cells.get(tally.org, tally.name, now_ms), now_ms)
     return seen
+
+
+def _shown(tally: Tally, value: Any, now_ms: int) -> tuple[int, ...]:
+    width_ms = tally.width_ms
+    if tally.kind == COUNTED:
+        _, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
+        share = (width_ms - now_ms % width_ms) / width_ms
+        return n + int(n_before * share), micros + int(micros_before * share)
+    if tally.kind == LISTED:
+        return (int(value is not None),)
+    return (sum(at_ms > now_ms - width_ms for at_ms in (value or {}).values()),)
 
 
 def add_to_tallies(
@@ -126,16 +131,34 @@ def add_to_tallies(
 ) -> None:
     """Count a request in each tally that it adds to."""
     for tally in tallies:
-        cells, width_ms = own if tally.org else shared, tally.width_ms
-        if not tally.adds:
-            continue
+        if tally.adds:
+            cells = own if tally.org else shared
+            value = cells.get(tally.org, tally.name, now_ms)
+            _add(cells, tally, value, amount_micros, now_ms)
+
+
+def meet_tallies(
+    own: Cells, shared: Cells, tallies: Iterable[Tally], amount_micros: int, now_ms: int
+) -> list[int]:
+    """Read tallies, then count a request in them: both of the above in one pass."""
+    seen: list[int] = []
+    for tally in tallies:
+        cells = own if tally.org else shared
         value = cells.get(tally.org, tally.name, now_ms)
-        if tally.kind == DISTINCT:
-            _meet(cells, tally, value or {}, now_ms)
-        else:
-            here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
-            after = (here, n + 1, min(MAX_MICROS, micros + amount_micros), n_before, micros_before)
-            cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
+        seen += _shown(tally, value, now_ms)
+        if tally.adds:
+            _add(cells, tally, value, amount_micros, now_ms)
+    return seen
+
+
+def _add(cells: Cells, tally: Tally, value: Any, amount_micros: int, now_ms: int) -> None:
+    if tally.kind == DISTINCT:
+        _meet(cells, tally, value or {}, now_ms)
+        return
+    width_ms = tally.width_ms
+    here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
+    after = (here, n + 1, min(MAX_MICROS, micros + amount_micros), n_before, micros_before)
+    cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
 
 
 def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.flows.gateway import Gateway
-from gateway.flows.lookback import InOrder, Line, Lookback, cold
+from gateway.flows.lookback import READ, InOrder, Line, Lookback, cold
 from gateway.flows.risk import STOPS, is_assessed, judge, known_behind, reads_of, rehearsed
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -18,6 +18,7 @@ from rules.engine import Phased
 AT_A_TIME = 2_000
 MOST_EXAMPLES = 5
 ALWAYS = (0, 2**62)
+DECIDED = "authorize"
 
 
 @dataclass
@@ -108,10 +109,10 @@ async def backtest(
             first = max(first, from_row - span.most_back)
     for at in range(min(first, from_row), rows, AT_A_TIME):
         # Nothing, where they were pruned.
-        lines = await history.lines(at, AT_A_TIME)
-        await asyncio.to_thread(trial.take, at, lines)
+        lines = await history.numbered(at, AT_A_TIME, trial.kinds)
+        await asyncio.to_thread(trial.take, lines)
         await _weigh(gateway, trial)
-        await progress(at + len(lines) - first, rows - first)
+        await progress(min(at + AT_A_TIME, rows) - first, rows - first)
     trial.take_rest()
     await _weigh(gateway, trial)
     return trial.found
@@ -135,9 +136,18 @@ class Trial:
         self._order = InOrder()
         self._ready: list[Line] = []
 
-    def take(self, row: int, lines: Sequence[StreamRecord]) -> None:
-        """Take in the next records, of which the first has this row."""
-        self._ready = list(self._order.take(row, lines))
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Records that are wanted."""
+        return READ if self.lookback is not None else (DECIDED,)
+
+    def take(self, lines: Sequence[tuple[int, StreamRecord]]) -> None:
+        """Take in the next records, each with its row."""
+        if self.lookback is not None and self.lookback.is_shared:
+            self._ready = list(self._order.take(lines))
+        else:
+            # Those of one org stand in their order.
+            self._ready = [(row, line, *records.decode(line)) for row, line in lines]
 
     def take_rest(self) -> None:
         """There are no more."""
@@ -157,7 +167,7 @@ class Trial:
     def weigh(self, labels: Mapping[str, str], standing: Collection[str]) -> None:
         """Try the rules on what was taken in."""
         for row, line, out, asked in self._ready:
-            is_wanted = row >= self._from_row and line.kind == "authorize"
+            is_wanted = row >= self._from_row and line.kind == DECIDED
             if not is_wanted or not isinstance(asked, Asked) or not isinstance(out, Outcome):
                 if self.lookback is not None:
                     self.lookback.note(out, asked)
@@ -176,7 +186,7 @@ def decided_in(
     """Those of the records that are decisions of a span which rules could have stopped."""
     found = []
     for line in lines:
-        if line.kind != "authorize":
+        if line.kind != DECIDED:
             continue
         out, asked = records.decode(line)
         if not isinstance(out, Outcome) or not isinstance(asked, Asked):

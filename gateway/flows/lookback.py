@@ -6,6 +6,7 @@ the shards' sequences. Who stands on a list is what stands there now: lists have
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from gateway.catalog.declared import WINDOWED, Declared, declared
@@ -14,14 +15,23 @@ from gateway.core.cells import Cells
 from gateway.core.facts import named
 from gateway.core.orders import Moved, Outcome
 from gateway.core.record import Asked, Happened
-from gateway.core.tallies import COUNTED, LISTED, Past, add_past, add_to_tallies, read_tallies
+from gateway.core.tallies import (
+    COUNTED,
+    LISTED,
+    Past,
+    Tally,
+    add_past,
+    add_to_tallies,
+    meet_tallies,
+)
 from gateway.flows.tallying import Tallying
 from gateway.wire import records
 from gateway.wire.records import Note, Out, StreamRecord
 
-SETTLED_MS = 5_000
+SETTLED_MS = 2_000
 """Records of all shards stand in the ledger in the order of their moments but for so much."""
 SWEEP_EVERY = 50_000
+MOST_KNOWN = 50_000
 READ = ("authorize", "extend", "event")
 
 Line = tuple[int, StreamRecord, Out, Note | None]
@@ -49,37 +59,52 @@ class Lookback:
         wanted = {name: Declared(0, is_warm=True) for name in names}
         self._tallying = Tallying(0, wanted, secret)
         self.windows_ms = 2 * self._tallying.longest_ms
-        self.has_windows = any(name.startswith(WINDOWED) for name in wanted)
+        self._has_lists = not all(name.startswith(WINDOWED) for name in wanted)
+        self.is_shared = self._tallying.is_shared
+        """Whether the order of records of different orgs matters."""
         self._own, self._shared = Cells(), Cells()
+        self._cache: dict[tuple[object, ...], tuple[list[Tally], list[str], list[str]]] = {}
         self._met = 0
 
-    def lists(self, asked: Asked) -> list[str]:
+    def lists(self, asked: Asked) -> Sequence[str]:
         """The entries of lists that a request is looked up as."""
-        tallies, _ = self._tallying.met(asked)
-        return [tally.name for tally in tallies if tally.kind == LISTED]
+        return self._known(asked)[1]
 
     def seen(self, asked: Asked, now_ms: int, standing: Collection[str]) -> dict[str, int]:
         """What a request would have been shown, by name; then it counts.
 
         `standing` are the entries of lists that stand.
         """
-        tallies, names = self._tallying.met(asked)
-        found: list[int] = []
-        for tally in tallies:
-            if tally.kind == LISTED:
-                found.append(tally.name in standing)
-            else:
-                found += read_tallies(self._own, self._shared, [tally], now_ms)
-        counted = [tally for tally in tallies if tally.kind != LISTED]
-        add_to_tallies(self._own, self._shared, counted, asked.amount, now_ms)
+        counted, entries, names = self._known(asked)
+        found = meet_tallies(self._own, self._shared, counted, asked.amount, now_ms)
+        found += [entry in standing for entry in entries]
         self._sweep(now_ms)
         return named(names, found)
+
+    def _known(self, asked: Asked) -> tuple[list[Tally], list[str], list[str]]:
+        """What a request is counted in, the entries it is looked up as, and all their names.
+
+        Many requests are of the same entities.
+        """
+        terms, context = asked.terms, asked.context
+        key: tuple[object, ...] = (terms.org, terms.project, terms.user, terms.key)
+        key += (*context, *context.values())
+        if self._has_lists:
+            key += (terms.product, terms.customer, asked.run, asked.caller)
+        known = self._cache.get(key)
+        if known is None:
+            tallies, names = self._tallying.met(asked)
+            counted = [tally for tally in tallies if tally.kind != LISTED]
+            entries = [tally.name for tally in tallies if tally.kind == LISTED]
+            if len(self._cache) >= MOST_KNOWN:
+                self._cache.clear()
+            known = self._cache[key] = counted, entries, names
+        return known
 
     def note(self, out: Out, of: Note | None) -> None:
         """Count what is not looked at: requests before the span, and events."""
         if isinstance(of, Asked) and isinstance(out, Outcome):
-            tallies, _ = self._tallying.met(of)
-            counted = [tally for tally in tallies if tally.kind != LISTED]
+            counted, _, _ = self._known(of)
             add_to_tallies(self._own, self._shared, counted, of.amount, out.now_ms)
         elif isinstance(of, Happened) and isinstance(out, Moved):
             for tally in self._tallying.told(out.org, of):
@@ -102,16 +127,16 @@ class InOrder:
     def __init__(self) -> None:
         self._waiting: list[tuple[tuple[int, int, int, int], Line]] = []
 
-    def take(self, row: int, lines: Iterable[StreamRecord]) -> Iterator[Line]:
-        """Take in the next lines, which begin with `row`; those that none can come before."""
+    def take(self, lines: Iterable[tuple[int, StreamRecord]]) -> Iterator[Line]:
+        """Take in the next records, each with its row; those that none can come before."""
         latest_ms = 0
-        for number, line in enumerate(lines, row):
-            if line.kind in READ:
-                out, note = records.decode(line)
-                place = (out.now_ms, line.shard, line.epoch, line.seq)
-                self._waiting.append((place, (number, line, out, note)))
-                latest_ms = max(latest_ms, out.now_ms)
-        self._waiting.sort(key=lambda one: one[0])
+        for row, line in lines:
+            out, note = records.decode(line)
+            place = (out.now_ms, line.shard, line.epoch, line.seq)
+            self._waiting.append((place, (row, line, out, note)))
+            latest_ms = max(latest_ms, out.now_ms)
+        # No two have the same place.
+        self._waiting.sort()
         return self._until(latest_ms - SETTLED_MS)
 
     def rest(self) -> Iterator[Line]:
@@ -119,9 +144,6 @@ class InOrder:
         return self._until(self._waiting[-1][0][0] + 1 if self._waiting else 0)
 
     def _until(self, before_ms: int) -> Iterator[Line]:
-        count = next(
-            (n for n, (place, _) in enumerate(self._waiting) if place[0] >= before_ms),
-            len(self._waiting),
-        )
+        count = bisect_left(self._waiting, before_ms, key=lambda one: one[0][0])
         ready, self._waiting = self._waiting[:count], self._waiting[count:]
         return (line for _, line in ready)

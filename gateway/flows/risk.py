@@ -220,10 +220,15 @@ class Weighed:
     unknown: int
 
 
+UNTOUCHED = Weighed("", (), 0)
+
+
 def weigh(phased: Phased, first: Sequence[str], known: Known, asked: Asked) -> Weighed:
     """The second phase, and what it makes of the rules (their ids) that matched in the first."""
     assert phased.after is not None
     second = phased.after.evaluate(known.facts, asked.terms.currency, known.at_ms)
+    if not first and second is NOTHING:
+        return UNTOUCHED
     matches = phased.merged(first, second)
     return Weighed(strongest(matches), matches, len(second.unknown))
 
@@ -259,7 +264,7 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
         return asked, out
     hits, is_late = list_hits(asked, out), waits(asked)
     if phased is None:
-        found = with_lists(Weighed("", (), 0), hits)
+        found = with_lists(UNTOUCHED, hits)
     elif is_late:
         found = rehearsed(phased, asked, known_behind(asked, out, risk.at_ms))
     elif phased.after is not None:
@@ -299,7 +304,7 @@ def rehearsed(phased: Phased, asked: Asked, known: Known) -> Weighed:
         return found
     if phased.after is not None:
         second = weigh(phased, _ids(first.matches), known, asked)
-        found = replace(second, unknown=found.unknown + second.unknown)
+        found = Weighed(second.action, second.matches, found.unknown + second.unknown)
     return with_lists(found, known.hits)
 
 

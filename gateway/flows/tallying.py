@@ -126,6 +126,11 @@ class Tallying:
         return [tally for w in windows if (tally := entities.tally(w)) is not None]
 
     @property
+    def is_shared(self) -> bool:
+        """Whether a window is of an entity that many orgs share."""
+        return any(window.entity in SHARED for window in self._windows)
+
+    @property
     def longest_ms(self) -> int:
         """The longest window of all."""
         return max((window.width_ms for window in self._windows), default=0)

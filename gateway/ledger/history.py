@@ -21,6 +21,14 @@ class History(Reading):
         row = t.records.c.row
         return await self.lines_where(and_(row >= from_row, row < from_row + limit))
 
+    async def numbered(
+        self, from_row: int, limit: int, kinds: Sequence[str]
+    ) -> list[tuple[int, StreamRecord]]:
+        """Those of some kinds among the same, each with the number of its row."""
+        r = t.records.c
+        span = and_(r.row >= from_row, r.row < from_row + limit, r.kind.in_(kinds))
+        return await self.numbered_where(span)
+
     async def hot(self, shard: int, after: HotKey | None, limit: int) -> list[HotRow]:
         """Rows of the saved hot state of a shard behind a key, in the order of their keys."""
         h = t.hot.c

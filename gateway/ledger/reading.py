@@ -55,13 +55,17 @@ class Reading:
 
     async def lines_where(self, where: Any) -> list[StreamRecord]:
         """Records as the store told them, in order."""
+        return [line for _, line in await self.numbered_where(where)]
+
+    async def numbered_where(self, where: Any) -> list[tuple[int, StreamRecord]]:
+        """The same, each with the number of its row."""
         r, terms = t.records.c, t.terms.c
         same = and_(terms.day == r.day, terms.id == r.terms)
-        columns = (r.shard, r.epoch, r.seq, r.kind, r.out, r.body, terms.body, r.kept)
+        columns = (r.row, r.shard, r.epoch, r.seq, r.kind, r.out, r.body, terms.body, r.kept)
         query = select(*columns).select_from(t.records.outerjoin(t.terms, same)).where(where)
         return [
-            StreamRecord(shard, epoch, seq, kind, out, body, packed or b"", kept)
-            for shard, epoch, seq, kind, out, body, packed, kept in await self._all(
+            (row, StreamRecord(shard, epoch, seq, kind, out, body, packed or b"", kept))
+            for row, shard, epoch, seq, kind, out, body, packed, kept in await self._all(
                 query.order_by(r.row)
             )
         ]

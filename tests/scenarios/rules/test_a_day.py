@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.core.facts import tallied_of
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.lookback import InOrder, Lookback
+from gateway.flows.lookback import READ, InOrder, Lookback
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url
@@ -107,8 +107,8 @@ async def what_was_counted_is_computed_anew(history: History, gateway: Gateway) 
     Of what many orgs share it is not known which of two shards was first within a millisecond.
     """
     lookback, order, compared = Lookback(READS, b""), InOrder(), Counter[str]()
-    lines = await history.lines(0, 1_000_000)
-    ordered = [*order.take(0, lines), *order.rest()]
+    lines = await history.numbered(0, 1_000_000, READ)
+    ordered = [*order.take(lines), *order.rest()]
     moments = Counter(out.now_ms for _, _, out, _ in ordered)
     for _, line, out, note in ordered:
         if line.kind != "authorize" or not isinstance(note, Asked):
