@@ -11,11 +11,10 @@ from gateway.errors import CallerError
 from gateway.flows import decisions, labels, reviews, rulesets
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
+from gateway.http.query import limit_in, not_ours
 from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
 
-LIMIT, MOST = 100, 1_000
-_count = re.compile(r"[0-9]{1,4}")
 _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -28,7 +27,7 @@ async def post_label(gateway: Gateway, call: Call) -> Answered:
 
 async def get_reviews(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/reviews."""
-    limit = _limit(call.query.get("limit"))
+    limit = limit_in(call.query.get("limit"))
     after = _place(call.query.get("cursor"))
     found = await reviews.waiting(gateway, after, limit, call.caller)
     cursor = f"{found[-1].at_ms}:{found[-1].decision}" if len(found) == limit else None
@@ -87,20 +86,12 @@ def _review(review: Review) -> d.ReviewAnswer:
     )
 
 
-def _limit(text: str | None) -> int:
-    if text is None:
-        return LIMIT
-    if _count.fullmatch(text) is None or not 1 <= int(text) <= MOST:
-        raise CallerError("invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}")
-    return int(text)
-
-
 def _place(text: str | None) -> tuple[int, str]:
     if text is None:
         return reviews.FIRST
     found = _cursor.fullmatch(text)
     if found is None:
-        raise CallerError("invalid_request", "cursor is not one that was answered here")
+        raise not_ours()
     return int(found[1]), found[2]
 
 

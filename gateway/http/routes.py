@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.http import accounts, books, lists, reviews, rules, service, spending
+from gateway.http import accounts, books, decisions, lists, reviews, rules, service, spending
 from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
-from gateway.wire.risks import BacktestAnswer, EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.risks import BacktestAnswer, DecisionsAnswer, EventAnswer, ItemAnswer, ItemsAnswer
 from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
@@ -16,6 +16,8 @@ CARD = "/v1/rate_cards/{id}/versions/{version}"
 CREDS, ONE_CRED = "/v1/credentials", "/v1/credentials/{id}"
 USAGE = {"from": "start, included", "to": "end, excluded", "group_by": "product,day"}
 PAGE = {"limit": "at most so many", "cursor": "go on behind what an answer ended with"}
+LOG = {"org": "of one org", "from": "start; absent: a day ago", "to": "end, excluded", **PAGE}
+LOG |= {"decision": "allow, deny or challenge", "reason": "the code of a reason"}
 DAYS = {"from": "first day (UTC), included; absent: today", "to": "last day, excluded"}
 ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
 SETS, RISK = "/v1/rulesets", ("risk",)
@@ -50,8 +52,9 @@ ROUTES = (
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Trial balance", answer=d.TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),
     Route("GET", "/v1/ledger/head", MONEY, books.head, "The end of the ledger's chain", answer=d.HeadAnswer),
-    Route("GET", "/v1/decisions/{id}", ("risk", "finance"), books.get_decision, "A decision, and what followed", answer=DecisionAnswer),
-    Route("POST", "/v1/decisions/{id}/replay", ("risk", "finance"), books.replay_decision, "Make a decision again", m.EmptyBody, ReplayAnswer),
+    Route("GET", "/v1/decisions", ("risk", "finance"), decisions.get_decisions, "What was decided", answer=DecisionsAnswer, query=LOG),
+    Route("GET", "/v1/decisions/{id}", ("risk", "finance"), decisions.get_decision, "A decision, and what followed", answer=DecisionAnswer),
+    Route("POST", "/v1/decisions/{id}/replay", ("risk", "finance"), decisions.replay_decision, "Make a decision again", m.EmptyBody, ReplayAnswer),
     Route("POST", SETS, RISK, r.post_ruleset, "Hand in a rule set", m.RuleSetBody, d.RuleSetAnswer, MAX_RULES_BODY),
     Route("GET", SETS, RISK, r.get_rulesets, "All rule sets", answer=d.RuleSetsAnswer),
     Route("POST", SETS + "/rollback", RISK, r.rollback, "Put in force what was before", m.EmptyBody, d.StandingAnswer, statuses=(409,)),

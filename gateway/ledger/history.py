@@ -22,12 +22,12 @@ class History(Reading):
         return await self.lines_where(and_(row >= from_row, row < from_row + limit))
 
     async def numbered(
-        self, from_row: int, limit: int, kinds: Sequence[str]
+        self, from_row: int, limit: int, kinds: Sequence[str], org: str = ""
     ) -> list[tuple[int, StreamRecord]]:
-        """Those of some kinds among the same, each with the number of its row."""
+        """Those of some kinds (and of one org) among the same, each with the number of its row."""
         r = t.records.c
         span = and_(r.row >= from_row, r.row < from_row + limit, r.kind.in_(kinds))
-        return await self.numbered_where(span)
+        return await self.numbered_where(and_(span, r.org == org) if org else span)
 
     async def hot(self, shard: int, after: HotKey | None, limit: int) -> list[HotRow]:
         """Rows of the saved hot state of a shard behind a key, in the order of their keys."""

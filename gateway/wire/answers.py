@@ -212,7 +212,8 @@ def _limit(state: LimitState) -> LimitAnswer:
     )
 
 
-def _word(decision: Decision) -> str:
+def word_of(decision: Decision) -> str:
+    """allow, deny or challenge."""
     if decision.allowed:
         return "allow"
     is_challenged = [r.code for r in decision.reasons[:1]] == [Reason.challenge_required]
@@ -240,7 +241,7 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
         )
     return AuthorizeAnswer(
         id=asked.id,
-        decision=_word(decision),
+        decision=word_of(decision),
         reasons=[
             ReasonAnswer(code=Reason(r.code).name, id=r.id or None, detail=r.detail)
             for r in decision.reasons

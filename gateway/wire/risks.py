@@ -1,8 +1,8 @@
-"""Answers about backtests, lists and events."""
+"""Answers about the decision log, backtests, lists and events."""
 
 from __future__ import annotations
 
-from gateway.wire.answers import Answer
+from gateway.wire.answers import Answer, ReasonAnswer
 
 
 class ItemAnswer(Answer):
@@ -72,3 +72,26 @@ class BacktestAnswer(Answer):
     good_stopped: int
     good_stopped_micros: int
     rules: list[RuleHits]
+
+
+class LoggedAnswer(Answer):
+    """A decision as the log lists it; GET /v1/decisions/{id} tells all of it."""
+
+    id: str
+    at: str
+    subject: dict[str, str]
+    product: str
+    amount_micros: int
+    currency: str
+    decision: str
+    reasons: list[ReasonAnswer]
+    ruleset: str | None
+    rules: list[str]
+    review: bool
+
+
+class DecisionsAnswer(Answer):
+    """The newest first. `cursor` goes on with older ones, null when there are none."""
+
+    decisions: list[LoggedAnswer]
+    cursor: str | None

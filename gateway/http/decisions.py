@@ -1,0 +1,83 @@
+"""Handlers of decisions: one with all that followed, the log, one made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.core.reasons import Reason
+from gateway.errors import CallerError
+from gateway.flows import decision_log, decisions, replays
+from gateway.flows.decision_log import Logged, Wanted
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.http.query import limit_in, moment_in, row_in
+from gateway.wire import answers
+from gateway.wire.answers import rfc3339
+from gateway.wire.risks import DecisionsAnswer, LoggedAnswer
+from gateway.wire.stories import ReplayAnswer
+
+DAY_S = 86_400
+OUTCOMES = ("allow", "deny", "challenge")
+
+
+async def get_decision(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/decisions/{id}."""
+    return Answered(await decisions.get(gateway, call.ids["id"], call.caller))
+
+
+async def get_decisions(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/decisions."""
+    now_ms, query = gateway.clock.now_ms(), call.query
+    wanted = Wanted(
+        moment_in(query.get("from"), "from", now_ms - DAY_S * 1000),
+        moment_in(query.get("to"), "to", now_ms + DAY_S * 1000),
+        query.get("org", ""),
+        _one_of(query, "decision", OUTCOMES),
+        _one_of(query, "reason", [reason.name for reason in Reason]),
+        row_in(query.get("cursor")),
+    )
+    limit = limit_in(query.get("limit"))
+    found, before = await decision_log.look(gateway, wanted, limit, call.caller)
+    cursor = None if before is None else str(before)
+    return Answered(DecisionsAnswer(decisions=[_logged(one) for one in found], cursor=cursor))
+
+
+def _logged(one: Logged) -> LoggedAnswer:
+    decision, terms = one.decision, one.decision.asked.terms
+    told = answers.authorize_answer(decision)
+    return LoggedAnswer(
+        id=told.id,
+        at=rfc3339(one.at_ms),
+        subject=answers.subject_of(terms),
+        product=terms.product,
+        amount_micros=decision.asked.amount,
+        currency=terms.currency,
+        decision=told.decision,
+        reasons=told.reasons,
+        ruleset=told.risk.ruleset,
+        rules=told.risk.rules,
+        review=told.risk.review,
+    )
+
+
+def _one_of(query: dict[str, str], name: str, known: Sequence[str]) -> str:
+    asked = query.get(name, "")
+    if asked and asked not in known:
+        raise CallerError("invalid_request", f"{name} takes {', '.join(known)}, not {asked[:40]!r}")
+    return asked
+
+
+async def replay_decision(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/decisions/{id}/replay."""
+    found = await replays.replay(gateway, call.ids["id"], call.caller)
+    recorded = None if found.is_same else found.recorded
+    return Answered(
+        ReplayAnswer(
+            id=call.ids["id"],
+            same=found.is_same,
+            answer=found.again[0],
+            risk=decisions.risk_told(found.again[1]),
+            recorded=recorded[0] if recorded else None,
+            recorded_risk=decisions.risk_told(recorded[1]) if recorded else None,
+        )
+    )
