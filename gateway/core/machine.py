@@ -34,7 +34,13 @@ from gateway.core.orders import (
     Status,
     VoidOrder,
 )
-from gateway.core.signals import counted_signal, read_signal, signal_ends_ms, signal_name
+from gateway.core.signals import (
+    counted_signal,
+    read_signal,
+    read_windows,
+    signal_ends_ms,
+    signal_name,
+)
 from gateway.core.state import Shard
 from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
 from gateway.core.tallies import Past, add_past, add_to_tallies, read_tallies
@@ -90,7 +96,8 @@ def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
     signals: list[int] = []
     for entity in plan.needs.signals:
         signals += read_signal(shard.cells.get(plan.needs.org, signal_name(entity), now_ms), now_ms)
-    seen = read_tallies(shard.cells, shard.shared, plan.tallies, now_ms)
+    seen = _read_windows(shard, plan, now_ms)
+    seen += read_tallies(shard.cells, shard.shared, plan.tallies, now_ms)
     taken = draws if allowed else []
     return Outcome(allowed, now_ms, readings, funds, taken, signals, seen=seen)
 
@@ -105,11 +112,21 @@ def read_counter(shard: Shard, org: str, counter: Counter, now_ms: int) -> tuple
     return rolled(value, counter.period_ms, now_ms)[1:]
 
 
+def _read_windows(shard: Shard, plan: Plan, now_ms: int) -> list[int]:
+    seen: list[int] = []
+    for entity, windows in zip(plan.needs.signals, plan.windows, strict=False):
+        value = shard.cells.get(plan.needs.org, signal_name(entity), now_ms)
+        seen += read_windows(value, windows, now_ms)
+    return seen
+
+
 def _count_signals(shard: Shard, plan: Plan, now_ms: int) -> None:
-    for entity in plan.needs.signals:
+    for place, entity in enumerate(plan.needs.signals):
+        windows = plan.windows[place] if place < len(plan.windows) else ()
         name = signal_name(entity)
-        value = counted_signal(shard.cells.get(plan.needs.org, name, now_ms), plan.amount, now_ms)
-        shard.cells.replace(plan.needs.org, name, value, signal_ends_ms(now_ms))
+        before = shard.cells.get(plan.needs.org, name, now_ms)
+        value = counted_signal(before, plan.amount, now_ms, windows)
+        shard.cells.replace(plan.needs.org, name, value, signal_ends_ms(value, now_ms))
 
 
 def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:

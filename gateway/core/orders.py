@@ -9,6 +9,7 @@ from msgspec import Struct
 from gateway.core.counters import Counter, Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold, Step
+from gateway.core.signals import Windows
 from gateway.core.tallies import Tally
 
 
@@ -91,8 +92,9 @@ class Plan(Struct, frozen=True):
     refusals already found: they are checked, counted and recorded, and move nothing. A `probe`
     that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
     After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
-    opaque to the store: what was asked beyond what the needs say of it. `tallies` are what rules
-    want counted, those that are COUNTED first.
+    opaque to the store: what was asked beyond what the needs say of it. `windows`
+    and `tallies` are what rules want counted: windows of each of the needs' signals, and all else,
+    those that are COUNTED first.
     """
 
     needs: Needs
@@ -108,6 +110,7 @@ class Plan(Struct, frozen=True):
     extends: bool = False
     idempotency: Idempotency | None = None
     tallies: tuple[Tally, ...] = ()
+    windows: tuple[Windows, ...] = ()
 
     @property
     def body(self) -> bytes:
@@ -126,7 +129,7 @@ class Outcome(Struct, array_like=True):
     `readings` are two numbers per counter, `funds` the value of each source, both before;
     `draws` what was taken from each source (empty when refused); `signals` six numbers per
     entity: attempts and micros over 1 min, 1 h and 24 h before this one; `seen` what the plan's
-    tallies showed before it.
+    windows and tallies showed before it.
     """
 
     allowed: bool

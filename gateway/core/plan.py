@@ -9,8 +9,10 @@ from gateway.core.entities import Lineage
 from gateway.core.orders import Idempotency, Mode, Plan
 from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked
-from gateway.core.tallies import Tally
+from gateway.core.tallies import Met
 from gateway.core.terms import Terms, unpriced
+
+NOTHING = Met()
 
 
 class Request(Struct, frozen=True):
@@ -82,7 +84,7 @@ def assemble(
     *,
     probe: bool = False,
     idempotency: Idempotency | None = None,
-    tallies: tuple[Tally, ...] = (),
+    met: Met = NOTHING,
 ) -> Plan:
     """The plan the store decides; `packed` is what was asked beyond the terms."""
     return Plan(
@@ -98,5 +100,6 @@ def assemble(
         probe and not asked.is_refused,
         request.extends,
         idempotency,
-        tallies,
+        met.tallies,
+        met.windows,
     )

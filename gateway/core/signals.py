@@ -1,6 +1,12 @@
-"""Velocity signals: attempts and amounts of an entity over sliding windows, in fixed memory."""
+"""Velocity signals: attempts and amounts of an entity over sliding windows, in fixed memory.
+
+Three windows are always counted; others as rules declare them, each behind the change of rules that
+brought it. One that is declared no longer stays until it counts no more.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 from gateway.core.counters import rolled
 from gateway.core.money import MAX_MICROS
@@ -12,8 +18,14 @@ SIGNAL_BUCKETS = 2
 NUMBERS_PER_WINDOW = 4
 """attempts, micros, attempts of the bucket before, micros of the bucket before."""
 
+FIXED = 1 + NUMBERS_PER_WINDOW * len(SIGNAL_WINDOWS_MS)
+DECLARED = 2 + NUMBERS_PER_WINDOW
+
 Signal = tuple[int, ...]
-"""The moment of the last attempt, which tells all buckets, then the numbers of each window."""
+"""The moment of the last attempt, which tells all buckets, then the numbers of each window; and of
+each declared one since which change it is counted, its width and its numbers."""
+Windows = tuple[int, ...]
+"""Declared windows: since which change each is counted, and its width."""
 
 
 def signal_name(entity: str) -> str:
@@ -21,9 +33,10 @@ def signal_name(entity: str) -> str:
     return f"s/{entity}"
 
 
-def signal_ends_ms(now_ms: int) -> int:
+def signal_ends_ms(signal: Signal, now_ms: int) -> int:
     """When the signal of an entity that was seen now can be forgotten."""
-    return now_ms - now_ms % DAY_MS + SIGNAL_BUCKETS * DAY_MS
+    widths = (DAY_MS, *signal[FIXED + 1 :: DECLARED])
+    return max(now_ms - now_ms % width_ms + SIGNAL_BUCKETS * width_ms for width_ms in widths)
 
 
 def _windows(signal: Signal | None, now_ms: int) -> list[tuple[int, int, int, int, int]]:
@@ -51,9 +64,75 @@ def read_signal(signal: Signal | None, now_ms: int) -> list[int]:
     return numbers
 
 
-def counted_signal(signal: Signal | None, amount_micros: int, now_ms: int) -> Signal:
-    """The signal after one more attempt of `amount_micros`."""
+def read_windows(signal: Signal | None, windows: Windows, now_ms: int) -> list[int]:
+    """Attempts and micros in each declared window."""
+    known, numbers = _declared(signal, now_ms), []
+    for since, width_ms in _pairs(windows):
+        n, micros, n_before, micros_before = known.get((since, width_ms), (0, 0, 0, 0))
+        share = (width_ms - now_ms % width_ms) / width_ms
+        numbers += [n + int(n_before * share), micros + int(micros_before * share)]
+    return numbers
+
+
+def counted_signal(
+    signal: Signal | None, amount_micros: int, now_ms: int, windows: Windows = ()
+) -> Signal:
+    """The signal after one more attempt of `amount_micros`, counted in declared windows, too."""
     numbers = [max(now_ms, signal[0]) if signal else now_ms]
     for _, n, micros, n_before, micros_before in _windows(signal, now_ms):
         numbers += [n + 1, min(MAX_MICROS, micros + amount_micros), n_before, micros_before]
+    known = _declared(signal, now_ms)
+    for place in _pairs(windows):
+        n, micros, *before = known.pop(place, (0, 0, 0, 0))
+        numbers += [*place, n + 1, min(MAX_MICROS, micros + amount_micros), *before]
+    for place, found in known.items():
+        if any(found):
+            numbers += [*place, *found]
     return tuple(numbers)
+
+
+def warmed_signal(
+    signal: Signal | None,
+    window: tuple[int, int],
+    buckets: Mapping[int, tuple[int, int]],
+    now_ms: int,
+) -> Signal:
+    """The signal with what happened before a window was declared: attempts and micros by bucket.
+
+    All of it happened before the entity's last attempt.
+    """
+    found = signal or (now_ms, *[0] * (FIXED - 1))
+    at_ms, width_ms = found[0], window[1]
+    known = _declared(found, at_ms)
+    n, micros, n_before, micros_before = known.get(window, (0, 0, 0, 0))
+    here = at_ms // width_ms
+    more, earlier = buckets.get(here, (0, 0)), buckets.get(here - 1, (0, 0))
+    if not (more[0] or earlier[0]):
+        return found
+    known[window] = (
+        n + more[0],
+        min(MAX_MICROS, micros + more[1]),
+        n_before + earlier[0],
+        min(MAX_MICROS, micros_before + earlier[1]),
+    )
+    return (*found[:FIXED], *(number for one in known.items() for number in (*one[0], *one[1])))
+
+
+def _pairs(windows: Windows) -> Iterator[tuple[int, int]]:
+    return zip(windows[::2], windows[1::2], strict=True)
+
+
+def _declared(
+    signal: Signal | None, now_ms: int
+) -> dict[tuple[int, int], tuple[int, int, int, int]]:
+    """The numbers of each declared window as of now."""
+    if signal is None:
+        return {}
+    known = {}
+    for at in range(FIXED, len(signal), DECLARED):
+        since, width_ms, n, micros, n_before, micros_before = signal[at : at + DECLARED]
+        bucket = signal[0] // width_ms
+        _, n, n_before = rolled((bucket, n, n_before), width_ms, now_ms)
+        _, micros, micros_before = rolled((bucket, micros, micros_before), width_ms, now_ms)
+        known[since, width_ms] = (n, micros, n_before, micros_before)
+    return known

@@ -13,9 +13,11 @@ from msgspec import Struct
 
 from gateway.core.cells import Cells
 from gateway.core.money import MAX_MICROS
+from gateway.core.signals import FIXED, Windows, signal_ends_ms, warmed_signal
 
-COUNTED, DISTINCT, LISTED = 0, 1, 2
-"""Attempts and micros in a window; different members in it; whether an entry stands."""
+COUNTED, DISTINCT, LISTED, SIGNAL = 0, 1, 2, 3
+"""Attempts and micros in a window; different members in it; whether an entry stands. And a window
+that is counted in its entity's signal, which is met there and only warmed as a tally."""
 MOST_DISTINCT = 128
 """So many members are told apart exactly; more are told as so many."""
 ONE_MORE = "+"
@@ -29,7 +31,7 @@ class Tally(Struct, frozen=True, gc=False):
     """One tally as a request meets it.
 
     `org` is "" where many orgs share it. `adds` is what the request adds: ONE_MORE or a member;
-    "" where it only reads.
+    "" where it only reads. Of a SIGNAL it is the change since which it is counted.
     """
 
     kind: int
@@ -86,6 +88,13 @@ def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
         mark = entry.n
     shared.replace("", MARK, mark, 0)
     return mark
+
+
+class Met(Struct, frozen=True, gc=False):
+    """What a request meets of all that rules want counted: windows of its signals, and tallies."""
+
+    windows: tuple[Windows, ...] = ()
+    tallies: tuple[Tally, ...] = ()
 
 
 def count_ends_ms(bucket: int, width_ms: int) -> int:
@@ -166,6 +175,13 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
     tally, width_ms = past.tally, past.tally.width_ms
     cells = own if tally.org else shared
     value = cells.get(tally.org, tally.name, now_ms)
+    if tally.kind == SIGNAL:
+        signal = warmed_signal(value, (int(tally.adds), width_ms), past.buckets, now_ms)
+        if signal[FIXED:] != (value or ())[FIXED:]:
+            ends_ms = signal_ends_ms(signal, signal[0])
+            cells.put(tally.org, tally.name, signal, now_ms, ends_ms)
+            cells.prolong(tally.org, tally.name, ends_ms)
+        return
     if tally.kind == DISTINCT:
         known = value or {}
         met = {**known, **{m: max(at, known.get(m, 0)) for m, at in past.members.items()}}

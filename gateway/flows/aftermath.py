@@ -176,7 +176,7 @@ async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -
         if terms.price is None:
             request = replace(request, quantity=None, amount=one.amount_micros)
         asked = plan.make(terms, request, decision_id, hold_id, amount)
-        tallies = gateway.rules.policies.tallying.meet(asked)
+        met = gateway.rules.policies.tallying.meet(asked)
         order = plan.assemble(
             terms,
             asked,
@@ -185,7 +185,7 @@ async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -
             now_ms + gateway.settings.store_deadline_ms,
             probe=amount > 0,
             idempotency=idempotency,
-            tallies=tallies,
+            met=met,
         )
         reply = await gateway.store.authorize(order)
         if reply.status is Status.CLOSED:

@@ -171,8 +171,8 @@ async def _decide(
         asked = plan.make(
             terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount, is_partial
         )
-        tallies = policies.tallying.meet(asked)
-        if not policies.is_empty or tallies:
+        met = policies.tallying.meet(asked)
+        if not policies.is_empty or asked.tallied is not None:
             await verdicts.before(gateway, policies, asked, request, at_ms)
         order = plan.assemble(
             terms,
@@ -182,7 +182,7 @@ async def _decide(
             gateway.clock.now_ms() + gateway.settings.decision_deadline_ms,
             probe=probes > 0,
             idempotency=idempotency,
-            tallies=tallies,
+            met=met,
         )
         reply = await gateway.store.authorize(order)
         if reply.status is Status.STALE:

@@ -200,7 +200,7 @@ async def _extension(
     pointer = "/quantity" if body.amount_micros is None else "/amount_micros"
     check_range(hold.amount + amount, "the hold", pointer)
     addition = plan.make(terms, request, decision_id, hold_id, amount)
-    tallies = gateway.rules.policies.tallying.meet(addition)
+    met = gateway.rules.policies.tallying.meet(addition)
     order = plan.assemble(
         terms,
         addition,
@@ -208,7 +208,7 @@ async def _extension(
         records.encode_asked(addition, terms),
         gateway.clock.now_ms() + gateway.settings.store_deadline_ms,
         idempotency=idempotency,
-        tallies=tallies,
+        met=met,
     )
     return order, addition
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from msgspec.structs import replace
 
 from gateway.catalog.declared import BUILT_IN, Declared
+from gateway.core.plan import NOTHING
 from gateway.core.record import Asked, AskedTerms, Happened, Tallied
-from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, Tally, entry_name
+from gateway.core.signals import Windows, signal_name
+from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, SIGNAL, Met, Tally, entry_name
 from gateway.flows.context import MASKED, hashed
 from rules.parser import parse
 from rules.schema import OWN, SHARED
@@ -39,6 +41,12 @@ class _Window:
     since: int
     event: str = ""
 
+    @property
+    def is_signal(self) -> bool:
+        """Whether it is counted in the signal that its entity has anyway."""
+        has_one = self.entity in ("org", "user", "key")
+        return has_one and self.kind == COUNTED and not self.event
+
 
 @dataclass(frozen=True)
 class _List:
@@ -56,6 +64,9 @@ class Tallying:
         self._built_in = tuple(name for name in BUILT_IN if f"@{name}" in wanted)
         others = {name: of for name, of in wanted.items() if not name.startswith("@")}
         self._windows, self._lists = _read(others)
+        self._others = tuple(w for w in self._windows if not w.is_signal)
+        """Those that are no part of a signal."""
+        self._signals = {name: _of_signal(self._windows, name) for name in ("org", "user", "key")}
 
     def __bool__(self) -> bool:
         return bool(self._windows or self._lists or self._built_in)
@@ -70,19 +81,30 @@ class Tallying:
         """Whether a list alone may stop a request."""
         return "block" in self._built_in
 
-    def meet(self, asked: Asked) -> tuple[Tally, ...]:
-        """The tallies that a request meets; it is noted in it what they are read as."""
+    def meet(self, asked: Asked) -> Met:
+        """What a request meets; it is noted in it what the numbers are read as."""
         if not self:
-            return ()
-        tallies, reads = self.met(asked)
-        asked.tallied = Tallied(self.version, tuple(reads))
-        return tuple(tallies)
+            return NOTHING
+        terms = asked.terms
+        windows, reads = self._signals["org"]
+        found = [windows]
+        for name, one in (("user", terms.user), ("key", terms.key)):
+            if one:
+                windows, names = self._signals[name]
+                found.append(windows)
+                reads += names
+        tallies, others = self._met(asked, self._others)
+        asked.tallied = Tallied(self.version, (*reads, *others))
+        return Met(tuple(found), tuple(tallies))
 
     def met(self, asked: Asked) -> tuple[list[Tally], list[str]]:
-        """The same tallies, and what each of their numbers is read as."""
+        """The same all as tallies, and what each of their numbers is read as."""
+        return self._met(asked, self._windows)
+
+    def _met(self, asked: Asked, windows: tuple[_Window, ...]) -> tuple[list[Tally], list[str]]:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
-        for window in self._windows:
+        for window in windows:
             tally = entities.tally(window)
             if tally is not None:
                 found.append(tally)
@@ -109,7 +131,7 @@ class Tallying:
         version = asked.tallied.version if asked.tallied is not None else 0
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
         windows = (w for w in self._windows if version < w.since and not w.event)
-        return [tally for w in windows if (tally := entities.tally(w)) is not None]
+        return [tally for w in windows if (tally := entities.cold(w)) is not None]
 
     def told(self, org: str, happened: Happened) -> tuple[Tally, ...]:
         """The tallies that an event counts in."""
@@ -171,12 +193,30 @@ class _Entities:
         adds = self._member(window.of) if window.of else "" if window.event else ONE_MORE
         return Tally(window.kind, org, name, window.width_ms, adds)
 
+    def cold(self, window: _Window) -> Tally | None:
+        """The same, as what happened before is added to it."""
+        if not window.is_signal:
+            return self.tally(window)
+        value = self._own[window.entity]
+        if not value:
+            return None
+        short = "o" if window.entity == "org" else f"{window.entity[0]}/{value}"
+        since = str(window.since)
+        return Tally(SIGNAL, self._org, signal_name(short), window.width_ms, since)
+
     def _member(self, of: str) -> str:
         value = self._own[of] if of in OWN else self._context.get(of)
         if not value:
             return ""
         whose = f"{self._org}\n{value}" if of in OWN else str(value)
         return blake2b(whose.encode(), digest_size=MEMBER_BYTES).hexdigest()
+
+
+def _of_signal(windows: Iterable[_Window], entity: str) -> tuple[Windows, tuple[str, ...]]:
+    """The windows of an entity's signal, and what their numbers are read as."""
+    mine = [window for window in windows if window.is_signal and window.entity == entity]
+    flat = tuple(number for window in mine for number in (window.since, window.width_ms))
+    return flat, tuple(name for window in mine for name in window.names)
 
 
 def _other(field: str, asked: Asked) -> str:

@@ -13,7 +13,7 @@ from gateway.catalog.declared import Declared, declared
 from gateway.catalog.rulesets import EVERYBODY, WARM, WARMING, Change, RuleSets
 from gateway.core.orders import Moved
 from gateway.core.record import Asked, Happened
-from gateway.core.tallies import COUNTED, Past, Tally
+from gateway.core.tallies import DISTINCT, Past, Tally
 from gateway.errors import SpendgateError
 from gateway.flows.risk import TAKEN_OVER_S
 from gateway.flows.tallying import Tallying
@@ -112,7 +112,7 @@ class PastOf:
     def __init__(self, tallying: Tallying, now_ms: int) -> None:
         self._tallying = tallying
         self._now_ms = now_ms
-        self._found: dict[tuple[str, str], Past] = {}
+        self._found: dict[tuple[str, str, int], Past] = {}
 
     def add(self, lines: Iterable[StreamRecord]) -> None:
         """Take in records, in any order."""
@@ -129,7 +129,7 @@ class PastOf:
 
     def _note(self, tally: Tally, amount: int, at_ms: int) -> None:
         width_ms = tally.width_ms
-        if tally.kind == COUNTED:
+        if tally.kind != DISTINCT:
             bucket = at_ms // width_ms
             if bucket < self._now_ms // width_ms - 1:
                 return
@@ -141,7 +141,7 @@ class PastOf:
             members[tally.adds] = max(at_ms, members.get(tally.adds, 0))
 
     def _of(self, tally: Tally) -> Past:
-        place = (tally.org, tally.name)
+        place = (tally.org, tally.name, tally.width_ms)
         if place not in self._found:
             self._found[place] = Past(tally, {}, {})
         return self._found[place]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -11,8 +12,8 @@ from msgspec import Struct, msgpack
 from gateway.core.counters import Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
-from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Reply, Status
-from gateway.core.tallies import COUNTED, Past, Tally
+from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Plan, Reply, Status
+from gateway.core.tallies import COUNTED, SIGNAL, Past
 from gateway.store import keys
 from gateway.wire import records
 
@@ -48,31 +49,41 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
     return spec
 
 
-def tally_spec(
-    shard: int, tallies: tuple[Tally, ...]
-) -> tuple[list[str], list[int], list[int | str]]:
-    """Keys and widths of counted tallies (negative: only read); four values each of all others."""
+def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
+    """Windows of signals: the place of each one's signal, since, width.
+
+    Then, if there are tallies, keys and widths of counted ones (negative: only read), and four
+    values each of all others.
+    """
+    windows: list[int] = []
+    for place, of in enumerate(plan.windows):
+        for at in range(0, len(of), 2):
+            windows += (place, of[at], of[at + 1])
+    if not plan.tallies:
+        return (windows,)
     counts: list[str] = []
     widths: list[int] = []
     others: list[int | str] = []
-    for tally in tallies:
+    for tally in plan.tallies:
         key = keys.tally(shard, tally.org, tally.name)
         if tally.kind == COUNTED:
             counts.append(key)
             widths.append(tally.width_ms if tally.adds else -tally.width_ms)
         else:
             others += (tally.kind, key, tally.width_ms, tally.adds)
-    return counts, widths, others
+    return windows, counts, widths, others
 
 
-def past_spec(past: Past) -> tuple[int, int, list[str | int]]:
+def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:
     """What happened before a tally was counted, as the warm function reads it."""
     flat: list[str | int] = []
     for bucket, (n, micros) in past.buckets.items():
         flat += (bucket, n, micros)
     for member, at_ms in past.members.items():
         flat += (member, at_ms)
-    return past.tally.kind, past.tally.width_ms, flat
+    tally = past.tally
+    since = int(tally.adds) if tally.kind == SIGNAL else 0
+    return tally.kind, tally.width_ms, flat, since
 
 
 class Prepared(Struct):

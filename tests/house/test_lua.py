@@ -29,7 +29,7 @@ JOINED = {
     "now": "a moment in ms, which fourteen digits hold",
     "epoch|id": "an epoch, a server's run id: strings as they were given",
     r"needs\[N_RECORD\]|needs\[N_BRIEF\]|args\[3\]": "what was asked, packed",
-    r"digest|state|asked|out|terms|body|struct\.pack\(.*": "bytes",
+    r"digest|state|asked|out|terms|body|packed|more|mine|other|struct\.pack\(.*": "bytes",
 }
 """All that `..` may join, and what it is. A new operand is placed here once it is no amount."""
 
@@ -137,12 +137,15 @@ def test_a_constant_is_that_of_core(name: str, number: int) -> None:
 
 
 def test_signals_live_as_long_as_core_says() -> None:
-    assert constants(LUA / "include/signals.lua")["SIGNAL_BUCKETS"] == signals.SIGNAL_BUCKETS
+    stated = constants(LUA / "include/signals.lua")
+    assert stated["SIGNAL_BUCKETS"] == signals.SIGNAL_BUCKETS
+    assert stated["FIXED_BYTES"] == 8 * signals.FIXED
+    assert stated["DECLARED_BYTES"] == 8 * signals.DECLARED
 
 
 def test_tallies_are_those_of_core() -> None:
     stated = constants(LUA / "include/tallies.lua")
-    for name in ("DISTINCT", "LISTED", "MOST_DISTINCT"):
+    for name in ("DISTINCT", "LISTED", "SIGNAL", "MOST_DISTINCT"):
         assert stated[name] == getattr(tallies, name)
 
 

@@ -33,7 +33,7 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
-from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, Entry, Past, Tally
+from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, SIGNAL, Entry, Past, Tally
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
 from tests.stores import ClockedRedis, dump_memory, dump_redis, dump_shared
@@ -42,6 +42,7 @@ START_MS = 4_000_000_000_000
 """Far ahead of the server's own clock, which must not expire anything meanwhile."""
 ORGS = ("acme", "b:c", "zed-1")
 BIG = 2**53 - 1
+SIGNALS = (("s/o", 600_000, "3"), ("s/k/k1", 7_000, "4"), ("s/k/k2", 10**9, "5"))
 
 
 class Life:
@@ -128,6 +129,12 @@ class Life:
         found.append(Tally(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
         return tuple(t for t in found if self.chance.random() < 0.7)
 
+    def windows(self) -> tuple[tuple[int, ...], ...]:
+        """Of each signal, mostly the same: what is declared changes seldom."""
+        some = [(), (3, 600_000), (3, 600_000, 4, 7_000), (4, 7_000), (5, 10**9, 3, 600_000)]
+        weights = [4, 1, 8, 1, 2]
+        return tuple(self.chance.choices(some, weights, k=self.chance.choice([0, 2, 2, 2])))
+
     def plan(self) -> Plan:
         org, amount = self.org(), self.amount()
         mode = self.chance.choice([Mode.HOLD, Mode.HOLD, Mode.HOLD, Mode.CAPTURE, Mode.DRY])
@@ -175,6 +182,7 @@ class Life:
             extends=extends,
             idempotency=self.idempotency("plan"),
             tallies=self.tallies(org),
+            windows=self.windows(),
         )
 
     def finish(self) -> Finish:
@@ -226,9 +234,10 @@ class Life:
         )
 
     def warm(self) -> list[Past]:
-        found = []
-        for tally in self.tallies(self.org()):
-            if tally.kind == COUNTED:
+        found, org = [], self.org()
+        signals = [Tally(SIGNAL, org, name, w, s) for name, w, s in SIGNALS]
+        for tally in (*self.tallies(org), *(t for t in signals if self.chance.random() < 0.5)):
+            if tally.kind in (COUNTED, SIGNAL):
                 here = self.now_ms // tally.width_ms
                 buckets = {here - back: (3, self.amount()) for back in range(3)}
                 found.append(Past(tally, {b: v for b, v in buckets.items() if b % 3}))

@@ -204,11 +204,12 @@ local function authorize(keys, args)
   local draws, rest = draw(sources, funds, amount)
   allowed = allowed and rest == 0 and not s[S_REFUSED]
   if not allowed then draws = {} end
-  local counted, stays = {}, {}
+  local counted, ends, told, tallied = {}, {}, s[S_TALLIES] or {}, {}
   for i = 1, signals do
-    counted[i], stays[i] = count_signal(values[at_signals + i], amount, now, seen, 6 * i - 6)
+    local value, windows = values[at_signals + i], told[1] or EMPTY
+    counted[i], ends[i] = count_signal(value, amount, now, seen, 6 * i - 6, windows, tallied)
   end
-  local tallied, stood = read_tallies(s[S_TALLIES], now)
+  local stood = read_tallies(told, tallied, now)
   local held_amount, expires = 0, 0
   if allowed and mode == MODE_HOLD then
     held_amount = amount + (hold and hold[H_AMOUNT] or 0)
@@ -221,9 +222,9 @@ local function authorize(keys, args)
   if s[S_PROBE] and not allowed then return { ROOM, now, out } end
   if mode == MODE_DRY then return { DONE, now, out } end
   for i = 1, signals do
-    write_signal(keys[at_signals + i], counted[i], stays[i], now)
+    write_signal(keys[at_signals + i], counted[i], ends[i])
   end
-  add_to_tallies(s[S_TALLIES], stood, amount, now)
+  add_to_tallies(told, stood, amount, now)
   if allowed then
     write_counters(counters, shares, values, at_counters, readings, keys, mode == MODE_CAPTURE,
       expires > 0 and expires + WINDOW_GRACE_MS or 0, now)

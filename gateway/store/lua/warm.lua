@@ -1,13 +1,15 @@
 -- name: warm
 -- keys: tallies
--- args: of each: kind, width, what happened before it was counted
+-- args: of each: kind, width, what happened before it was counted, the change since which it is
 -- flags:
 -- meaning: gateway.core.tallies.add_past
 local function warm(keys, args)
   local told, now = cmsgpack.unpack(args[1]), clock_ms()
   for i = 1, #keys do
     local key, kind, width, past = keys[i], told[i][1], told[i][2], told[i][3]
-    if kind == DISTINCT then
+    if kind == SIGNAL then
+      warm_signal(key, told[i][4], width, past, now)
+    elseif kind == DISTINCT then
       local latest = 0
       for at = 1, #past, 2 do
         redis.call('ZADD', key, 'GT', past[at + 1], past[at])

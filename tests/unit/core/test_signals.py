@@ -9,8 +9,10 @@ from gateway.core.signals import (
     Signal,
     counted_signal,
     read_signal,
+    read_windows,
     signal_ends_ms,
     signal_name,
+    warmed_signal,
 )
 from gateway.core.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.unit.core.making import ms
@@ -71,7 +73,7 @@ def test_a_signal_s_cell_begins_unlike_any_other() -> None:
 
 def test_a_signal_lives_until_its_longest_window_counts_no_more() -> None:
     for into_ms in (0, 1, DAY_MS - 1):
-        ends_ms = signal_ends_ms(MIDNIGHT + into_ms)
+        ends_ms = signal_ends_ms(after((into_ms, 1)), MIDNIGHT + into_ms)
         assert ends_ms == MIDNIGHT + 2 * DAY_MS
         assert read_signal(after((into_ms, 10**9)), ends_ms - MINUTE_MS)[5] > 0
         assert read_signal(after((into_ms, 10**9)), ends_ms) == [0] * 6
@@ -80,3 +82,56 @@ def test_a_signal_lives_until_its_longest_window_counts_no_more() -> None:
 def test_a_clock_that_goes_back_loses_no_attempt() -> None:
     signal = counted_signal(after((HOUR_MS, 5)), 7, MIDNIGHT + HOUR_MS - 1)
     assert read_signal(signal, MIDNIGHT + HOUR_MS) == [2, 12] * 3
+
+
+TEN = 600_000
+DECLARED = (7, TEN, 8, 3 * DAY_MS)
+
+
+def declared(*attempts: tuple[int, int], windows: tuple[int, ...] = DECLARED) -> Signal:
+    """The signal after attempts (ms into the day, micros), all counted in declared windows."""
+    signal = None
+    for into_ms, micros in attempts:
+        signal = counted_signal(signal, micros, MIDNIGHT + into_ms, windows)
+    assert signal is not None
+    return signal
+
+
+def test_declared_windows_are_counted_beside_the_three() -> None:
+    signal = declared((0, 10), (TEN // 2, 20), (TEN, 30))
+    assert read_signal(signal, MIDNIGHT + TEN)[2:] == [3, 60] * 2
+    assert read_windows(signal, DECLARED, MIDNIGHT + TEN) == [3, 60, 3, 60]
+    assert read_windows(signal, DECLARED, MIDNIGHT + TEN + TEN // 2) == [2, 45, 3, 60]
+    assert read_windows(signal, DECLARED, MIDNIGHT + 3 * TEN) == [0, 0, 3, 60]
+
+
+def test_a_window_is_known_by_the_change_that_brought_it() -> None:
+    signal = declared((0, 10))
+    assert read_windows(signal, (9, TEN), MIDNIGHT) == [0, 0]
+    assert read_windows(None, DECLARED, MIDNIGHT) == [0, 0] * 2
+
+
+def test_what_is_declared_no_longer_stays_until_it_counts_no_more() -> None:
+    signal = counted_signal(declared((0, 10)), 5, MIDNIGHT + 1)
+    assert read_windows(signal, DECLARED, MIDNIGHT + 1) == [1, 10] * 2
+    later = counted_signal(signal, 5, MIDNIGHT + 2 * TEN)
+    assert read_windows(later, DECLARED, MIDNIGHT + 2 * TEN) == [0, 0, 1, 10]
+    assert len(later) < len(signal)
+
+
+def test_what_happened_before_is_added_by_its_bucket() -> None:
+    signal, here = declared((TEN, 10)), (MIDNIGHT + TEN) // TEN
+    buckets = {here: (2, 20), here - 1: (4, 40), here - 2: (8, 80)}
+    warm = warmed_signal(signal, (7, TEN), buckets, MIDNIGHT + TEN)
+    assert read_windows(warm, (7, TEN), MIDNIGHT + TEN) == [7, 70]
+    assert read_signal(warm, MIDNIGHT + TEN) == read_signal(signal, MIDNIGHT + TEN)
+    fresh = warmed_signal(None, (7, TEN), buckets, MIDNIGHT + TEN)
+    assert read_windows(fresh, (7, TEN), MIDNIGHT + TEN) == [6, 60]
+    assert warmed_signal(signal, (7, TEN), {here - 2: (8, 80)}, MIDNIGHT + TEN) == signal
+
+
+def test_a_signal_lives_as_long_as_its_widest_window_counts() -> None:
+    signal = declared((0, 10**6), windows=(8, 30 * DAY_MS))
+    ends_ms = signal_ends_ms(signal, MIDNIGHT)
+    assert read_windows(signal, (8, 30 * DAY_MS), ends_ms - DAY_MS) != [0, 0]
+    assert read_windows(signal, (8, 30 * DAY_MS), ends_ms) == [0, 0]

@@ -1,10 +1,10 @@
 -- Tallies: what rules asked to be counted beyond the signals; the same as gateway.core.tallies.
-local DISTINCT, LISTED = 1, 2
+local DISTINCT, LISTED, SIGNAL = 1, 2, 3
 local MOST_DISTINCT = 128
 local TALLY = 4 -- as told: kind, key, width, what it adds
 local FIVE = '<ddddd'
 
-local NONE = {}
+local EMPTY = {}
 
 -- A count as of the bucket `here`, or of its own where that is later.
 local function count_of(value, here)
@@ -15,13 +15,11 @@ local function count_of(value, here)
   return here, 0, 0, 0, 0
 end
 
--- What tallies show. They are told as keys of counted ones, their widths (negative: only read), and
--- all others; nil for none. Returns what is seen, and the counts as they stood.
-local function read_tallies(told, now)
-  if not told then return NONE, NONE end
-  local counts, widths, others = told[1], told[2], told[3]
-  local seen, values = {}, {}
-  if #counts > 0 then values = redis.call('MGET', unpack(counts)) end
+-- Append what tallies show to `seen`. They are told behind windows of signals: keys of counted
+-- ones, their widths (negative: only read), and all others. Returns the counts as they stood.
+local function read_tallies(told, seen, now)
+  local counts, widths, others = told[2] or EMPTY, told[3], told[4] or EMPTY
+  local values = #counts > 0 and redis.call('MGET', unpack(counts)) or EMPTY
   for i = 1, #counts do
     local width, value = widths[i], values[i]
     if width < 0 then width = -width end
@@ -29,7 +27,8 @@ local function read_tallies(told, now)
     local bucket, n, a, p, q = count_of(value, (now - into) / width)
     local share = (width - into) / width
     local s, t = p * share, q * share
-    seen[2 * i - 1], seen[2 * i] = n + (s - s % 1), a + (t - t % 1)
+    seen[#seen + 1] = n + (s - s % 1)
+    seen[#seen + 1] = a + (t - t % 1)
     values[i] = { value, bucket, n, a, p, q }
   end
   for at = 1, #others, TALLY do
@@ -40,12 +39,11 @@ local function read_tallies(told, now)
       seen[#seen + 1] = redis.call('ZCOUNT', key, '(' .. now - others[at + 2], '+inf')
     end
   end
-  return seen, values
+  return values
 end
 
 local function add_to_tallies(told, values, amount, now)
-  if not told then return end
-  local counts, widths, others = told[1], told[2], told[3]
+  local counts, widths, others = told[2] or EMPTY, told[3], told[4] or EMPTY
   for i = 1, #counts do
     local width, v = widths[i], values[i]
     if width > 0 then
