@@ -23,6 +23,8 @@ ACTIONS = ("allow", "block", "challenge", "review")
 MOST_RULES = 2_000
 MOST_INPUTS = 250
 """Python's functions take more, but nobody reads rules that need more."""
+MOST_COUNTED = 50
+"""Windows and lists: the store counts and looks up each of them with every request."""
 MOST_PARTS = 20_000
 """Operators and operands of all conditions of a file."""
 LONGEST_FILE = 300_000
@@ -94,6 +96,9 @@ def load(text: str, schema: Schema = SCHEMA) -> RuleSet:
     made = RuleSet("rs_" + hashlib.sha256(text.encode()).hexdigest()[:20], text, found)
     if len(made.inputs) > MOST_INPUTS:
         raise top["rules"].wrong(f"the rules read more than {MOST_INPUTS} different things")
+    if sum(not isinstance(what, str) for what in made.inputs) > MOST_COUNTED:
+        hint = "the store counts, or looks up, each of them with every request"
+        raise top["rules"].wrong(f"the rules read more than {MOST_COUNTED} windows and lists", hint)
     return made
 
 

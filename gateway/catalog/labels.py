@@ -12,6 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
 
+AT_A_TIME = 5_000
+
 
 class Label(Struct, frozen=True):
     """`label` is fraud or good; it was observed, and later told to us (Unix ms).
@@ -57,12 +59,13 @@ class Labels(Tables):
 
         With a moment (Unix ms): what held by what had been told before it.
         """
-        if not decisions:
-            return {}
-        c = t.labels.c
-        query = select(c.decision, c.label).where(c.decision.in_(decisions)).order_by(c.n)
+        c, found = t.labels.c, {}
+        query = select(c.decision, c.label).order_by(c.n)
         if before_ms:
             query = query.where(c.recorded_ms < before_ms)
-        async with self._read() as connection:
-            found = (await connection.execute(query)).all()
-        return {row.decision: row.label for row in found}
+        for at in range(0, len(decisions), AT_A_TIME):
+            of = query.where(c.decision.in_(decisions[at : at + AT_A_TIME]))
+            async with self._read() as connection:
+                rows = (await connection.execute(of)).all()
+            found.update({row.decision: row.label for row in rows})
+        return found

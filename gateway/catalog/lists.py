@@ -54,7 +54,8 @@ class Lists(Tables):
 
     async def keep(self, made: Sequence[Item]) -> None:
         """Put items in the place of those of the same list and digest. Raises Unavailable."""
-        latest = {(item.list, item.digest): item for item in made}
+        # In one order for all: so no two wait for each other.
+        latest = dict(sorted({(item.list, item.digest): item for item in made}.items()))
         of = t.list_items.c
         for _ in range(ATTEMPTS):
             first = await self.last() + 1

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.errors import Unavailable
+
+OURS = (IntegrityError, ProgrammingError, DataError)
+"""Faults that tell of what was asked; all others, of a database that does not answer."""
 
 
 class Tables:
@@ -35,5 +38,7 @@ class Tables:
 def _answering() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, OSError) as error:
+    except (DBAPIError, OSError) as error:
+        if isinstance(error, OURS):
+            raise
         raise Unavailable("catalog_unavailable", "the catalog does not answer") from error

@@ -186,7 +186,7 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
         known = value or {}
         met = {**known, **{m: max(at, known.get(m, 0)) for m, at in past.members.items()}}
         ends_ms = max(past.members.values()) + width_ms
-        cells.put(tally.org, tally.name, _latest(met), now_ms, ends_ms)
+        cells.put(tally.org, tally.name, latest(met), now_ms, ends_ms)
         cells.prolong(tally.org, tally.name, ends_ms)
         return
     here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
@@ -205,10 +205,10 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
 
 def _meet(cells: Cells, tally: Tally, members: dict[str, int], now_ms: int) -> None:
     met = {**members, tally.adds: max(now_ms, members.get(tally.adds, 0))}
-    cells.replace(tally.org, tally.name, _latest(met), now_ms + tally.width_ms)
+    cells.replace(tally.org, tally.name, latest(met), now_ms + tally.width_ms)
 
 
-def _latest(met: dict[str, int]) -> dict[str, int]:
+def latest(met: dict[str, int]) -> dict[str, int]:
     """Those that were met last, as many as are told apart."""
     latest = sorted(met.items(), key=lambda one: (one[1], one[0]))[-MOST_DISTINCT:]
     return dict(latest)

@@ -56,6 +56,8 @@ class Backtest:
     good_stopped: int = 0
     good_stopped_micros: int = 0
     rules: dict[str, Hits] = field(default_factory=dict)
+    is_cut: bool = False
+    """Whether windows that nobody counted were not counted from their beginning."""
 
     @property
     def stopped_percent(self) -> float:
@@ -105,8 +107,8 @@ async def backtest(
     if names:
         trial.lookback = Lookback(names, gateway.secret)
         first = await history.row_at(span.from_ms - trial.lookback.windows_ms)
-        if span.most_back:
-            first = max(first, from_row - span.most_back)
+        if span.most_back and first < from_row - span.most_back:
+            first, trial.found.is_cut = from_row - span.most_back, True
     for at in range(min(first, from_row), rows, AT_A_TIME):
         # Nothing, where they were pruned.
         lines = await history.numbered(at, AT_A_TIME, trial.kinds)
@@ -204,9 +206,14 @@ def _try(
 ) -> None:
     asked, out, more = of
     at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
-    amount, whole = asked.amount, rehearsed(phased, asked, known_behind(asked, out, at_ms, more))
-    _count(found, amount, label, is_stopped=whole.action in STOPS)
-    if asked.risk is not None and asked.risk.ruleset == phased.ruleset.id:
+    risk = asked.risk
+    is_own = risk is not None and risk.ruleset == phased.ruleset.id
+    # What it did not know when it decided it does not know now.
+    known = known_behind(asked, out, at_ms, None if is_own else more)
+    amount, whole = asked.amount, rehearsed(phased, asked, known)
+    is_lifted = risk is not None and risk.is_lifted and whole.action == "challenge"
+    _count(found, amount, label, is_stopped=whole.action in STOPS and not is_lifted)
+    if is_own:
         live = judge(phased, asked, out)[0].risk
         assert live is not None
         told = (whole.action, tuple(rule.id for rule in whole.matches), whole.unknown)

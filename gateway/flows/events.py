@@ -45,6 +45,9 @@ async def tell(gateway: Gateway, body: EventBody, caller: Caller) -> Told:
     )
     tallying = gateway.rules.policies.tallying
     tallies = tallying.told(subject.org, happened)
+    if caller.credential.org:
+        # What one org tells counts for no other.
+        tallies = tuple(tally for tally in tallies if tally.org)
     if tallying:
         happened = replace(happened, tallied=tallying.note())
     order = EventOrder(
@@ -55,7 +58,7 @@ async def tell(gateway: Gateway, body: EventBody, caller: Caller) -> Told:
         happened.amount,
         records.encode(happened),
         tallies,
-        caller.idempotency(subject.org, body, gateway.settings.authorize_kept_s),
+        caller.idempotency(subject.org, body, gateway.settings.admin_kept_s),
     )
     reply = await gateway.store.event(order)
     moved = moved_of(reply)

@@ -13,5 +13,8 @@ async def follow(lists: Lists, store: Store) -> None:
 
     Whoever does it does it for all; twice at once does no harm.
     """
+    if await store.followed() > await lists.last():
+        # The catalog is an older one than the store followed: from the beginning.
+        await store.forget_lists()
     while entries := await lists.behind(await store.followed(), AT_A_TIME):
         await store.follow(entries)

@@ -15,7 +15,7 @@ from rules.syntax import Node
 
 ON_LIST = "@block:"
 EXEMPT = "@allow:"
-_ORG = "org.id"
+_ORG = "org"
 """Every request has one: so it is always looked up."""
 
 
@@ -40,8 +40,7 @@ def list_hits(asked: Asked, out: Outcome) -> tuple[Rule, ...]:
 
 @lru_cache(maxsize=64)
 def _rule(name: str) -> Rule:
-    """A hit such as `@block:context.ip`."""
-    which, _, field = name[1:].partition(":")
-    what = field.removesuffix(".id").removeprefix("context.")
+    """A hit such as `@block:ip`."""
+    which, _, what = name[1:].partition(":")
     reason = f"the {what} is on the {which} list"
     return Rule(name, which, "", Node("const", 0, value=True), reason, "", "", 0, ())

@@ -6,7 +6,6 @@ What stands on a list is known by its keyed hash alone.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Sequence
 
 from gateway.catalog.declared import BUILT_IN, declared
@@ -14,6 +13,7 @@ from gateway.catalog.lists import Item
 from gateway.catalog.rulesets import EVERYBODY, USED, Change, RuleSets
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.context import hashed
+from gateway.flows.entries import text_of
 from gateway.flows.following import follow
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.risk import TAKEN_OVER_S
@@ -22,7 +22,6 @@ from gateway.wire.messages import Time
 
 CHANGE = "change the lists of all"
 ATTEMPTS = 10
-LONGEST = 256
 
 
 async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller) -> None:
@@ -32,10 +31,11 @@ async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller)
         if name == "allow" and not item.expires_ms:
             detail = "what is on the allow list must expire, as exemptions do"
             raise CallerError("invalid_request", detail, pointer="/expires_at")
+    if name in BUILT_IN:
+        # Before anything stands there: nothing must, and not be looked up.
+        await _use(gateway.rulesets, gateway, f"@{name}", caller)
     await gateway.lists.keep(made)
     await follow(gateway.lists, gateway.store)
-    if name in BUILT_IN:
-        await _use(gateway.rulesets, gateway, f"@{name}", caller)
 
 
 def item(
@@ -46,7 +46,7 @@ def item(
     expires_ms = milliseconds(expires_at) or 0
     if expires_at is not None and expires_ms <= now_ms:
         raise CallerError("invalid_request", "it lies in the past", pointer="/expires_at")
-    digest = hashed(gateway.secret, canonical(value))
+    digest = _digest(gateway, name, value)
     return Item(name, digest, expires_ms, note, caller.credential.id, now_ms)
 
 
@@ -61,25 +61,14 @@ async def remove(gateway: Gateway, name: str, value: str, caller: Caller) -> Non
 async def find(gateway: Gateway, name: str, value: str, caller: Caller) -> Item:
     """What is known of a value on a list. Raises 404 when it does not stand there (any more)."""
     caller.check_unbound(CHANGE)
-    found = await gateway.lists.find(name, hashed(gateway.secret, canonical(value)))
+    found = await gateway.lists.find(name, _digest(gateway, name, value))
     if found is None or 0 < found.expires_ms <= gateway.clock.now_ms():
         raise CallerError("not_found", f"{value!r} is not on the list {name}", status=404)
     return found
 
 
-def canonical(value: str) -> str:
-    """A value as requests are known by it: addresses and networks in one spelling. Raises 422."""
-    if not 1 <= len(value) <= LONGEST or not value.isprintable():
-        detail = f"an item has 1 to {LONGEST} printable characters"
-        raise CallerError("invalid_request", detail)
-    try:
-        return ipaddress.ip_address(value).compressed
-    except ValueError:
-        pass
-    try:
-        return str(ipaddress.ip_network(value, strict=False)) if "/" in value else value
-    except ValueError:
-        return value
+def _digest(gateway: Gateway, name: str, value: str) -> str:
+    return hashed(gateway.secret, text_of(name, value, gateway.secret))
 
 
 async def _use(rulesets: RuleSets, gateway: Gateway, name: str, caller: Caller) -> None:

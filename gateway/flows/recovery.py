@@ -185,7 +185,10 @@ class Recovery:
         if broken:
             await self._rebuild(broken, epochs, report)
         await self._fence_orgs([shard for shard in mine if shard not in set(broken)])
-        # Before anybody is decided who stands on them.
+        # Before anybody is decided who stands on them. One that came back as an older copy may have
+        # what was removed since.
+        if broken:
+            await self._store.forget_lists()
         await follow(self._lists, self._store)
         await self._shards.open(epochs)
         await self._shards.drop_offers(mine)

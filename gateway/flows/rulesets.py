@@ -33,6 +33,8 @@ from rules.ruleset import RuleSet, load
 CHANGE = "change the rules of all"
 LOOKED_AT = 50_000
 """Records that the guard of an activation looks at, the newest ones of a day."""
+LOOKED_BACK = 400_000
+"""Records before them that new windows are counted from; with more it would take too long."""
 ATTEMPTS = 10
 WARM_PATIENCE_S = 25.0
 WARM_LOOK_S = 0.1
@@ -165,8 +167,14 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
             )
         return
     phased, now_ms = await gateway.rules.compiled(ruleset), gateway.clock.now_ms()
-    span = Span(now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT, most_back=4 * LOOKED_AT)
+    span = Span(now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT, most_back=LOOKED_BACK)
     found = await backtest(gateway, phased, span)
+    if found.is_cut:
+        detail = (
+            f"the last {LOOKED_BACK} records do not reach back as far as its new windows, so what"
+            " it would stop is not known; backtest it, then force it with a note"
+        )
+        raise CallerError("blast_radius", detail, status=409)
     most = gateway.settings.rules_most_stopped_percent
     if found.stopped_percent > most:
         detail = (

@@ -14,14 +14,12 @@ from gateway.core.record import Asked, AskedTerms, Happened, Tallied
 from gateway.core.signals import Windows, signal_name
 from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, SIGNAL, Met, Tally, entry_name
 from gateway.flows.context import MASKED, hashed
+from gateway.flows.entries import FIELDS, entry_of
 from rules.parser import parse
 from rules.schema import OWN, SHARED
 from rules.syntax import Membership, Velocity
 
 MEMBER_BYTES = 8
-LISTABLE = (*(f"{entity}.id" for entity in OWN), *(f"context.{entity}" for entity in SHARED))
-LISTABLE += ("context.country",)
-"""Fields that are looked up on the built-in lists."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +113,10 @@ class Tallying:
                 found.append(listed(one.list, digest))
                 reads.append(one.name)
         for name in self._built_in:
-            for field in LISTABLE:
-                digest = entities.digest(field, asked, self._secret)
-                if digest:
-                    found.append(listed(name, digest))
+            for field in FIELDS:
+                entry = entities.entry(field)
+                if entry:
+                    found.append(listed(name, hashed(self._secret, entry)))
                     reads.append(f"@{name}:{field}")
         return found, reads
 
@@ -146,6 +144,13 @@ class Tallying:
         windows = (w for w in self._windows if w.event == happened.type and version < w.since)
         entities = _Entities(org, happened, happened.context)
         return [tally for w in windows if (tally := entities.tally(w)) is not None]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of records that count in its windows."""
+        events = tuple(window.event for window in self._windows)
+        requests = () if all(events) else ("authorize", "extend")
+        return (*requests, "event") if any(events) else requests
 
     @property
     def is_shared(self) -> bool:
@@ -180,6 +185,10 @@ class _Entities:
             return value if name in MASKED or not value else hashed(secret, value)
         value = self._own.get(kind, "") if name == "id" else _other(field, asked)
         return hashed(secret, value) if value else ""
+
+    def entry(self, field: str) -> str:
+        """What a built-in list would say of a field."""
+        return entry_of(field, self._org, self._own, self._context)
 
     def tally(self, window: _Window) -> Tally | None:
         """The window's tally of its entity, or None where the request names none."""

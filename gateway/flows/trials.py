@@ -88,5 +88,6 @@ async def _run(gateway: Gateway, run: Run, phased: Phased, span: Span) -> None:
     except asyncio.CancelledError:
         await backtests.note(far(CANCELLED))
         raise
-    except SpendgateError as error:
-        await backtests.note(far(FAILED, error.detail.encode()))
+    except Exception as error:
+        detail = error.detail if isinstance(error, SpendgateError) else type(error).__name__
+        await backtests.note(far(FAILED, detail.encode()))

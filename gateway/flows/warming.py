@@ -7,13 +7,17 @@ is broken off leaves nothing behind, since each begins to count anew.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from msgspec.structs import replace
 
 from gateway.catalog.declared import Declared, declared
 from gateway.catalog.rulesets import EVERYBODY, WARM, WARMING, Change, RuleSets
 from gateway.core.orders import Moved
 from gateway.core.record import Asked, Happened
-from gateway.core.tallies import DISTINCT, Past, Tally
+from gateway.core.tallies import DISTINCT, MOST_DISTINCT, Past, Tally, latest
 from gateway.errors import SpendgateError
 from gateway.flows.risk import TAKEN_OVER_S
 from gateway.flows.tallying import Tallying
@@ -28,10 +32,12 @@ LOOK_S = 0.1
 CATCH_UP_S = 30.0
 AT_A_TIME = 2_000
 OURSELVES = "spendgate"
+LONGEST_PAUSE_S = 60.0
+LEASE, LEASE_MS = "warming", 10_000
 
 
 class Warmer:
-    """Adds to what is newly counted what happened before. One is enough; two do no harm."""
+    """Adds to what is newly counted what happened before. One works at a time, others wait."""
 
     def __init__(
         self,
@@ -46,18 +52,22 @@ class Warmer:
         self._rulesets = rulesets
         self._store = store
         self._on_event = on_event
+        self._holder = secrets.token_hex(8)
         self._done = 0
         """Behind this change nothing is cold."""
 
     async def run(self) -> None:
         """Warm for ever."""
+        pause_s = LOOK_S
         while True:
             try:
                 await self.step()
+                pause_s = LOOK_S
             except (SpendgateError, OSError) as error:
                 self._on_event(f"what new rules read is not warm yet: {error}")
-                await asyncio.sleep(1)
-            await asyncio.sleep(LOOK_S)
+                # Each attempt leaves a change and keys behind.
+                pause_s = min(LONGEST_PAUSE_S, 2 * max(pause_s, 1))
+            await asyncio.sleep(pause_s)
 
     async def step(self) -> None:
         """Warm what is cold, if anything is. Raises Unavailable."""
@@ -69,6 +79,23 @@ class Warmer:
         if not cold:
             self._done = version
             return
+        if not await self._store.lease(LEASE, self._holder, LEASE_MS):
+            return
+        keeping = asyncio.create_task(self._keep_lease())
+        try:
+            await self._warm(version, cold)
+        finally:
+            keeping.cancel()
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_MS / 4000)
+            with suppress(SpendgateError):
+                await self._store.lease(LEASE, self._holder, LEASE_MS)
+
+    async def _warm(self, version: int, cold: tuple[str, ...]) -> None:
+        # First what may fail: an attempt that is broken off must begin to count anew.
+        await self._caught_up()
         began = Change(0, "", WARMING, EVERYBODY, OURSELVES, "", await self._store.ping(), cold)
         if not await self._rulesets.change(version, [began]):
             return
@@ -93,9 +120,10 @@ class Warmer:
         now_ms = await self._store.ping()
         from_ms = now_ms - 2 * tallying.longest_ms
         rows, found = (await self._history.head()).rows, PastOf(tallying, now_ms)
+        kinds = tallying.kinds
         for at in range(await self._history.row_at(from_ms), rows, AT_A_TIME):
-            lines = await self._history.lines(at, AT_A_TIME)
-            await asyncio.to_thread(found.add, lines)
+            lines = await self._history.numbered(at, AT_A_TIME, kinds)
+            await asyncio.to_thread(found.add, [line for _, line in lines])
         return found.all()
 
     async def _caught_up(self) -> None:
@@ -117,8 +145,6 @@ class PastOf:
     def add(self, lines: Iterable[StreamRecord]) -> None:
         """Take in records, in any order."""
         for line in lines:
-            if line.kind not in ("authorize", "extend", "event"):
-                continue
             out, of = records.decode(line)
             if isinstance(of, Asked):
                 for tally in self._tallying.uncounted(of):
@@ -139,6 +165,11 @@ class PastOf:
         elif tally.adds and at_ms > self._now_ms - width_ms:
             members = self._of(tally).members
             members[tally.adds] = max(at_ms, members.get(tally.adds, 0))
+            if len(members) >= 2 * MOST_DISTINCT:
+                # No more are told apart: those that were not met for longest can go.
+                kept = latest(members)
+                members.clear()
+                members.update(kept)
 
     def _of(self, tally: Tally) -> Past:
         place = (tally.org, tally.name, tally.width_ms)
@@ -148,4 +179,4 @@ class PastOf:
 
     def all(self) -> list[Past]:
         """What there is to add."""
-        return list(self._found.values())
+        return [replace(p, members=latest(p.members)) for p in self._found.values()]

@@ -19,8 +19,8 @@ COLUMNS = (
     "terms BIGINT",
     *(f"{name} {{blob}}" for name in ("out", "body", "kept")),
 )
-ADMIN = "kind IN ('grant', 'void', 'adjust')"
-"""Moves of funds outside requests: few, and kept under their idempotency keys for a day."""
+ADMIN = "kind IN ('grant', 'void', 'adjust', 'event')"
+"""What happens outside requests: kept under idempotency keys for a day."""
 NAMES = tuple(column.split()[0] for column in COLUMNS)
 RECORDS = ", ".join(f"{column.format(blob='BYTEA')} NOT NULL" for column in COLUMNS)
 """The columns of records, as PostgreSQL declares them."""

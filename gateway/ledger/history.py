@@ -46,7 +46,7 @@ class History(Reading):
         `since`: the rows from which on calls about requests, and moves of funds, may be kept.
         """
         r = t.records.c
-        admin = r.kind.in_(("grant", "void", "adjust"))
+        admin = r.kind.in_(("grant", "void", "adjust", "event"))
         rows = or_(r.row >= since[0], and_(admin, r.row >= since[1]))
         found = await self._all(
             select(r.row).where(rows, r.row >= from_row).order_by(r.row).limit(limit)

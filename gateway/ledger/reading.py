@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import aliased
 
@@ -43,7 +43,9 @@ class Reading:
         try:
             async with self._engine.connect() as c:
                 return list((await c.execute(query)).all())
-        except (OperationalError, InterfaceError, OSError) as error:
+        except (DBAPIError, OSError) as error:
+            if isinstance(error, IntegrityError | ProgrammingError | DataError):
+                raise
             raise Unavailable("ledger_unavailable", "the ledger does not answer") from error
 
     async def head(self) -> Head:

@@ -21,7 +21,7 @@ from gateway.core.orders import (
     VoidOrder,
 )
 from gateway.core.state import Shard
-from gateway.core.tallies import MARK, Entry, Past, add_past, follow
+from gateway.core.tallies import MARK, Entry, Past, add_past, entry_name, follow
 from gateway.store import keys
 from gateway.store.port import Result, Snapshot
 from gateway.wire import records
@@ -64,6 +64,13 @@ class MemoryStore:
     async def claim(self, decision_id: str, purpose: str) -> str:
         return self._claims.setdefault(decision_id, purpose)
 
+    async def lease(self, name: str, holder: str, for_ms: int) -> bool:
+        now_ms, key = self._clock(), f"lease/{name}"
+        if self.shared.get("", key, now_ms) in (None, holder):
+            self.shared.replace("", key, holder, now_ms + for_ms)
+            return True
+        return False
+
     async def forget(self, org: str, idempotency: Idempotency) -> None:
         self._of(org).cells.drop(org, idempotency.name)
 
@@ -101,6 +108,11 @@ class MemoryStore:
 
     async def followed(self) -> int:
         return self.shared.get("", MARK, self._clock()) or 0
+
+    async def forget_lists(self) -> None:
+        for _, name in self.shared.alive(self._clock()):
+            if name == MARK or name.startswith(entry_name("", "")[:2]):
+                self.shared.drop("", name)
 
     async def follow(self, entries: Sequence[Entry]) -> int:
         return follow(self.shared, entries, self._clock())

@@ -87,6 +87,10 @@ class Store(Protocol):
         """
         ...
 
+    async def lease(self, name: str, holder: str, for_ms: int) -> bool:
+        """Take, or prolong, what one of many does for all; whether the holder has it."""
+        ...
+
     async def forget(self, org: str, idempotency: Idempotency) -> None:
         """Keep no longer what was answered under an idempotency key."""
         ...
@@ -117,6 +121,10 @@ class Store(Protocol):
 
     async def followed(self) -> int:
         """The number of the last change of lists that was taken over; 0 for none."""
+        ...
+
+    async def forget_lists(self) -> None:
+        """Forget all lists, and what was followed."""
         ...
 
     async def follow(self, entries: Sequence[Entry]) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from gateway.core.tallies import MARK, Entry, Past
+from gateway.core.tallies import MARK, Entry, Past, entry_name
 from gateway.store import keys
 from gateway.store.codec import pack, past_spec
 from gateway.store.functions import Functions
 
-WARMED_AT_ONCE = 100
-"""Tallies in one call: others wait for it."""
+WARMED_AT_ONCE = 2_000
+"""Buckets and members in one call: others wait for it."""
+SCANNED_AT_ONCE = 1_000
 
 
 class RedisTallies:
@@ -20,10 +21,20 @@ class RedisTallies:
 
     async def warm(self, past: Sequence[Past]) -> None:
         """Add to tallies what happened before they were counted. Raises Unavailable."""
-        for at in range(0, len(past), WARMED_AT_ONCE):
-            some = past[at : at + WARMED_AT_ONCE]
-            of = [keys.tally(keys.shard_of(p.tally.org), p.tally.org, p.tally.name) for p in some]
-            await self._functions.call("warm", of, (pack([past_spec(one) for one in some]),))
+        some: list[Past] = []
+        size = 0
+        for one in past:
+            some.append(one)
+            size += 1 + len(one.buckets) + len(one.members)
+            if size >= WARMED_AT_ONCE:
+                await self._warm(some)
+                some, size = [], 0
+        if some:
+            await self._warm(some)
+
+    async def _warm(self, some: Sequence[Past]) -> None:
+        of = [keys.tally(keys.shard_of(p.tally.org), p.tally.org, p.tally.name) for p in some]
+        await self._functions.call("warm", of, (pack([past_spec(one) for one in some]),))
 
     async def standing(self, entries: Collection[str]) -> set[str]:
         """Those of the entries of lists that stand now. Raises Unavailable."""
@@ -33,9 +44,26 @@ class RedisTallies:
         values = await self._functions.run(("MGET", *of))
         return {name for name, value in zip(entries, values, strict=True) if value is not None}
 
+    async def lease(self, name: str, holder: str, for_ms: int) -> bool:
+        """Take, or prolong, what one of many does for all; whether the holder has it."""
+        key = keys.tally(0, "", f"lease/{name}")
+        return bool(await self._functions.call("lock", [key], (holder, for_ms)))
+
     async def followed(self) -> int:
         """The number of the last change of lists that was taken over; 0 for none."""
         return int(await self._functions.run(("GET", keys.tally(0, "", MARK))) or 0)
+
+    async def forget_lists(self) -> None:
+        """Forget all lists, and what was followed. Raises Unavailable."""
+        await self._functions.run(("DEL", keys.tally(0, "", MARK)))
+        cursor, pattern = b"0", "{e*}/" + entry_name("*", "*")
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED_AT_ONCE)
+            cursor, found = await self._functions.run(command)
+            if found:
+                await self._functions.run(("UNLINK", *found))
+            if cursor == b"0":
+                return
 
     async def follow(self, entries: Sequence[Entry]) -> int:
         """Take over changes of lists; the number of the last one. Raises Unavailable."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
@@ -66,6 +67,7 @@ BOOKED_MS = 5
 """The writer's pause where every caller waits for it."""
 PRUNE_EVERY_S = 3600
 FOLLOW_EVERY_S = 1.0
+BACKTESTS_KEPT_DAYS = 30
 PROFILES = 50
 """Profiles it keeps: each is read anew for its comparison."""
 
@@ -85,6 +87,7 @@ class Backstage:
     warmer: Warmer
     matches: Matches
     lists: Lists
+    backtests: Backtests
     on_event: Callable[[str], None]
     engines: tuple[Engine, ...]
     writing: asyncio.Future[None] | None = None
@@ -110,6 +113,7 @@ class Backstage:
             with suppress(SpendgateError):
                 now_ms = await self.store.ping()
                 await self.lists.prune(now_ms - DAY_MS)
+                await self.backtests.prune(now_ms - BACKTESTS_KEPT_DAYS * DAY_MS)
                 if settings.keep_records_days:
                     before = now_ms // DAY_MS - settings.keep_records_days
                     pruned = await self.pruner.prune(before, export_to, now_ms)
@@ -197,6 +201,7 @@ async def build_backstage(
         warmer,
         matches,
         lists,
+        Backtests(catalog_engine),
     )
     return Backstage(*parts, on_event, engines)
 

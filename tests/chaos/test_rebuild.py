@@ -85,8 +85,8 @@ async def test_who_stands_on_a_list_stands_there_after_a_flush(tmp_path: Path) -
         async with Caller(gateway.address) as caller:
             await set_up(caller)
             for value in ("u_1", "u_2"):
-                await caller.ok("PUT", f"/v1/lists/block/items/{value}", {})
-            await caller.send("DELETE", "/v1/lists/block/items/u_2")
+                await caller.ok("PUT", f"/v1/lists/block/items/user:acme/{value}", {})
+            await caller.send("DELETE", "/v1/lists/block/items/user:acme/u_2")
             await flush(gateway)
             await until_served(caller, "acme")
             for user, decision in (("u_1", "deny"), ("u_2", "allow")):

@@ -76,6 +76,14 @@ async def test_who_is_late_undoes_nothing(engine: Engine) -> None:
     assert standing(store) == set()
 
 
+async def test_a_store_that_followed_another_catalog_begins_anew(engine: Engine) -> None:
+    lists, store = Lists(engine), MemoryStore(lambda: NOW_MS)
+    await store.follow([Entry("bad", "gone", n, 0, is_gone=False) for n in range(1, 9)])
+    await lists.keep([item("a")])
+    await follow(lists, store)
+    assert (standing(store), await store.followed()) == ({"a"}, 1)
+
+
 async def test_what_ended_long_ago_is_forgotten_and_the_last_number_is_not(
     engine: Engine,
 ) -> None:

@@ -241,6 +241,14 @@ async def test_a_stale_version_or_a_late_plan_changes_nothing(bench: Bench) -> N
     assert await bench.balances() == (1000, 0, 0)
 
 
+async def test_one_of_many_has_a_lease_until_it_ends(bench: Bench) -> None:
+    store = bench.store
+    assert await store.lease("work", "a", 10_000)
+    assert not await store.lease("work", "b", 10_000)
+    assert await store.lease("work", "a", 10_000), "the holder prolongs it"
+    assert await store.lease("other", "b", 10_000)
+
+
 async def test_needs_that_the_store_forgot_are_told_again(bench: Bench) -> None:
     await bench.grant(1000)
     first = bench.plan(100)

@@ -59,6 +59,25 @@ async def test_r7_a_label_that_came_late_is_not_known_before(caller: Caller, org
     assert await caller.ok("POST", f"/v1/decisions/{answer['id']}/replay", {}) == before
 
 
+async def test_a_challenge_that_was_lifted_was_decided_as_it_would_be(
+    caller: Caller, org: str
+) -> None:
+    since = datetime.now(UTC).isoformat()
+    book = rules(
+        rule("odd", "challenge", 'run == "odd"'),
+        rule("again", "review", 'velocity.count("key", 1h) > 0'),
+    )
+    ruleset = await in_force(caller, book)
+    asked = await caller.authorize(org, key="k", run="odd", **cents(1))
+    passed = {"decision": asked["id"], "passed": True}
+    lifted = await caller.authorize(org, key="k", run="odd", challenge=passed, **cents(1))
+    assert (asked["decision"], lifted["decision"]) == ("challenge", "allow")
+    assert lifted["risk"]["rules"] == ["odd", "again"]
+    await asyncio.sleep(0.8)
+    found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {"from": since})
+    assert (found["same"], found["differs"], found["stopped"]) == (2, 0, 1)
+
+
 async def test_a_long_one_is_followed_and_cancelled_through_any_worker(
     caller: Caller, gateway: Gateway
 ) -> None:

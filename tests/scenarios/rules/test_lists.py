@@ -89,9 +89,9 @@ async def test_the_block_list_stops_without_any_rules_and_before_exemptions(
     for held, ruleset in enumerate((None, exempt), 1):
         if ruleset:
             await in_force(caller, ruleset)
-        await put(caller, "block", f"user-{org}")
+        await put(caller, "block", f"user:{org}/u_1")
         for capture in (False, True):
-            answer = await caller.authorize(org, user=f"user-{org}", **cents(9, capture=capture))
+            answer = await caller.authorize(org, user="u_1", **cents(9, capture=capture))
             told = [(r["code"], r["id"], r["detail"]) for r in answer["reasons"]]
             assert told == [("list_blocked", "block", "the user is on the block list")]
             assert (answer["decision"], answer["hold"], answer["draws"]) == ("deny", None, [])
@@ -104,20 +104,20 @@ async def test_the_block_list_stops_without_any_rules_and_before_exemptions(
 
 async def test_the_allow_list_lifts_rules_but_no_cap_and_no_block(caller: Caller, org: str) -> None:
     ruleset = await in_force(caller, LARGE)
-    status, problem = await send(caller, "PUT", f"/v1/lists/allow/items/{org}", {})
+    status, problem = await send(caller, "PUT", f"/v1/lists/allow/items/org:{org}", {})
     assert (status, problem["errors"][0]["pointer"]) == (422, "/expires_at")
-    await put(caller, "allow", org, expires_at=later(days=1))
+    await put(caller, "allow", f"org:{org}", expires_at=later(days=1))
     answer = await caller.authorize(org, **cents(600, capture=True))
     assert (answer["decision"], answer["draws"][0]["amount_micros"]) == ("allow", 6_000_000)
-    assert answer["risk"]["rules"] == ["@allow:org.id", "large"]
+    assert answer["risk"]["rules"] == ["@allow:org", "large"]
     other = await caller.authorize(f"free-{org}", **cents(600))
     assert other["decision"] == "deny"
     cap = {"level": "org", "window": "day", "limit_micros": 5_500_000}
     await caller.ok("PUT", f"/v1/orgs/{org}/caps/daily", cap)
     capped = await caller.authorize(org, **cents(600))
     assert [reason["code"] for reason in capped["reasons"]] == ["cap_exceeded"]
-    await put(caller, "block", f"key-{org}")
-    blocked = await caller.authorize(org, key=f"key-{org}", **cents(1))
+    await put(caller, "block", f"key:{org}/k_1")
+    blocked = await caller.authorize(org, key="k_1", **cents(1))
     assert [reason["code"] for reason in blocked["reasons"]] == ["list_blocked"]
     for one in (answer, blocked):
         assert (await caller.ok("POST", f"/v1/decisions/{one['id']}/replay", {}))["same"]
@@ -125,10 +125,51 @@ async def test_the_allow_list_lifts_rules_but_no_cap_and_no_block(caller: Caller
     assert found["differs"] == 0 and found["same"] > 0
 
 
-@pytest.mark.parametrize("value", ["%20" * 300, "%00", "a" * 300])
-async def test_what_can_stand_on_no_list_is_refused(caller: Caller, value: str) -> None:
-    status, problem = await send(caller, "PUT", f"/v1/lists/bad/items/{value}", {})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("bad", value) for value in ("%20" * 300, "%00", "a" * 300)),
+        *(("bad", value) for value in ("10.0.0.0/8", "2001:db8::/64")),
+        *(("block", value) for value in ("acme", "ip:nowhere", "ip:10.0.0.0/24", "user:u_1")),
+        *(("block", value) for value in ("network:10.0.0.1", "asn:x", "weather:fine", "org:")),
+    ],
+)
+async def test_what_can_stand_on_no_list_is_refused(caller: Caller, name: str, value: str) -> None:
+    status, problem = await send(caller, "PUT", f"/v1/lists/{name}/items/{value}", {})
     assert (status, problem["type"].rpartition(":")[2]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("value", "whose"),
+    [
+        ("ip:203.0.113.77/32", {"ip": "203.0.113.77"}),
+        ("network:203.0.114.9/24", {"ip": "203.0.114.1"}),
+        ("email_domain:Spam.example", {"email_domain": "spam.example"}),
+        ("country:aq", {"country": "AQ"}),
+        ("asn:64999", {"asn": 64999}),
+        ("device:Q", {"device": "Q"}),
+    ],
+)
+async def test_a_built_in_list_stops_by_what_its_item_says(
+    caller: Caller, org: str, value: str, whose: dict[str, Any]
+) -> None:
+    await put(caller, "block", value, expires_at=later(minutes=1))
+    try:
+        answer = await caller.authorize(org, context=whose, **cents(1))
+        assert [reason["code"] for reason in answer["reasons"]] == ["list_blocked"]
+        (text,) = (str(one) for one in whose.values())
+        other = await caller.authorize(org, user="u", context={"user_agent": text}, **cents(1))
+        assert other["decision"] == "allow"
+    finally:
+        assert (await send(caller, "DELETE", f"/v1/lists/block/items/{value}"))[0] == 204
+
+
+async def test_an_item_is_of_one_field_and_of_one_org(caller: Caller, org: str) -> None:
+    await put(caller, "block", f"user:{org}/u_7")
+    for subject in ({"key": "u_7"}, {"project": "u_7"}, {"context": {"device": "u_7"}}):
+        assert (await caller.authorize(org, **subject, **cents(1)))["decision"] == "allow"
+    assert (await caller.authorize(f"free-{org}", user="u_7", **cents(1)))["decision"] == "allow"
+    assert (await caller.authorize(org, user="u_7", **cents(1)))["decision"] == "deny"
 
 
 async def test_an_item_that_has_expired_is_refused(caller: Caller) -> None:

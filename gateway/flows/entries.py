@@ -1,0 +1,84 @@
+"""What stands on lists, as the text that is hashed: of a request's fields, and of an item's value.
+
+A rule says which field it looks up on its list. The built-in lists are looked up with many fields,
+so their items say what they are: `ip:203.0.113.9`, `user:acme/u_1`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from gateway.catalog.declared import BUILT_IN
+from gateway.errors import CallerError
+from gateway.flows.context import IPV4_NETWORK_BITS, IPV6_NETWORK_BITS, MASKED, hashed
+from rules.schema import OWN, SHARED
+
+FIELDS = (*OWN, *SHARED, "country")
+"""What is looked up on the built-in lists."""
+LONGEST = 256
+HINT = "items of the built-in lists say what they are: org:acme, user:acme/u_1, ip:203.0.113.9"
+
+
+def entry_of(field: str, org: str, own: Mapping[str, str], context: Mapping[str, str | int]) -> str:
+    """What a request is on the built-in lists by one of its fields; "" where it has none."""
+    if field == "org":
+        return f"org:{org}"
+    if field in OWN:
+        return f"{field}:{org}/{own[field]}" if own[field] else ""
+    value = context.get(field)
+    return "" if value is None else f"{field}:{value}"
+
+
+def text_of(name: str, value: str, secret: bytes) -> str:
+    """An item's value, in one spelling, as it is hashed. Raises CallerError."""
+    if not 1 <= len(value) <= LONGEST or not value.isprintable():
+        raise _wrong(f"an item has 1 to {LONGEST} printable characters")
+    if name not in BUILT_IN:
+        return _address(value)
+    field, _, rest = value.partition(":")
+    if field not in FIELDS or not rest:
+        raise _wrong(f"{HINT}; fields: {', '.join(FIELDS)}")
+    return f"{field}:{_spelled(field, rest, secret)}"
+
+
+def _spelled(field: str, value: str, secret: bytes) -> str:
+    """A field's value as requests are known by it."""
+    if field in ("project", "user", "key") and not all(value.partition("/")):
+        raise _wrong(f"a {field} is one of an org: {field}:acme/{value}")
+    if field in ("ip", "network"):
+        spelled = _address(value)
+        if ("/" in spelled) != (field == "network") or not _is_address(spelled):
+            raise _wrong(f"{value!r} is no {field}")
+        return hashed(secret, spelled) if field == "ip" else spelled
+    if field == "asn" and not value.isdecimal():
+        raise _wrong(f"{value!r} is no asn, such as asn:64500")
+    if field in MASKED:
+        return hashed(secret, value)
+    return {"country": value.upper(), "email_domain": value.lower()}.get(field, value)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(value: str) -> str:
+    """An address or network in one spelling; any other text as it is."""
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return value
+    if network.prefixlen == network.max_prefixlen:
+        return network.network_address.compressed
+    known = IPV4_NETWORK_BITS if network.version == 4 else IPV6_NETWORK_BITS
+    if network.prefixlen != known:
+        raise _wrong(f"requests are known by their address and their /{known}, not by {value!r}")
+    return str(network)
+
+
+def _wrong(detail: str) -> CallerError:
+    return CallerError("invalid_request", detail)
