@@ -115,7 +115,7 @@ def _input(node: Node, schema: Schema) -> Type:
     if field is None:
         raise Fault(f"unknown field {name!r}", node.at, _similar(name, schema.fields))
     if isinstance(value, Membership):
-        if field.type not in (Type.string, Type.int):
+        if field.type is not Type.string and not field.is_name:
             raise Fault(f"{name} is {_a(field.type)}: it is on no list", node.at)
         return Type.bool
     return field.type

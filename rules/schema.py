@@ -10,12 +10,16 @@ from rules.types import Type
 
 @dataclass(frozen=True)
 class Field:
-    """A fact of a request. What `may_miss` is not known of every request."""
+    """A fact of a request. What `may_miss` is not known of every request.
+
+    A number that `is_name` tells things apart as a text does, and may stand on a list.
+    """
 
     name: str
     type: Type
     meaning: str
     may_miss: bool = False
+    is_name: bool = False
 
 
 FIELDS: tuple[Field, ...] = (
@@ -36,7 +40,7 @@ FIELDS: tuple[Field, ...] = (
     Field("context.ip", Type.string, "a keyed hash of the address", may_miss=True),
     Field("context.network", Type.string, "the address's network: /24, or /48 of IPv6", True),
     Field("context.country", Type.string, "two letters, upper case", may_miss=True),
-    Field("context.asn", Type.int, "the number of the address's network operator", may_miss=True),
+    Field("context.asn", Type.int, "the number of the address's network operator", True, True),
     Field("context.device", Type.string, "a keyed hash of the device", may_miss=True),
     Field("context.email_domain", Type.string, "lower case", may_miss=True),
     Field("context.user_agent", Type.string, "a keyed hash of the user agent", may_miss=True),

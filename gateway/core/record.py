@@ -137,7 +137,10 @@ class Asked(Struct, array_like=True):
 
 
 class Happened(Struct, frozen=True, array_like=True):
-    """What the business saw outside authorize: of whom, when (Unix ms), and who told it."""
+    """What the business saw outside authorize: of whom, when (Unix ms), and who told it.
+
+    What was told by a credential that `is_bound` to the org counts for no other org.
+    """
 
     type: str
     project: str
@@ -148,6 +151,7 @@ class Happened(Struct, frozen=True, array_like=True):
     context: dict[str, str | int]
     caller: str
     tallied: Tallied | None = None
+    is_bound: bool = False
 
 
 class Undo(Struct, frozen=True, array_like=True):

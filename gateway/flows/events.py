@@ -42,12 +42,10 @@ async def tell(gateway: Gateway, body: EventBody, caller: Caller) -> Told:
         body.amount_micros or 0,
         masked(body.context, gateway.secret),
         caller.credential.id,
+        is_bound=bool(caller.credential.org),
     )
     tallying = gateway.rules.policies.tallying
     tallies = tallying.told(subject.org, happened)
-    if caller.credential.org:
-        # What one org tells counts for no other.
-        tallies = tuple(tally for tally in tallies if tally.org)
     if tallying:
         happened = replace(happened, tallied=tallying.note())
     order = EventOrder(

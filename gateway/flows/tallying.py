@@ -133,17 +133,18 @@ class Tallying:
 
     def told(self, org: str, happened: Happened) -> tuple[Tally, ...]:
         """The tallies that an event counts in."""
-        windows = (w for w in self._windows if w.event == happened.type)
-        entities = _Entities(org, happened, happened.context)
-        found = (entities.tally(w) for w in windows)
-        return tuple(replace(tally, adds=ONE_MORE) for tally in found if tally is not None)
+        return tuple(replace(tally, adds=ONE_MORE) for tally in self._told(org, happened, -1))
 
     def untold(self, org: str, happened: Happened) -> list[Tally]:
         """Of the windows an event counts in, those that it was not counted in when it was told."""
         version = happened.tallied.version if happened.tallied is not None else 0
+        return self._told(org, happened, version)
+
+    def _told(self, org: str, happened: Happened, version: int) -> list[Tally]:
         windows = (w for w in self._windows if w.event == happened.type and version < w.since)
         entities = _Entities(org, happened, happened.context)
-        return [tally for w in windows if (tally := entities.tally(w)) is not None]
+        found = (entities.tally(window) for window in windows)
+        return [t for t in found if t is not None and (t.org or not happened.is_bound)]
 
     @property
     def kinds(self) -> tuple[str, ...]:

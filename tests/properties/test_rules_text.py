@@ -24,6 +24,7 @@ from tests.properties.conditions import Conditions
 WORDS = (
     "amount", "product", "context.asn", "org.age", "captures", "true", "false", "has", "in", "by",
     "velocity.cost", "velocity.count", "velocity.distinct", '"key"', '"asn"', "@list", "5 USD",
+    "velocity.events", '"login"',
     "10m", "1h", "1", "2.5", "startsWith", "endsWith", "contains", "null", "__import__", "f0", "U",
     "&&", "||", "!", "?", ":", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%",
     "(", ")", "[", "]", ",", ".", "\n", "//", '"', "'", "\\", "@", "=", ";", "{", "}", "é", "\x00",

@@ -66,6 +66,25 @@ async def test_an_event_moves_no_money_and_makes_no_account(caller: Caller, org:
     assert status == 404
 
 
+async def test_what_an_org_tells_counts_for_no_other(caller: Caller, org: str) -> None:
+    both = [rule("own", "review", f"{DECLINES} > 99"), rule("here", "review", f"{FROM_HERE} > 99")]
+    await in_force(caller, rules(*both))
+    body = {"name": "own", "scopes": ["risk"], "org": org}
+    secret = (await caller.ok("POST", "/v1/credentials", body))["secret"]
+    told = {
+        "type": "payment_declined",
+        "subject": {"org": org, "user": "u_1"},
+        "context": {"device": f"device-{org}"},
+    }
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert (await caller.send("POST", "/v1/events", told, **headers))[0] == 200
+    elsewhere = {**told, "subject": {"org": f"other-{org}"}}
+    assert (await caller.send("POST", "/v1/events", elsewhere, **headers))[0] == 404
+    context = {"device": f"device-{org}"}
+    answer = await caller.authorize(org, user="u_1", context=context, **cents(1))
+    assert await tallies(caller, answer) == {DECLINES: 1, FROM_HERE: 0}
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

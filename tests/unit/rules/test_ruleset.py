@@ -97,3 +97,16 @@ def test_an_example_that_is_not_as_its_rule_says_is_named() -> None:
 
 def test_a_rule_set_without_rules_says_nothing() -> None:
     assert Engine(load("rules: []")).evaluate({"amount": 1}, "USD", 0).action == ""
+
+
+def test_a_rule_set_reads_no_more_windows_than_the_store_should_count() -> None:
+    def reading(count: int) -> str:
+        windows = [f'velocity.count("ip", {n}m) > 9' for n in range(1, count + 1)]
+        lines = [
+            f"{{id: r{n}, action: block, when: '{w}', reason: x}}" for n, w in enumerate(windows)
+        ]
+        return "rules:\n" + "".join(f"  - {line}\n" for line in lines)
+
+    assert len(load(reading(50)).inputs) == 50
+    with pytest.raises(RuleError, match="more than 50 windows and lists"):
+        load(reading(51))
