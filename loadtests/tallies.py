@@ -1,9 +1,13 @@
-"""What windows that rules declare cost: the store's own time for a decision, without and with."""
+"""What windows that rules declare cost: the store's own time for a decision, without and with.
+
+And what a list of many items takes, and how long a store follows it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,7 +15,7 @@ from msgspec.structs import replace
 from gateway.core import ids, plan
 from gateway.core.entities import Cap, PricePlan, RateLimit
 from gateway.core.orders import Mode, Plan
-from gateway.core.tallies import Met
+from gateway.core.tallies import Entry, Met
 from gateway.core.windows import FOREVER_MS
 from gateway.store import keys
 from gateway.store.embedded import EmbeddedStore
@@ -26,6 +30,7 @@ from loadtests.books import World, lineage_of
 DECISIONS = 4_000
 AT_ONCE = 32
 ROUNDS = 7
+ITEMS, FOLLOWED_AT_ONCE = 1_000_000, 500
 WINDOWS = ((), (1, 604_800_000), (1, 600_000, 1, 7_200_000))
 """Of the org none, of the user and of the key: since which change, and how wide."""
 PLAN = PricePlan(
@@ -85,8 +90,23 @@ class Measured:
         return without / DECISIONS, with_ / DECISIONS
 
 
-async def windows(directory: Path) -> tuple[float, float]:
-    """Microseconds of the store a decision: without declared windows, and with three."""
+async def listing(pipeline: Pipeline, store: RedisStore) -> tuple[float, float]:
+    """MiB that so many items take in the store, and items a second that it follows."""
+
+    async def used() -> int:
+        info = (await pipeline.call("INFO", "memory")).decode()
+        return int(info.partition("used_memory:")[2].split()[0])
+
+    before, started = await used(), time.perf_counter()
+    for at in range(0, ITEMS, FOLLOWED_AT_ONCE):
+        numbers = range(at + 1, at + FOLLOWED_AT_ONCE + 1)
+        await store.follow([Entry("bad", f"{n:024x}", n, 0, is_gone=False) for n in numbers])
+    seconds = time.perf_counter() - started
+    return (await used() - before) / 2**20, ITEMS / seconds
+
+
+async def measure(directory: Path) -> None:
+    """Print what windows cost, and what a list takes."""
     embedded = EmbeddedStore(directory / "store", print)
     await embedded.start()
     pipeline = Pipeline(parse_url(embedded.url), deadline_s=10)
@@ -105,18 +125,20 @@ async def windows(directory: Path) -> tuple[float, float]:
         world.terms[org] = replace(world.terms[org], needs=replace(wide, sources=rich))
     measured = Measured(pipeline, store, world)
     pairs = [await measured.pair_us(orgs) for _ in range(ROUNDS)]
-    await pipeline.close()
-    await embedded.stop()
-    return sorted(pairs, key=lambda pair: pair[1] / pair[0])[ROUNDS // 2]
-
-
-def main() -> None:
-    """Print what three windows cost."""
-    with tempfile.TemporaryDirectory() as directory:
-        without, with_ = asyncio.run(windows(Path(directory)))
+    without, with_ = sorted(pairs, key=lambda pair: pair[1] / pair[0])[ROUNDS // 2]
     more = 100 * (with_ / without - 1)
     print(f"store's time       {without:.1f} us a decision, {with_:.1f} with three windows that")
     print(f"                   rules declare: {more:.1f} % more (median of {ROUNDS} pairs)")
+    mib, rate = await listing(pipeline, store)
+    print(f"{ITEMS:,} items    {mib:.0f} MiB in the store, followed at {rate:,.0f} items/s")
+    await pipeline.close()
+    await embedded.stop()
+
+
+def main() -> None:
+    """Measure with a store of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(measure(Path(directory)))
 
 
 if __name__ == "__main__":
