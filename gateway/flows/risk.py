@@ -257,32 +257,43 @@ def known_behind(
 def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
     """A record with what follows from all that is known by now: a pure function of it.
 
-    What is refused only now is told as if nothing had been taken: it is given back.
+    What is refused only now is told as if nothing had been taken: it is given back. Without the
+    rule set that it cites, what it says itself is all that is known.
     """
     risk = asked.risk
-    if risk is None or not out.allowed:
+    if risk is None:
         return asked, out
-    hits, is_late = list_hits(asked, out), waits(asked)
-    if phased is None:
-        found = with_lists(UNTOUCHED, hits)
-    elif is_late:
-        found = rehearsed(phased, asked, known_behind(asked, out, risk.at_ms))
-    elif phased.after is not None:
-        found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
-        found = with_lists(replace(found, unknown=risk.unknown + found.unknown), hits)
-    elif hits:
-        first = phased.merged(risk.rules, NOTHING)
-        found = with_lists(Weighed(risk.action, first, risk.unknown), hits)
-    else:
+    hits = list_hits(asked, out)
+    found = _found(phased, asked, out, hits)
+    if found is None:
         return asked, out
-    unknown = found.unknown
-    told = structs.replace(risk, action=found.action, rules=_ids(found.matches), unknown=unknown)
+    names = _ids(found.matches) if phased is not None else (*_ids(hits), *risk.rules)
+    told = structs.replace(risk, action=found.action, rules=names, unknown=found.unknown)
     is_lifted = risk.is_lifted and found.action == "challenge"
-    refusals = () if is_lifted else refusals_of(found.action, found.matches)
+    # What refused it before the store was asked stands in it already.
+    refusing = found.matches if out.allowed else hits
+    refusals = () if is_lifted else refusals_of(found.action, refusing)
     judged = structs.replace(asked, risk=told, refusals=(*asked.refusals, *refusals))
-    if not refusals:
+    if not refusals or not out.allowed:
         return judged, out
     return judged, structs.replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
+
+
+def _found(
+    phased: Phased | None, asked: Asked, out: Outcome, hits: tuple[Rule, ...]
+) -> Weighed | None:
+    """What the store's answer adds to an assessment; None where that is nothing."""
+    risk = asked.risk
+    assert risk is not None
+    if phased is not None and out.allowed and waits(asked):
+        return rehearsed(phased, asked, known_behind(asked, out, risk.at_ms))
+    if phased is not None and out.allowed and phased.after is not None:
+        found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
+        return with_lists(replace(found, unknown=risk.unknown + found.unknown), hits)
+    if not hits:
+        return None
+    first = phased.merged(risk.rules, NOTHING) if phased is not None else ()
+    return with_lists(Weighed(risk.action, first, risk.unknown), hits)
 
 
 def is_assessed(asked: Asked, out: Outcome) -> bool:
@@ -301,9 +312,8 @@ def rehearsed(phased: Phased, asked: Asked, known: Known) -> Weighed:
     first = phased.before.evaluate(known.facts, asked.terms.currency, known.at_ms)
     found = Weighed(first.action, first.matches, len(first.unknown))
     is_lifted = asked.risk is not None and asked.risk.is_lifted and first.action == "challenge"
-    if first.action in STOPS and not is_lifted and not waits(asked):
-        return found
-    if phased.after is not None:
+    is_refused = first.action in STOPS and not is_lifted and not waits(asked)
+    if phased.after is not None and not is_refused:
         second = weigh(phased, _ids(first.matches), known, asked)
         found = Weighed(second.action, second.matches, found.unknown + second.unknown)
     return with_lists(found, known.hits)

@@ -164,6 +164,21 @@ async def test_a_built_in_list_stops_by_what_its_item_says(
         assert (await send(caller, "DELETE", f"/v1/lists/block/items/{value}"))[0] == 204
 
 
+async def test_whom_a_list_and_a_rule_stop_is_told_both(caller: Caller, org: str) -> None:
+    ruleset = await in_force(caller, LARGE)
+    await put(caller, "block", f"user:{org}/u_9")
+    answer = await caller.authorize(org, user="u_9", **cents(600))
+    told = [(reason["code"], reason["id"]) for reason in answer["reasons"]]
+    assert told == [("list_blocked", "block"), ("rule_blocked", "large")]
+    assert answer["risk"]["rules"] == ["@block:user", "large"]
+    poor = await caller.authorize(org, user="u_9", **cents(1_000_000))
+    assert [reason["code"] for reason in poor["reasons"]] == ["insufficient_funds"]
+    for one in (answer, poor):
+        assert (await caller.ok("POST", f"/v1/decisions/{one['id']}/replay", {}))["same"]
+    found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {})
+    assert found["differs"] == 0 and found["same"] > 0
+
+
 async def test_an_item_is_of_one_field_and_of_one_org(caller: Caller, org: str) -> None:
     await put(caller, "block", f"user:{org}/u_7")
     for subject in ({"key": "u_7"}, {"project": "u_7"}, {"context": {"device": "u_7"}}):
