@@ -260,7 +260,7 @@ def main() -> None:
     else:
         bench(given.seconds, given.rounds)
         # In a process of its own: what was measured before leaves nothing behind.
-        for part in ("books", "rules", "tallies", "backtests"):
+        for part in ("books", "rules", "tallies", "backtests", "models"):
             subprocess.run([sys.executable, "-m", f"loadtests.{part}"], check=True)  # noqa: S603  our own
 
 

@@ -1,0 +1,36 @@
+"""What a trained `HistGradientBoostingClassifier` is made of, as a forest.
+
+Read from the fitted object by its names; scikit-learn itself is not needed here, nor while serving.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.errors import ModelError
+from models.trees import LEAF, Forest, Tree
+
+
+def forest_of(fitted: Any) -> Forest:
+    """The forest of a fitted binary classifier. Raises ModelError for what it cannot hold."""
+    if len(fitted.classes_) != 2:
+        raise ModelError("a model tells two classes apart")
+    trees = tuple(_tree(predictors[0].nodes) for predictors in fitted._predictors)
+    return Forest(float(fitted._baseline_prediction.ravel()[0]), trees)
+
+
+def _tree(nodes: Any) -> Tree:
+    names = ("feature_idx", "num_threshold", "missing_go_to_left", "left", "right", "value")
+    columns = {name: nodes[name].tolist() for name in (*names, "is_leaf", "is_categorical")}
+    if any(columns["is_categorical"]):
+        raise ModelError("a split by category is not told: give numbers")
+    leaves = [bool(is_leaf) for is_leaf in columns["is_leaf"]]
+    pairs = list(zip(leaves, range(len(leaves)), strict=True))
+    return Tree(
+        tuple(LEAF if leaf else columns["feature_idx"][n] for leaf, n in pairs),
+        tuple(0.0 if leaf else columns["num_threshold"][n] for leaf, n in pairs),
+        tuple(not leaf and bool(columns["missing_go_to_left"][n]) for leaf, n in pairs),
+        tuple(0 if leaf else columns["left"][n] for leaf, n in pairs),
+        tuple(0 if leaf else columns["right"][n] for leaf, n in pairs),
+        tuple(columns["value"][n] if leaf else 0.0 for leaf, n in pairs),
+    )

@@ -1,0 +1,105 @@
+"""A model is taken whole, by what it scored when it was made, or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models.artifact import dump, load
+from models.errors import ModelError
+from models.trees import LEAF, Forest, Tree
+
+FEATURES = ("spend", "age")
+STUMP = Tree(
+    (0, LEAF, LEAF), (5.0, 0, 0), (True, False, False), (1, 0, 0), (2, 0, 0), (0, -1.5, 2.0)
+)
+DEEP = Tree(
+    (1, 0, LEAF, LEAF, LEAF),
+    (math.inf, -0.25, 0, 0, 0),
+    (False, False, False, False, False),
+    (1, 2, 0, 0, 0),
+    (4, 3, 0, 0, 0),
+    (0, 0, 0.125, -0.5, 0.75),
+)
+FOREST = Forest(-0.3, (STUMP, DEEP))
+ROWS = [[1.0, 2.0], [9.0, 2.0], [math.nan, 1.0], [5.0, math.nan], [math.inf, -math.inf]]
+RISING = [(0.0, 0.01), (0.5, 0.2), (1.0, 0.9)]
+
+
+def text(**more: Any) -> str:
+    return dump(FEATURES, FOREST, ROWS, calibration=RISING, thresholds={"block": 0.9}, **more)
+
+
+def test_what_is_dumped_is_loaded_and_scores_the_same() -> None:
+    model = load(text(trained={"rows": 7}), FEATURES)
+    assert (model.forest, model.features) == (FOREST, FEATURES)
+    assert (model.thresholds, model.trained) == ({"block": 0.9}, {"rows": 7})
+    assert [model.scorer.score(row) for row in ROWS] == [one.score for one in model.golden]
+    assert load(text(trained={"rows": 7}), FEATURES).id == model.id != load(text(), FEATURES).id
+
+
+def test_a_score_follows_from_the_leaves() -> None:
+    model = load(dump(FEATURES, FOREST, ROWS), FEATURES)
+    assert model.scorer.raw(1.0, 2.0) == -0.3 + -1.5 + -0.5
+    assert model.scorer.raw(math.nan, math.nan) == -0.3 + -1.5 + 0.75
+    assert model.scorer.score([9.0, math.nan]) == 1 / (1 + math.exp(-(-0.3 + 2.0 + 0.75)))
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> str:
+    told = json.loads(text())
+    change(told)
+    return json.dumps(told)
+
+
+BROKEN: dict[str, str] = {
+    "not json": "{",
+    "a list": "[]",
+    "nothing": "{}",
+    "another format": edited(lambda m: m.update(format=2)),
+    "more than a model": edited(lambda m: m.update(pickle="x")),
+    "other features": edited(lambda m: m.update(features=["age", "spend"])),
+    "another schema": edited(lambda m: m.update(schema="0" * 16)),
+    "a leaf that is no number": edited(lambda m: m["trees"][0]["value"].__setitem__(1, math.nan)),
+    "an infinite leaf": edited(lambda m: m["trees"][0]["value"].__setitem__(1, math.inf)),
+    "a baseline that is text": edited(lambda m: m.update(baseline="0")),
+    "a loop": edited(lambda m: m["trees"][0]["left"].__setitem__(0, 0)),
+    "a child of two": edited(lambda m: m["trees"][0]["left"].__setitem__(0, 2)),
+    "a child beyond the end": edited(lambda m: m["trees"][0]["right"].__setitem__(0, 9)),
+    "a feature that is not there": edited(lambda m: m["trees"][0]["feature"].__setitem__(0, 2)),
+    "columns of two lengths": edited(lambda m: m["trees"][0]["value"].append(1.0)),
+    "a tree without nodes": edited(lambda m: m["trees"].append({key: [] for key in m["trees"][0]})),
+    "a calibration that falls": edited(lambda m: m.update(calibration=[[0, 0.5], [1, 0.2]])),
+    "no golden vectors": edited(lambda m: m.update(golden=[])),
+    "a golden vector cut short": edited(lambda m: m["golden"][0]["values"].pop()),
+    "a leaf changed by a millionth": edited(
+        lambda m: m["trees"][1]["value"].__setitem__(3, -0.500001)
+    ),
+    "code for a number": edited(lambda m: m.update(baseline="__import__('os')")),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_model_is_refused_with_what_is_wrong(kind: str) -> None:
+    with pytest.raises(ModelError) as told:
+        load(BROKEN[kind], FEATURES)
+    assert str(told.value)[0].islower() and len(str(told.value)) > 10
+
+
+def test_a_tree_deeper_than_python_reads_is_refused() -> None:
+    count = 201
+    deep = Tree(
+        tuple(0 if n % 2 == 0 and n < count - 1 else LEAF for n in range(count)),
+        (0.0,) * count,
+        (False,) * count,
+        tuple(n + 1 if n % 2 == 0 and n < count - 1 else 0 for n in range(count)),
+        tuple(n + 2 if n % 2 == 0 and n < count - 1 else 0 for n in range(count)),
+        (1.0,) * count,
+    )
+    told = json.loads(text())
+    told["trees"] = [{name: list(getattr(deep, name)) for name in told["trees"][0]}]
+    with pytest.raises(ModelError, match="too deep"):
+        load(json.dumps(told), FEATURES)
