@@ -93,8 +93,8 @@ class Plan(Struct, frozen=True):
     that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
     After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
     opaque to the store: what was asked beyond what the needs say of it. `windows`
-    and `tallies` are what rules want counted: windows of each of the needs' signals, and all else,
-    those that are COUNTED first.
+    and `tallies` are what rules want counted: windows of each of the needs' signals, and all else:
+    those that are COUNTED, then DISTINCT, then LISTED.
     """
 
     needs: Needs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec.structs import replace
@@ -20,6 +21,8 @@ from rules.schema import OWN, SHARED
 from rules.syntax import Membership, Velocity
 
 MEMBER_BYTES = 8
+_hashed = lru_cache(maxsize=32_768)(hashed)
+"""The same orgs, networks and domains come again and again; what is personal is hashed already."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Tallying:
             for field in FIELDS:
                 entry = entities.entry(field)
                 if entry:
-                    found.append(listed(name, hashed(self._secret, entry)))
+                    found.append(listed(name, _hashed(self._secret, entry)))
                     reads.append(f"@{name}:{field}")
         return found, reads
 
@@ -183,9 +186,9 @@ class _Entities:
         kind, _, name = field.partition(".")
         if kind == "context":
             value = str(self._context.get(name, ""))
-            return value if name in MASKED or not value else hashed(secret, value)
+            return value if name in MASKED or not value else _hashed(secret, value)
         value = self._own.get(kind, "") if name == "id" else _other(field, asked)
-        return hashed(secret, value) if value else ""
+        return _hashed(secret, value) if value else ""
 
     def entry(self, field: str) -> str:
         """What a built-in list would say of a field."""

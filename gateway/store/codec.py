@@ -13,7 +13,7 @@ from gateway.core.counters import Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Plan, Reply, Status
-from gateway.core.tallies import COUNTED, SIGNAL, Past
+from gateway.core.tallies import COUNTED, DISTINCT, SIGNAL, Past
 from gateway.store import keys
 from gateway.wire import records
 
@@ -52,8 +52,8 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
 def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
     """Windows of signals: the place of each one's signal, since, width.
 
-    Then, if there are tallies, keys and widths of counted ones (negative: only read), and four
-    values each of all others.
+    Then, if there are tallies, keys and widths of counted ones (negative: only read), three values
+    of each set, and keys of entries of lists.
     """
     windows: list[int] = []
     for place, of in enumerate(plan.windows):
@@ -63,15 +63,18 @@ def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
         return (windows,)
     counts: list[str] = []
     widths: list[int] = []
-    others: list[int | str] = []
+    sets: list[int | str] = []
+    entries: list[str] = []
     for tally in plan.tallies:
         key = keys.tally(shard, tally.org, tally.name)
         if tally.kind == COUNTED:
             counts.append(key)
             widths.append(tally.width_ms if tally.adds else -tally.width_ms)
+        elif tally.kind == DISTINCT:
+            sets += (key, tally.width_ms, tally.adds)
         else:
-            others += (tally.kind, key, tally.width_ms, tally.adds)
-    return windows, counts, widths, others
+            entries.append(key)
+    return windows, counts, widths, sets, entries
 
 
 def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:

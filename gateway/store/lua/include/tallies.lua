@@ -1,7 +1,7 @@
 -- Tallies: what rules asked to be counted beyond the signals; the same as gateway.core.tallies.
-local DISTINCT, LISTED, SIGNAL = 1, 2, 3
+local DISTINCT, SIGNAL = 1, 3
 local MOST_DISTINCT = 128
-local TALLY = 4 -- as told: kind, key, width, what it adds
+local TALLY = 3 -- as told: key of a set, width, what it adds
 local FIVE = '<ddddd'
 
 local EMPTY = {}
@@ -16,9 +16,10 @@ local function count_of(value, here)
 end
 
 -- Append what tallies show to `seen`. They are told behind windows of signals: keys of counted
--- ones, their widths (negative: only read), and all others. Returns the counts as they stood.
+-- ones, their widths (negative: only read), sets, and entries of lists. Returns the counts as they
+-- stood.
 local function read_tallies(told, seen, now)
-  local counts, widths, others = told[2] or EMPTY, told[3], told[4] or EMPTY
+  local counts, widths, sets = told[2] or EMPTY, told[3], told[4] or EMPTY
   local values = #counts > 0 and redis.call('MGET', unpack(counts)) or EMPTY
   for i = 1, #counts do
     local width, value = widths[i], values[i]
@@ -31,19 +32,19 @@ local function read_tallies(told, seen, now)
     seen[#seen + 1] = a + (t - t % 1)
     values[i] = { value, bucket, n, a, p, q }
   end
-  for at = 1, #others, TALLY do
-    local kind, key = others[at], others[at + 1]
-    if kind == LISTED then
-      seen[#seen + 1] = redis.call('EXISTS', key)
-    else
-      seen[#seen + 1] = redis.call('ZCOUNT', key, '(' .. now - others[at + 2], '+inf')
-    end
+  for at = 1, #sets, TALLY do
+    seen[#seen + 1] = redis.call('ZCOUNT', sets[at], '(' .. now - sets[at + 1], '+inf')
+  end
+  local entries = told[5] or EMPTY
+  if #entries > 0 then
+    local standing = redis.call('MGET', unpack(entries))
+    for i = 1, #entries do seen[#seen + 1] = standing[i] and 1 or 0 end
   end
   return values
 end
 
 local function add_to_tallies(told, values, amount, now)
-  local counts, widths, others = told[2] or EMPTY, told[3], told[4] or EMPTY
+  local counts, widths, sets = told[2] or EMPTY, told[3], told[4] or EMPTY
   for i = 1, #counts do
     local width, v = widths[i], values[i]
     if width > 0 then
@@ -56,12 +57,12 @@ local function add_to_tallies(told, values, amount, now)
       end
     end
   end
-  for at = 1, #others, TALLY do
-    local kind, key, member = others[at], others[at + 1], others[at + 3]
-    if kind == DISTINCT and member ~= '' then
+  for at = 1, #sets, TALLY do
+    local key, member = sets[at], sets[at + 2]
+    if member ~= '' then
       redis.call('ZADD', key, 'GT', now, member)
       if redis.call('ZCARD', key) > MOST_DISTINCT then redis.call('ZREMRANGEBYRANK', key, 0, 0) end
-      redis.call('PEXPIREAT', key, now + others[at + 2])
+      redis.call('PEXPIREAT', key, now + sets[at + 1])
     end
   end
 end
