@@ -86,7 +86,7 @@ class Measured:
             some = [orgs[n % len(orgs)] for n in range(at, at + AT_ONCE)]
             # Not the same orgs: a window that is no longer declared stays for a while.
             without += await self._spent_us([f"{org}-a" for org in some], Met())
-            with_ += await self._spent_us([f"{org}-b" for org in some], Met(WINDOWS))
+            with_ += await self._spent_us([f"{org}-b" for org in some], Met(WINDOWS, version=1))
         return without / DECISIONS, with_ / DECISIONS
 
 

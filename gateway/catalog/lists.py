@@ -10,15 +10,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import delete, func, insert, select, tuple_
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import delete, insert, select, tuple_, update
 
 from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
 from gateway.core.tallies import Entry
-from gateway.errors import Unavailable
-
-ATTEMPTS = 20
 
 
 class Item(Struct, frozen=True):
@@ -42,7 +38,7 @@ class Lists(Tables):
     async def last(self) -> int:
         """The number of the latest change of any item; 0 without any."""
         async with self._read() as c:
-            return int((await c.execute(select(func.max(t.list_items.c.n)))).scalar() or 0)
+            return int((await c.execute(select(t.list_state.c.n))).scalar_one())
 
     async def find(self, name: str, digest: str) -> Item | None:
         """An item, or None where none was ever put, or it was removed."""
@@ -53,23 +49,19 @@ class Lists(Tables):
         return Item(*found) if found is not None else None
 
     async def keep(self, made: Sequence[Item]) -> None:
-        """Put items in the place of those of the same list and digest. Raises Unavailable."""
-        # In one order for all: so no two wait for each other.
-        latest = dict(sorted({(item.list, item.digest): item for item in made}.items()))
-        of = t.list_items.c
-        for _ in range(ATTEMPTS):
-            first = await self.last() + 1
-            rows = [{**asdict(item), "n": n} for n, item in enumerate(latest.values(), first)]
-            try:
-                async with self._write() as c:
-                    same = tuple_(of.list, of.digest).in_(list(latest))
-                    await c.execute(delete(t.list_items).where(same))
-                    await c.execute(insert(t.list_items), rows)
-            except IntegrityError:
-                # Somebody else took the number, or put the same item.
-                continue
-            return
-        raise Unavailable("too_many_changes", "others are changing lists; try again")
+        """Put items in the place of those of the same list and digest."""
+        latest = {(item.list, item.digest): item for item in made}
+        of, state = t.list_items.c, t.list_state
+        raised = update(state).values(n=state.c.n + len(latest)).returning(state.c.n)
+        async with self._write() as c:
+            # First the number: from here to the commit everybody else waits.
+            last = (await c.execute(raised)).scalar_one()
+            await c.execute(delete(t.list_items).where(tuple_(of.list, of.digest).in_(latest)))
+            rows = [
+                {**asdict(item), "n": n}
+                for n, item in enumerate(latest.values(), last - len(latest) + 1)
+            ]
+            await c.execute(insert(t.list_items), rows)
 
     async def behind(self, n: int, limit: int) -> list[Entry]:
         """Changes of items behind a number, in their order."""
@@ -82,11 +74,9 @@ class Lists(Tables):
     async def prune(self, before_ms: int) -> int:
         """Forget items that went or expired before a moment; how many."""
         of = t.list_items.c
-        last = await self.last()
         ended = (of.is_gone & (of.at_ms < before_ms)) | (
             (of.expires_ms > 0) & (of.expires_ms < before_ms)
         )
         async with self._write() as c:
-            # The latest stays: the next number follows from it.
-            found = await c.execute(delete(t.list_items).where(ended, of.n < last))
+            found = await c.execute(delete(t.list_items).where(ended))
         return int(found.rowcount)

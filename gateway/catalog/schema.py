@@ -138,6 +138,13 @@ list_items = Table(
     Column("is_gone", Boolean, nullable=False),
 )
 """What stands on lists, numbered in the order it changed."""
+list_state = Table(
+    "list_state",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+"""The number of the last change: whoever raises it keeps others waiting until it has committed."""
 labels = Table(
     "labels",
     metadata,

@@ -125,7 +125,7 @@ def _count_signals(shard: Shard, plan: Plan, now_ms: int) -> None:
         windows = plan.windows[place] if place < len(plan.windows) else ()
         name = signal_name(entity)
         before = shard.cells.get(plan.needs.org, name, now_ms)
-        value = counted_signal(before, plan.amount, now_ms, windows)
+        value = counted_signal(before, plan.amount, now_ms, windows, plan.version)
         shard.cells.replace(plan.needs.org, name, value, signal_ends_ms(value, now_ms))
 
 

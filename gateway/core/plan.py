@@ -102,4 +102,5 @@ def assemble(
         idempotency,
         met.tallies,
         met.windows,
+        met.version,
     )

@@ -1,7 +1,7 @@
 """Velocity signals: attempts and amounts of an entity over sliding windows, in fixed memory.
 
 Three windows are always counted; others as rules declare them, each behind the change of rules that
-brought it. One that is declared no longer stays until it counts no more.
+brought it.
 """
 
 from __future__ import annotations
@@ -75,9 +75,17 @@ def read_windows(signal: Signal | None, windows: Windows, now_ms: int) -> list[i
 
 
 def counted_signal(
-    signal: Signal | None, amount_micros: int, now_ms: int, windows: Windows = ()
+    signal: Signal | None,
+    amount_micros: int,
+    now_ms: int,
+    windows: Windows = (),
+    version: int = 0,
 ) -> Signal:
-    """The signal after one more attempt of `amount_micros`, counted in declared windows, too."""
+    """The signal after one more attempt of `amount_micros`, counted in declared windows, too.
+
+    `version` is the change behind which they are declared: a window that came before it and is not
+    among them is gone; one that came later stays, as others declare it.
+    """
     numbers = [max(now_ms, signal[0]) if signal else now_ms]
     for _, n, micros, n_before, micros_before in _windows(signal, now_ms):
         numbers += [n + 1, min(MAX_MICROS, micros + amount_micros), n_before, micros_before]
@@ -86,7 +94,7 @@ def counted_signal(
         n, micros, *before = known.pop(place, (0, 0, 0, 0))
         numbers += [*place, n + 1, min(MAX_MICROS, micros + amount_micros), *before]
     for place, found in known.items():
-        if any(found):
+        if place[0] > version and any(found):
             numbers += [*place, *found]
     return tuple(numbers)
 

@@ -91,10 +91,14 @@ def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
 
 
 class Met(Struct, frozen=True, gc=False):
-    """What a request meets of all that rules want counted: windows of its signals, and tallies."""
+    """What a request meets of all that rules want counted: windows of its signals, and tallies.
+
+    `version` is the change of rules behind which they want it.
+    """
 
     windows: tuple[Windows, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    version: int = 0
 
 
 def count_ends_ms(bucket: int, width_ms: int) -> int:

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from msgspec.structs import replace
 
 from gateway.catalog.declared import BUILT_IN, Declared
-from gateway.core.plan import NOTHING
 from gateway.core.record import Asked, AskedTerms, Happened, Tallied
 from gateway.core.signals import Windows, signal_name
 from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, SIGNAL, Met, Tally, entry_name
@@ -85,7 +84,7 @@ class Tallying:
     def meet(self, asked: Asked) -> Met:
         """What a request meets; it is noted in it what the numbers are read as."""
         if not self:
-            return NOTHING
+            return Met(version=self.version)
         terms = asked.terms
         windows, reads = self._signals["org"]
         found = [windows]
@@ -96,7 +95,7 @@ class Tallying:
                 reads += names
         tallies, others = self._met(asked, self._others)
         asked.tallied = Tallied(self.version, (*reads, *others))
-        return Met(tuple(found), tuple(tallies))
+        return Met(tuple(found), tuple(tallies), self.version)
 
     def met(self, asked: Asked) -> tuple[list[Tally], list[str]]:
         """The same all as tallies, and what each of their numbers is read as."""

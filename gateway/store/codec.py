@@ -50,12 +50,12 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
 
 
 def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
-    """Windows of signals: the place of each one's signal, since, width.
+    """The change behind which all is counted; of each window its signal's place, since, width.
 
     Then, if there are tallies, keys and widths of counted ones (negative: only read), three values
     of each set, and keys of entries of lists.
     """
-    windows: list[int] = []
+    windows: list[int] = [plan.version]
     for place, of in enumerate(plan.windows):
         for at in range(0, len(of), 2):
             windows += (place, of[at], of[at + 1])

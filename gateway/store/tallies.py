@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 
 from gateway.core.tallies import MARK, Entry, Past, entry_name
@@ -9,8 +10,9 @@ from gateway.store import keys
 from gateway.store.codec import pack, past_spec
 from gateway.store.functions import Functions
 
-WARMED_AT_ONCE = 2_000
+WARMED_AT_ONCE = 300
 """Buckets and members in one call: others wait for it."""
+WARM_PAUSE_S = 0.005
 SCANNED_AT_ONCE = 1_000
 
 
@@ -29,6 +31,8 @@ class RedisTallies:
             if size >= WARMED_AT_ONCE:
                 await self._warm(some)
                 some, size = [], 0
+                # Nobody is in a hurry but those who are decided meanwhile.
+                await asyncio.sleep(WARM_PAUSE_S)
         if some:
             await self._warm(some)
 

@@ -84,6 +84,20 @@ async def test_a_store_that_followed_another_catalog_begins_anew(engine: Engine)
     assert (standing(store), await store.followed()) == ({"a"}, 1)
 
 
+async def test_two_that_put_and_remove_one_item_leave_the_store_as_the_catalog(
+    engine: Engine,
+) -> None:
+    lists, store = Lists(engine), MemoryStore(lambda: NOW_MS)
+
+    async def change(n: int) -> None:
+        await lists.keep([item("a", gone=n % 2 == 0)])
+        await follow(lists, store)
+
+    for _ in range(6):
+        await asyncio.gather(*(change(n) for n in range(4)))
+        assert (standing(store) == {"a"}) == (await lists.find("bad", "a") is not None)
+
+
 async def test_what_ended_long_ago_is_forgotten_and_the_last_number_is_not(
     engine: Engine,
 ) -> None:
@@ -92,9 +106,9 @@ async def test_what_ended_long_ago_is_forgotten_and_the_last_number_is_not(
         [item("a", old_ms, gone=True), item("b", old_ms, expires_ms=old_ms), item("c")]
     )
     await lists.keep([item("d", old_ms, gone=True)])
-    assert await lists.prune(NOW_MS) == 2
+    assert await lists.prune(NOW_MS) == 3
     assert await lists.last() == 4
-    assert [entry.digest for entry in await lists.behind(0, 10)] == ["c", "d"]
+    assert [entry.digest for entry in await lists.behind(0, 10)] == ["c"]
 
 
 def test_an_entry_is_looked_up_as_it_is_put() -> None:

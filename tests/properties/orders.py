@@ -183,6 +183,7 @@ class Life:
             idempotency=self.idempotency("plan"),
             tallies=self.tallies(org),
             windows=self.windows(),
+            version=self.chance.choice([6, 6, 6, 4, 3]),
         )
 
     def finish(self) -> Finish:

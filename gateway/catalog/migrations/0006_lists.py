@@ -19,6 +19,12 @@ def upgrade() -> None:
         sa.Column("at_ms", sa.BigInteger, nullable=False),
         sa.Column("is_gone", sa.Boolean, nullable=False),
     )
+    op.create_table(
+        "list_state",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.BigInteger, nullable=False),
+    )
+    op.execute("INSERT INTO list_state VALUES (1, 0)")
 
 
 def downgrade() -> None:

@@ -111,7 +111,13 @@ def test_a_window_is_known_by_the_change_that_brought_it() -> None:
     assert read_windows(None, DECLARED, MIDNIGHT) == [0, 0] * 2
 
 
-def test_what_is_declared_no_longer_stays_until_it_counts_no_more() -> None:
+def test_what_is_declared_no_longer_is_gone_and_what_others_declare_stays() -> None:
+    signal = counted_signal(declared((0, 10)), 5, MIDNIGHT + 1, version=7)
+    assert read_windows(signal, DECLARED, MIDNIGHT + 1) == [0, 0, 1, 10]
+    assert len(counted_signal(signal, 5, MIDNIGHT + 1, version=8)) == 13
+
+
+def test_what_stays_does_so_until_it_counts_no_more() -> None:
     signal = counted_signal(declared((0, 10)), 5, MIDNIGHT + 1)
     assert read_windows(signal, DECLARED, MIDNIGHT + 1) == [1, 10] * 2
     later = counted_signal(signal, 5, MIDNIGHT + 2 * TEN)

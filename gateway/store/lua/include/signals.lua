@@ -33,19 +33,20 @@ local function find_declared(value, count, at, now, since, width)
 end
 
 local function is_among(windows, of, since, width)
-  for i = 1, #windows, DECLARATION do
+  for i = 2, #windows, DECLARATION do
     if windows[i] == of and windows[i + 1] == since and windows[i + 2] == width then return true end
   end
   return false
 end
 
 -- Count an attempt in the declared windows of a signal, and append what they showed to `shown`.
--- `windows` tells of each the place of its signal among a request's (which is `of`), since, width.
+-- `windows` tells the change behind which they are declared, then of each the place of its signal
+-- among a request's (which is `of`), since, width. One that came before the change is gone.
 -- Returns them packed, whether the signal keeps its layout and its buckets, and the widest of them.
 local function count_windows(value, at, windows, of, amount, now, shown)
   local count = value and (#value - FIXED_BYTES) / DECLARED_BYTES or 0
   local packed, stays, widest, place = '', true, 0, 0
-  for i = 1, #windows, DECLARATION do
+  for i = 2, #windows, DECLARATION do
     if windows[i] == of then
       local since, width = windows[i + 1], windows[i + 2]
       local s, w, n, a, p, q
@@ -67,7 +68,8 @@ local function count_windows(value, at, windows, of, amount, now, shown)
   if stays and place == count then return packed, true, widest end
   for at_place = 0, count - 1 do
     local since, width, n, a, p, q = declared_at(value, at_place, at, now)
-    if n + a + p + q > 0 and not is_among(windows, of, since, width) then
+    local is_later = since > (windows[1] or 0)
+    if is_later and n + a + p + q > 0 and not is_among(windows, of, since, width) then
       local mine = struct.pack(SIX, since, width, n, a, p, q)
       packed, widest = packed .. mine, max(widest, width)
     end
