@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from rules.errors import Fault
-from rules.schema import Schema
+from rules.schema import LONGEST_NAME, Schema
 from rules.syntax import METHODS, Amount, Membership, Node, Velocity
 from rules.types import ARITHMETIC, NUMBERS, ORDERED, WHOLE, Type, comparable
 from rules.unknown import LARGEST
@@ -115,6 +115,11 @@ def _input(node: Node, schema: Schema) -> Type:
     if field is None:
         raise Fault(f"unknown field {name!r}", node.at, _similar(name, schema.fields))
     if isinstance(value, Membership):
+        if value.list in schema.built_in_lists:
+            hint = "whoever stands there is met before all rules"
+            raise Fault(f"no rule reads the built-in list {value.list}", node.at, hint)
+        if len(value.list) > LONGEST_NAME:
+            raise Fault(f"a list's name has at most {LONGEST_NAME} characters", node.at)
         if field.type is not Type.string and not field.is_name:
             raise Fault(f"{name} is {_a(field.type)}: it is on no list", node.at)
         return Type.bool

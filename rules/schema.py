@@ -53,6 +53,9 @@ OWN = ("org", "project", "user", "key")
 SHARED = ("ip", "network", "asn", "device", "email_domain")
 """Entities that many orgs share."""
 ENTITIES = (*OWN, *SHARED)
+BUILT_IN_LISTS = ("block", "allow")
+"""Looked up for every request, with all that it names."""
+LONGEST_NAME = 128
 EVENTS = (
     "sign_up",
     "login",
@@ -71,6 +74,7 @@ class Schema:
     fields: Mapping[str, Field]
     entities: tuple[str, ...] = ENTITIES
     events: tuple[str, ...] = EVENTS
+    built_in_lists: tuple[str, ...] = BUILT_IN_LISTS
 
 
 SCHEMA = Schema({field.name: field for field in FIELDS})

@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from gateway.catalog.rulesets import USED, WARM, WARMING, Change, Fold
+from gateway.core.windows import HOUR_MS
 
 BUILT_IN = ("block", "allow")
 """Lists that every request is looked up on, once something ever stood there."""
+WANTED_MS = HOUR_MS
+"""How long what was warmed waits for its rule set to be set to something."""
 WINDOWED = "velocity."
 """How the names of what has a window begin."""
 
@@ -45,7 +48,7 @@ class _Counted:
     def __init__(self) -> None:
         self.names: dict[str, Declared] = {}
         self._reads: dict[str, tuple[str, ...]] = {}
-        self._warming: dict[str, None] = {}
+        self._warming: dict[str, int] = {}
         self._used: dict[str, None] = {}
         self._active: frozenset[str] = frozenset()
         self._before: frozenset[str] = frozenset()
@@ -65,10 +68,13 @@ class _Counted:
             self._warming.pop(change.ruleset, None)
             self._note_step(change, frozenset(dict(fold.active)))
         elif change.ruleset:
-            self._warming[change.ruleset] = None
+            self._warming[change.ruleset] = change.at_ms
         else:
             # They begin once more: nothing of an attempt that was broken off is in them.
             self.names = {n: d for n, d in self.names.items() if d.is_warm or n not in change.reads}
+        # Whoever wanted it would have come back for it by now.
+        recent = {name: at for name, at in self._warming.items() if change.at_ms - at < WANTED_MS}
+        self._warming = recent
         wanted = {*self._active, *self._before, *fold.shadows, *self._warming}
         reads = [name for of in sorted(wanted) for name in self._reads.get(of, ())]
         names = dict.fromkeys([*self._used, *reads], Declared(change.n, is_warm=False))

@@ -53,6 +53,8 @@ class Change(Struct, frozen=True):
     note: str
     at_ms: int
     reads: tuple[str, ...] = ()
+    once: str = ""
+    """The idempotency key and body of the call that made it, if it came with a key."""
 
 
 class Standing(Struct, frozen=True):
@@ -175,7 +177,7 @@ class RuleSets(Tables):
         query = select(t.ruleset_changes).order_by(t.ruleset_changes.c.n)
         async with self._read() as c:
             rows = await c.execute(query)
-            return [Change(*(*row[:-1], tuple(json.loads(row[-1])))) for row in rows]
+            return [Change(*(*row[:-2], tuple(json.loads(row[-2])), row[-1])) for row in rows]
 
     async def change(self, version: int, made: Sequence[Change]) -> bool:
         """Add changes behind that version, all or none; False when somebody else was first."""

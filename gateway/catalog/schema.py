@@ -110,6 +110,7 @@ ruleset_changes = Table(
     Column("note", Text, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("reads", Text, nullable=False, server_default="[]"),
+    Column("once", Text, nullable=False, server_default=""),
 )
 """What rule sets were set to, in the order it was done: only ever added to."""
 backtests = Table(

@@ -32,6 +32,7 @@ def masked(context: Context | None, secret: bytes) -> dict[str, str | int]:
         except ValueError:
             detail = f"{context.ip!r} is no ip address"
             raise CallerError("invalid_request", detail, pointer="/context/ip") from None
+        address = plain(address)
         facts["ip"] = hashed(secret, address.compressed)
         facts["network"] = _network(address)
     if context.country is not None:
@@ -41,10 +42,19 @@ def masked(context: Context | None, secret: bytes) -> dict[str, str | int]:
     if context.device is not None:
         facts["device"] = hashed(secret, context.device)
     if context.email_domain is not None:
-        facts["email_domain"] = context.email_domain.lower()
+        facts["email_domain"] = context.email_domain.lower().rstrip(".")
     if context.user_agent is not None:
         facts["user_agent"] = hashed(secret, context.user_agent)
     return facts
+
+
+def plain(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address without its disguises: IPv4 within IPv6, and the name of somebody's interface."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
+    return address
 
 
 def _network(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

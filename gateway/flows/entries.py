@@ -7,16 +7,21 @@ so their items say what they are: `ip:203.0.113.9`, `user:acme/u_1`.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 
 from gateway.catalog.declared import BUILT_IN
 from gateway.errors import CallerError
-from gateway.flows.context import IPV4_NETWORK_BITS, IPV6_NETWORK_BITS, MASKED, hashed
+from gateway.flows.context import IPV4_NETWORK_BITS, IPV6_NETWORK_BITS, MASKED, hashed, plain
 from rules.schema import OWN, SHARED
 
 FIELDS = (*OWN, *SHARED, "country")
 """What is looked up on the built-in lists."""
-LONGEST = 256
+LONGEST = 600
+_id = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_digits = re.compile(r"[0-9]{1,10}")
+_country = re.compile(r"[A-Z]{2}")
+_domain = re.compile(r"[^\s/@:]{1,255}")
 HINT = "items of the built-in lists say what they are: org:acme, user:acme/u_1, ip:203.0.113.9"
 
 
@@ -30,32 +35,44 @@ def entry_of(field: str, org: str, own: Mapping[str, str], context: Mapping[str,
     return "" if value is None else f"{field}:{value}"
 
 
-def text_of(name: str, value: str, secret: bytes) -> str:
-    """An item's value, in one spelling, as it is hashed. Raises CallerError."""
+def texts_of(name: str, value: str, secret: bytes) -> tuple[str, ...]:
+    """An item's value as it is hashed, in each spelling that requests may have. Raises CallerError.
+
+    Which field a rule looks up on a list of its own is not known here: what looks like an address
+    may be one, or the id of something.
+    """
     if not 1 <= len(value) <= LONGEST or not value.isprintable():
         raise _wrong(f"an item has 1 to {LONGEST} printable characters")
     if name not in BUILT_IN:
-        return _address(value)
+        return tuple(dict.fromkeys((value, _address(value))))
     field, _, rest = value.partition(":")
     if field not in FIELDS or not rest:
         raise _wrong(f"{HINT}; fields: {', '.join(FIELDS)}")
-    return f"{field}:{_spelled(field, rest, secret)}"
+    return (f"{field}:{_spelled(field, rest, secret)}",)
 
 
 def _spelled(field: str, value: str, secret: bytes) -> str:
     """A field's value as requests are known by it."""
-    if field in ("project", "user", "key") and not all(value.partition("/")):
-        raise _wrong(f"a {field} is one of an org: {field}:acme/{value}")
+    if field in OWN:
+        whose = [value] if field == "org" else value.split("/")
+        if len(whose) != 1 + (field != "org") or not all(map(_id.fullmatch, whose)):
+            raise _wrong(f"an org is org:acme, a {field} is one of an org: {field}:acme/u_1")
+        return value
     if field in ("ip", "network"):
         spelled = _address(value)
         if ("/" in spelled) != (field == "network") or not _is_address(spelled):
             raise _wrong(f"{value!r} is no {field}")
         return hashed(secret, spelled) if field == "ip" else spelled
-    if field == "asn" and not value.isdecimal():
-        raise _wrong(f"{value!r} is no asn, such as asn:64500")
+    if field == "asn":
+        if not _digits.fullmatch(value) or not 0 <= int(value) < 2**32:
+            raise _wrong(f"{value!r} is no asn, such as asn:64500")
+        return str(int(value))
     if field in MASKED:
         return hashed(secret, value)
-    return {"country": value.upper(), "email_domain": value.lower()}.get(field, value)
+    spelled = value.upper() if field == "country" else value.lower().rstrip(".")
+    if not (_country if field == "country" else _domain).fullmatch(spelled):
+        raise _wrong(f"{value!r} is no {field}")
+    return spelled
 
 
 def _is_address(text: str) -> bool:
@@ -73,7 +90,7 @@ def _address(value: str) -> str:
     except ValueError:
         return value
     if network.prefixlen == network.max_prefixlen:
-        return network.network_address.compressed
+        return plain(network.network_address).compressed
     known = IPV4_NETWORK_BITS if network.version == 4 else IPV6_NETWORK_BITS
     if network.prefixlen != known:
         raise _wrong(f"requests are known by their address and their /{known}, not by {value!r}")

@@ -13,7 +13,7 @@ from gateway.catalog.lists import Item
 from gateway.catalog.rulesets import EVERYBODY, USED, Change, RuleSets
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.context import hashed
-from gateway.flows.entries import text_of
+from gateway.flows.entries import texts_of
 from gateway.flows.following import follow
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.risk import TAKEN_OVER_S
@@ -38,37 +38,39 @@ async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller)
     await follow(gateway.lists, gateway.store)
 
 
-def item(
+def items(
     gateway: Gateway, name: str, value: str, expires_at: Time | None, note: str, caller: Caller
-) -> Item:
-    """What is to stand on a list. Raises CallerError."""
+) -> list[Item]:
+    """What is to stand on a list, in each spelling of its value. Raises CallerError."""
     now_ms = gateway.clock.now_ms()
     expires_ms = milliseconds(expires_at) or 0
     if expires_at is not None and expires_ms <= now_ms:
         raise CallerError("invalid_request", "it lies in the past", pointer="/expires_at")
-    digest = _digest(gateway, name, value)
-    return Item(name, digest, expires_ms, note, caller.credential.id, now_ms)
+    who = (caller.credential.id, now_ms)
+    return [Item(name, d, expires_ms, note, *who) for d in _digests(gateway, name, value)]
 
 
 async def remove(gateway: Gateway, name: str, value: str, caller: Caller) -> None:
     """Take something off a list. Raises 404 when it does not stand there."""
-    found = await find(gateway, name, value, caller)
-    gone = Item(name, found.digest, 0, "", caller.credential.id, gateway.clock.now_ms(), True)
-    await gateway.lists.keep([gone])
+    await find(gateway, name, value, caller)
+    who, digests = (caller.credential.id, gateway.clock.now_ms()), _digests(gateway, name, value)
+    gone = [Item(name, digest, 0, "", *who, is_gone=True) for digest in digests]
+    await gateway.lists.keep(gone)
     await follow(gateway.lists, gateway.store)
 
 
 async def find(gateway: Gateway, name: str, value: str, caller: Caller) -> Item:
     """What is known of a value on a list. Raises 404 when it does not stand there (any more)."""
     caller.check_unbound(CHANGE)
-    found = await gateway.lists.find(name, _digest(gateway, name, value))
-    if found is None or 0 < found.expires_ms <= gateway.clock.now_ms():
-        raise CallerError("not_found", f"{value!r} is not on the list {name}", status=404)
-    return found
+    for digest in _digests(gateway, name, value):
+        found = await gateway.lists.find(name, digest)
+        if found is not None and not 0 < found.expires_ms <= gateway.clock.now_ms():
+            return found
+    raise CallerError("not_found", f"{value!r} is not on the list {name}", status=404)
 
 
-def _digest(gateway: Gateway, name: str, value: str) -> str:
-    return hashed(gateway.secret, text_of(name, value, gateway.secret))
+def _digests(gateway: Gateway, name: str, value: str) -> list[str]:
+    return [hashed(gateway.secret, text) for text in texts_of(name, value, gateway.secret)]
 
 
 async def _use(rulesets: RuleSets, gateway: Gateway, name: str, caller: Caller) -> None:
@@ -76,6 +78,10 @@ async def _use(rulesets: RuleSets, gateway: Gateway, name: str, caller: Caller) 
     for _ in range(ATTEMPTS):
         changes = await rulesets.changes()
         if name in declared(changes):
+            first = next(change for change in changes if name in change.reads)
+            since_s = (gateway.clock.now_ms() - first.at_ms) / 1000
+            if since_s < TAKEN_OVER_S:
+                await asyncio.sleep(min(TAKEN_OVER_S, TAKEN_OVER_S - since_s))
             return
         version = changes[-1].n if changes else 0
         author, now_ms = caller.credential.id, gateway.clock.now_ms()

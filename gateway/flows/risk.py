@@ -270,8 +270,9 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
     names = _ids(found.matches) if phased is not None else (*_ids(hits), *risk.rules)
     told = structs.replace(risk, action=found.action, rules=names, unknown=found.unknown)
     is_lifted = risk.is_lifted and found.action == "challenge"
-    # What refused it before the store was asked stands in it already.
-    refusing = found.matches if out.allowed else hits
+    # What refused it before the store was asked stands in it already; an exemption lifts no list.
+    is_exempt = any(rule.action == "allow" for rule in found.matches)
+    refusing = found.matches if out.allowed and not is_exempt else hits
     refusals = () if is_lifted else refusals_of(found.action, refusing)
     judged = structs.replace(asked, risk=told, refusals=(*asked.refusals, *refusals))
     if not refusals or not out.allowed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Span, backtest
 from gateway.flows.elsewhere import compile_elsewhere
-from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.gateway import Caller, Gateway, reused
 from gateway.flows.risk import reads_of
 from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
 from rules.errors import RuleError
@@ -35,7 +36,7 @@ LOOKED_AT = 50_000
 """Records that the guard of an activation looks at, the newest ones of a day."""
 LOOKED_BACK = 400_000
 """Records before them that new windows are counted from; with more it would take too long."""
-ATTEMPTS = 10
+ATTEMPTS = 40
 WARM_PATIENCE_S = 25.0
 WARM_LOOK_S = 0.1
 MOST_STANDING = 8
@@ -74,9 +75,19 @@ async def find(gateway: Gateway, ruleset: str) -> Stored:
     return found
 
 
-async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: Caller) -> Standing:
-    """Set a rule set to shadow, active or retired. Raises CallerError where that may not be."""
+async def activate(
+    gateway: Gateway, ruleset: str, body: ActivateBody, caller: Caller
+) -> tuple[Standing, bool]:
+    """Set a rule set to shadow, active or retired; whether the same call did so before.
+
+    Raises CallerError where that may not be.
+    """
     caller.check_unbound(CHANGE)
+    once = caller.idempotency("", body, 0)
+    key = f"{once.name} {once.digest.hex()}" if once else ""
+    before = _made_before(await gateway.rulesets.changes(), key)
+    if before is not None:
+        return before, True
     stored = await find(gateway, ruleset)
     percent = EVERYBODY if body.percent is None else body.percent
     if body.mode != "active" and percent != EVERYBODY:
@@ -87,7 +98,7 @@ async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: C
         detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
         raise CallerError("invalid_request", detail, pointer="/note")
     if body.mode != "retired":
-        await _check_count(gateway, ruleset)
+        _check_count(await gateway.rulesets.changes(), ruleset)
     if body.mode == "active":
         _check_author(gateway, stored, caller)
         await _check_blast(gateway, ruleset, body)
@@ -95,9 +106,21 @@ async def activate(gateway: Gateway, ruleset: str, body: ActivateBody, caller: C
     if body.mode != "retired":
         reads = reads_of((await gateway.rules.compiled(ruleset)).ruleset)
         await _warm(gateway, ruleset, reads, caller)
-    made = Change(0, ruleset, body.mode, percent, caller.credential.id, body.note or "", 0, reads)
-    await _change(gateway, made)
-    return standing(await gateway.rulesets.changes())
+    said = (caller.credential.id, body.note or "", 0)
+    made = Change(0, ruleset, body.mode, percent, *said, reads, key)
+    await _change(gateway, made, check=body.mode != "retired")
+    return standing(await gateway.rulesets.changes()), False
+
+
+def _made_before(changes: Sequence[Change], key: str) -> Standing | None:
+    """What stood behind the change that the same call made before. Raises CallerError."""
+    name = key.partition(" ")[0]
+    for place, change in enumerate(changes, 1):
+        if key and change.once.partition(" ")[0] == name:
+            if change.once != key:
+                raise reused()
+            return standing(changes[:place])
+    return None
 
 
 async def _warm(gateway: Gateway, ruleset: str, reads: tuple[str, ...], caller: Caller) -> None:
@@ -145,8 +168,8 @@ async def rollback(gateway: Gateway, caller: Caller) -> Standing:
     return standing(await gateway.rulesets.changes())
 
 
-async def _check_count(gateway: Gateway, ruleset: str) -> None:
-    now = standing(await gateway.rulesets.changes())
+def _check_count(changes: Sequence[Change], ruleset: str) -> None:
+    now = standing(changes)
     others = {*dict(now.active), *now.shadows} - {ruleset}
     if len(others) >= MOST_STANDING:
         detail = f"{len(others)} rule sets are active or in shadow; retire one first"
@@ -185,10 +208,14 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
         raise CallerError("blast_radius", detail, status=409)
 
 
-async def _change(gateway: Gateway, change: Change) -> None:
+async def _change(gateway: Gateway, change: Change, *, check: bool = False) -> None:
+    """Make a change behind the latest one; with a check that it may still stand beside others."""
     made = replace(change, at_ms=gateway.clock.now_ms())
     for _ in range(ATTEMPTS):
-        if await gateway.rulesets.change(await gateway.rulesets.version(), [made]):
+        changes = await gateway.rulesets.changes()
+        if check:
+            _check_count(changes, change.ruleset)
+        if await gateway.rulesets.change(changes[-1].n if changes else 0, [made]):
             await gateway.rules.refresh()
             return
     raise Unavailable("too_many_changes", "others are changing the rules; try again")

@@ -197,8 +197,8 @@ class _Entities:
         """The window's tally of its entity, or None where the request names none."""
         entity = window.entity
         is_own = entity in OWN
-        value = self._own[entity] if is_own else self._context.get(entity)
-        if not value:
+        value = self._own[entity] if is_own else self._context.get(entity, "")
+        if value == "":
             return None
         name = f"{window.begins}{entity}/{value}"
         org = self._org if is_own else ""
@@ -217,8 +217,8 @@ class _Entities:
         return Tally(SIGNAL, self._org, signal_name(short), window.width_ms, since)
 
     def _member(self, of: str) -> str:
-        value = self._own[of] if of in OWN else self._context.get(of)
-        if not value:
+        value = self._own[of] if of in OWN else self._context.get(of, "")
+        if value == "":
             return ""
         whose = f"{self._org}\n{value}" if of in OWN else str(value)
         return blake2b(whose.encode(), digest_size=MEMBER_BYTES).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.catalog.lists import Item
+from gateway.errors import CallerError
 from gateway.flows import events, lists
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
@@ -13,20 +14,24 @@ from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
 async def put_item(gateway: Gateway, call: Call) -> Answered:
     """PUT /v1/lists/{name}/items/{value}."""
     name, value, body = call.ids["name"], call.ids["value"], call.body
-    made = lists.item(gateway, name, value, body.expires_at, body.note or "", call.caller)
-    await lists.put(gateway, name, [made], call.caller)
-    return Answered(_answer(made, value))
+    made = lists.items(gateway, name, value, body.expires_at, body.note or "", call.caller)
+    await lists.put(gateway, name, made, call.caller)
+    return Answered(_answer(made[0], value))
 
 
 async def post_items(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/lists/{name}/items."""
     name, caller = call.ids["name"], call.caller
-    made = [
-        lists.item(gateway, name, one.value, one.expires_at, one.note or "", caller)
-        for one in call.body.items
-    ]
+    made: list[Item] = []
+    for place, one in enumerate(call.body.items):
+        try:
+            said = (one.value, one.expires_at, one.note or "")
+            made += lists.items(gateway, name, *said, caller)
+        except CallerError as error:
+            error.pointer = f"/items/{place}{error.pointer or '/value'}"
+            raise
     await lists.put(gateway, name, made, caller)
-    return Answered(ItemsAnswer(list=name, items=len(made)))
+    return Answered(ItemsAnswer(list=name, items=len(call.body.items)))
 
 
 async def get_item(gateway: Gateway, call: Call) -> Answered:

@@ -65,8 +65,8 @@ async def get_ruleset(gateway: Gateway, call: Call) -> Answered:
 
 async def activate(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/rulesets/{id}/activate."""
-    now = await rulesets.activate(gateway, call.ids["id"], call.body, call.caller)
-    return Answered(_standing(now))
+    now, is_replay = await rulesets.activate(gateway, call.ids["id"], call.body, call.caller)
+    return Answered(_standing(now), is_replay)
 
 
 async def rollback(gateway: Gateway, call: Call) -> Answered:

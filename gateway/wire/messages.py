@@ -334,7 +334,7 @@ class ItemBody(Message, frozen=True):
 class ListedItem(Message, frozen=True):
     """One of many items: an id, an address, a network, an asn, a device, a mail domain."""
 
-    value: Annotated[str, Meta(min_length=1, max_length=256)]
+    value: Annotated[str, Meta(min_length=1, max_length=600)]
     expires_at: Time | None = None
     note: Text | None = None
 

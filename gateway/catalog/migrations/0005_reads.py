@@ -1,4 +1,4 @@
-"""What of all that is counted for rules a rule set reads."""
+"""What of all that is counted for rules a rule set reads, and which call a change is of."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,7 @@ def upgrade() -> None:
     op.add_column(
         "ruleset_changes", sa.Column("reads", sa.Text, nullable=False, server_default="[]")
     )
+    op.add_column("ruleset_changes", sa.Column("once", sa.Text, nullable=False, server_default=""))
 
 
 def downgrade() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.gateways import Caller
-from tests.scenarios.rules.rulebook import cents, in_force, rule, rules
+from tests.gateways import Caller, running
+from tests.scenarios.rules.rulebook import CARD, cents, in_force, rule, rules
 
 LARGE = rules(rule("large", "block", "amount > 5 USD"))
 
@@ -128,10 +129,14 @@ async def test_the_allow_list_lifts_rules_but_no_cap_and_no_block(caller: Caller
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("bad", value) for value in ("%20" * 300, "%00", "a" * 300)),
+        *(("bad", value) for value in ("%20" * 700, "%00", "a" * 700)),
         *(("bad", value) for value in ("10.0.0.0/8", "2001:db8::/64")),
         *(("block", value) for value in ("acme", "ip:nowhere", "ip:10.0.0.0/24", "user:u_1")),
         *(("block", value) for value in ("network:10.0.0.1", "asn:x", "weather:fine", "org:")),
+        *(
+            ("block", value)
+            for value in ("country:DEU", "user:a/b/c", "org:a b", "asn:99999999999")
+        ),
     ],
 )
 async def test_what_can_stand_on_no_list_is_refused(caller: Caller, name: str, value: str) -> None:
@@ -148,6 +153,11 @@ async def test_what_can_stand_on_no_list_is_refused(caller: Caller, name: str, v
         ("country:aq", {"country": "AQ"}),
         ("asn:64999", {"asn": 64999}),
         ("device:Q", {"device": "Q"}),
+        ("ip:203.0.113.78", {"ip": "::ffff:203.0.113.78"}),
+        ("ip:2001:db8::9", {"ip": "2001:db8::9%eth0"}),
+        ("network:198.51.107.0/24", {"ip": "::ffff:198.51.107.1"}),
+        ("email_domain:evil.example", {"email_domain": "Evil.example."}),
+        ("asn:0064998", {"asn": 64998}),
     ],
 )
 async def test_a_built_in_list_stops_by_what_its_item_says(
@@ -177,6 +187,51 @@ async def test_whom_a_list_and_a_rule_stop_is_told_both(caller: Caller, org: str
         assert (await caller.ok("POST", f"/v1/decisions/{one['id']}/replay", {}))["same"]
     found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {})
     assert found["differs"] == 0 and found["same"] > 0
+
+
+async def test_the_second_item_ever_is_met_by_the_next_request_as_all_others(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, workers=2) as gateway:
+        async with Caller(gateway.address) as caller:
+            await caller.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
+            first = asyncio.create_task(put(caller, "block", "org:one"))
+            await asyncio.sleep(0.05)
+            await put(caller, "block", "org:two")
+            answers = [await caller.authorize("two", **cents(1)) for _ in range(8)]
+            assert {answer["decision"] for answer in answers} == {"deny"}
+            await first
+
+
+async def test_what_looks_like_an_address_may_be_the_id_of_something(
+    caller: Caller, org: str
+) -> None:
+    name = f"devices-{org}"
+    await in_force(caller, rules(rule("lost", "block", f"context.device in @{name}")))
+    device = "00:11:22:33:44:55:66:77"
+    await put(caller, name, device)
+    answer = await caller.authorize(org, context={"device": device}, **cents(1))
+    assert answer["decision"] == "deny"
+    assert (await send(caller, "DELETE", f"/v1/lists/{name}/items/{device}"))[0] == 204
+    answer = await caller.authorize(org, context={"device": device}, **cents(1))
+    assert answer["decision"] == "allow"
+
+
+async def test_who_is_exempt_and_blocked_is_told_of_the_list_alone(
+    caller: Caller, org: str
+) -> None:
+    await in_force(caller, rules(rule("any", "block", "amount > 0 USD")))
+    await put(caller, "allow", f"user:{org}/u_5", expires_at=later(minutes=1))
+    assert (await caller.authorize(org, user="u_5", **cents(1)))["decision"] == "allow"
+    await put(caller, "block", f"key:{org}/k_5")
+    answer = await caller.authorize(org, user="u_5", key="k_5", **cents(1))
+    assert [reason["code"] for reason in answer["reasons"]] == ["list_blocked"]
+
+
+async def test_which_of_many_items_is_wrong_is_told(caller: Caller) -> None:
+    items = [{"value": "org:acme"}, {"value": "acme"}]
+    status, problem = await send(caller, "POST", "/v1/lists/block/items", {"items": items})
+    assert (status, problem["errors"][0]["pointer"]) == (422, "/items/1/value")
 
 
 async def test_an_item_is_of_one_field_and_of_one_org(caller: Caller, org: str) -> None:

@@ -313,3 +313,31 @@ async def test_a_backtest_says_what_was_decided(caller: Caller, org: str) -> Non
     assert (found["stopped"], found["stopped_micros"]) == (4, 24 * USD)
     hits = {hit["rule"]: (hit["requests"], hit["alone"]) for hit in found["rules"]}
     assert hits == {"large": (4, 2), "odd": (10, 8), "idle": (0, 0)}
+
+
+async def test_no_more_than_eight_stand_however_many_come_at_once(caller: Caller) -> None:
+    texts = [rules(rule(f"r{n}", "review", f"amount > {n + 1} USD")) for n in range(12)]
+    made = [await submit(caller, text) for text in texts]
+    body = {"mode": "shadow"}
+    sent = (caller.send("POST", f"/v1/rulesets/{name}/activate", body) for name in made)
+    codes = Counter(status for status, _, _ in await asyncio.gather(*sent))
+    assert codes == {200: 8, 409: 4}
+    standing = (await caller.ok("GET", "/v1/rulesets"))["rulesets"]
+    assert sum(one["mode"] == "shadow" for one in standing) == 8
+
+
+async def test_a_call_that_is_repeated_undoes_nothing_that_came_later(caller: Caller) -> None:
+    texts = [rules(rule(f"once-{n}", "block", f"amount > {90 + n} USD")) for n in (1, 2)]
+    first, later = [await submit(caller, text) for text in texts]
+    body = {"mode": "active", "force": True, "note": "a test"}
+    told = await caller.ok("POST", f"/v1/rulesets/{first}/activate", body, "key-1")
+    await caller.ok("POST", f"/v1/rulesets/{later}/activate", body, "key-2")
+    status, again, headers = await caller.send(
+        "POST", f"/v1/rulesets/{first}/activate", body, "key-1"
+    )
+    assert (status, again, headers["Idempotent-Replayed"]) == (200, told, "true")
+    modes = {one["id"]: one["mode"] for one in (await caller.ok("GET", "/v1/rulesets"))["rulesets"]}
+    assert (modes[first], modes[later]) == ("retired", "active")
+    other = {"mode": "retired"}
+    status, problem, _ = await caller.send("POST", f"/v1/rulesets/{first}/activate", other, "key-1")
+    assert (status, problem["type"]) == (422, "urn:spendgate:problem:idempotency_key_reused")

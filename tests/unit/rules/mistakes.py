@@ -32,6 +32,7 @@ CONDITIONS = {
     "an unknown entity": 'velocity.count("kex", 1h) > 5',
     "an unknown type of event": 'velocity.events("chargback", by "org", 30d) > 0',
     "a number that is on no list": "hour in @night",
+    "a built-in list": "context.ip in @block",
     "a window too long": 'velocity.count("key", 365d) > 5',
     "an empty list": "product in []",
     "a list of different things": 'product in ["a", 1]',
