@@ -146,26 +146,32 @@ async def rollback(gateway: Gateway, caller: Caller) -> Standing:
     Called again under its idempotency key it does nothing more.
     """
     caller.check_unbound(CHANGE)
-    changes, note = await gateway.rulesets.changes(), ROLLED_BACK
-    kept = caller.idempotency("", EmptyBody(), 0)
+    kept, note = caller.idempotency("", EmptyBody(), 0), ROLLED_BACK
     if kept is not None:
         note = f"{note} ({kept.name})"
-        if any(change.note == note for change in changes):
+    # Without a key it is not known whether somebody else's rollback was this one: once, then.
+    for _ in range(ATTEMPTS if kept is not None else 1):
+        changes = await gateway.rulesets.changes()
+        if kept is not None and any(change.note == note for change in changes):
             return standing(changes)
+        steps = _steps_back(changes, note, caller, gateway.clock.now_ms())
+        if await gateway.rulesets.change(changes[-1].n, steps):
+            await gateway.rules.refresh()
+            return standing(await gateway.rulesets.changes())
+    raise Unavailable("too_many_changes", "others are changing the rules; try again")
+
+
+def _steps_back(changes: Sequence[Change], note: str, caller: Caller, now_ms: int) -> list[Change]:
     wanted, found = previous(changes), standing(changes)
     if wanted is None:
         raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
-    author, now_ms = caller.credential.id, gateway.clock.now_ms()
     # The one for everybody comes first, and retires all that is in force.
     made = [(ruleset, "active", percent) for ruleset, percent in reversed(wanted)]
     gone = dict(found.active).keys() - dict(wanted).keys()
     made += [(ruleset, "retired", EVERYBODY) for ruleset in sorted(gone)]
     reads = {change.ruleset: change.reads for change in changes if change.mode != "retired"}
-    steps = [Change(0, *step, author, note, now_ms, reads[step[0]]) for step in made]
-    if not await gateway.rulesets.change(found.version, steps):
-        raise Unavailable("too_many_changes", "others are changing the rules; try again")
-    await gateway.rules.refresh()
-    return standing(await gateway.rulesets.changes())
+    author = caller.credential.id
+    return [Change(0, *step, author, note, now_ms, reads[step[0]]) for step in made]
 
 
 def _check_count(changes: Sequence[Change], ruleset: str) -> None:

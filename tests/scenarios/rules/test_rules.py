@@ -341,3 +341,17 @@ async def test_a_call_that_is_repeated_undoes_nothing_that_came_later(caller: Ca
     other = {"mode": "retired"}
     status, problem, _ = await caller.send("POST", f"/v1/rulesets/{first}/activate", other, "key-1")
     assert (status, problem["type"]) == (422, "urn:spendgate:problem:idempotency_key_reused")
+
+
+async def test_one_rollback_that_many_send_at_once_goes_one_step(caller: Caller) -> None:
+    for n in range(3):
+        await in_force(caller, rules(rule(f"step-{n}", "block", f"amount > {80 + n} USD")))
+    before = (await caller.ok("GET", "/v1/rulesets"))["rulesets"]
+    (last,) = (one["id"] for one in before if one["mode"] == "active")
+    sent = (caller.send("POST", "/v1/rulesets/rollback", {}, "rush") for _ in range(10))
+    answers = await asyncio.gather(*sent)
+    assert {status for status, _, _ in answers} == {200}
+    (back,) = {answer["active"][0]["ruleset"] for _, answer, _ in answers}
+    story = (await caller.ok("GET", "/v1/rulesets"))["changes"]
+    steps = [change["ruleset"] for change in story if change["note"].startswith("rolled back")]
+    assert back != last and steps[-2:] == [back, last]
