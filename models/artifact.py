@@ -23,6 +23,8 @@ LARGEST_FILE = 32_000_000
 MOST_TREES, MOST_NODES, DEEPEST = 2_000, 200_000, 60
 """Python's own parser nests no deeper than some ninety parentheses."""
 LEAST_GOLDEN = 5
+LAST_BITS = 1e-12
+"""What exponential functions of two machines may differ by."""
 HEAD = ("format", "features", "schema", "trained")
 KEYS = (*HEAD, "baseline", "trees", "calibration", "thresholds", "golden")
 TREE = ("feature", "threshold", "missing_left", "left", "right", "value")
@@ -30,9 +32,13 @@ TREE = ("feature", "threshold", "missing_left", "left", "right", "value")
 
 @dataclass(frozen=True)
 class Golden:
-    """Values of the features (None: missing), and the score they had when the model was made."""
+    """Values of the features (None: missing), and what they scored when the model was made.
+
+    The log-odds (`raw`) are the same on every machine; the score rests on its exponential function.
+    """
 
     values: tuple[float | None, ...]
+    raw: float
     score: float
 
 
@@ -80,7 +86,11 @@ def dump(
         "thresholds": dict(thresholds or {}),
         "trained": dict(trained or {}),
         "golden": [
-            {"values": [None if math.isnan(v) else v for v in row], "score": scorer.score(row)}
+            {
+                "values": [None if math.isnan(v) else v for v in row],
+                "raw": scorer.raw(*row),
+                "score": scorer.score(row),
+            }
             for row in golden
         ],
     }
@@ -100,11 +110,15 @@ def load(text: str, features: Sequence[str], compiler: Compiler = compiled) -> M
         calibration = tuple((_number(x), _number(y)) for x, y in told["calibration"])
         thresholds = {str(name): _number(at) for name, at in told["thresholds"].items()}
         golden = tuple(
-            Golden(tuple(None if v is None else _finite_or_inf(v) for v in g["values"]), g["score"])
+            Golden(
+                tuple(None if v is None else _finite_or_inf(v) for v in g["values"]),
+                _number(g["raw"]),
+                _number(g["score"]),
+            )
             for g in told["golden"]
         )
         trained = dict(told["trained"])
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ModelError(f"the model is broken: {error}") from None
     _check_forest(forest, len(features))
     _check_calibration(calibration)
@@ -197,6 +211,8 @@ def _check_golden(golden: Sequence[Golden], features: int, scorer: Scorer) -> No
     for number, one in enumerate(golden):
         if len(one.values) != features:
             raise ModelError(f"golden vector {number} has {len(one.values)} values")
-        found = scorer.score([math.nan if v is None else v for v in one.values])
-        if found != one.score:
-            raise ModelError(f"golden vector {number} scores {found!r}, it was {one.score!r}")
+        values = [math.nan if v is None else v for v in one.values]
+        raw, score = scorer.raw(*values), scorer.score(values)
+        if raw != one.raw or not math.isclose(score, one.score, rel_tol=LAST_BITS):
+            was = f"it was {one.score!r} ({one.raw!r})"
+            raise ModelError(f"golden vector {number} scores {score!r} ({raw!r}), {was}")

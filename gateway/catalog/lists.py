@@ -78,5 +78,7 @@ class Lists(Tables):
             (of.expires_ms > 0) & (of.expires_ms < before_ms)
         )
         async with self._write() as c:
+            # As whoever puts something: nobody waits for each other.
+            await c.execute(update(t.list_state).values(n=t.list_state.c.n))
             found = await c.execute(delete(t.list_items).where(ended))
         return int(found.rowcount)

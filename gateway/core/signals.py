@@ -83,8 +83,8 @@ def counted_signal(
 ) -> Signal:
     """The signal after one more attempt of `amount_micros`, counted in declared windows, too.
 
-    `version` is the change behind which they are declared: a window that came before it and is not
-    among them is gone; one that came later stays, as others declare it.
+    `version` is a change that all know of by now: a window that came before it and is not among
+    them is gone; one that came later stays, as others may declare it.
     """
     numbers = [max(now_ms, signal[0]) if signal else now_ms]
     for _, n, micros, n_before, micros_before in _windows(signal, now_ms):

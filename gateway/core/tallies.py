@@ -93,7 +93,7 @@ def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
 class Met(Struct, frozen=True, gc=False):
     """What a request meets of all that rules want counted: windows of its signals, and tallies.
 
-    `version` is the change of rules behind which they want it.
+    `version` is the change of rules that everybody knows of by now.
     """
 
     windows: tuple[Windows, ...] = ()

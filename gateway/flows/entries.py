@@ -44,7 +44,7 @@ def texts_of(name: str, value: str, secret: bytes) -> tuple[str, ...]:
     if not 1 <= len(value) <= LONGEST or not value.isprintable():
         raise _wrong(f"an item has 1 to {LONGEST} printable characters")
     if name not in BUILT_IN:
-        return tuple(dict.fromkeys((value, _address(value))))
+        return tuple(dict.fromkeys((_address(value), value)))
     field, _, rest = value.partition(":")
     if field not in FIELDS or not rest:
         raise _wrong(f"{HINT}; fields: {', '.join(FIELDS)}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from gateway.catalog.declared import declared
-from gateway.catalog.rulesets import EVERYBODY, RuleSets, standing
+from gateway.catalog.rulesets import EVERYBODY, Change, RuleSets, standing
 from gateway.core.decision import RISK_REASONS, conclude
 from gateway.core.facts import SIGNALS, facts_of, tallied_of, velocities_of
 from gateway.core.orders import Mode, Outcome
@@ -34,6 +34,9 @@ RULES_EVERY_S = 0.5
 """How often a worker looks whether the rules were changed."""
 TAKEN_OVER_S = 2 * RULES_EVERY_S + 0.2
 """By then every worker that reaches the catalog knows of a change."""
+SETTLED_MS = 300_000
+"""A worker that knows less of the rules than that cannot reach the catalog; until then its windows
+are counted on, for it and by all others."""
 KEPT = 16
 """Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
 UNTRIED = -1
@@ -73,9 +76,17 @@ class Policies:
 class Rules:
     """A worker's view of the rule sets in force, and of some that were."""
 
-    def __init__(self, rulesets: RuleSets, secret: bytes, on_event: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        rulesets: RuleSets,
+        secret: bytes,
+        on_event: Callable[[str], None],
+        now_ms: Callable[[], int] = int,
+    ) -> None:
         self._rulesets = rulesets
         self._secret = secret
+        self._now_ms = now_ms
+        self._changes: list[Change] = []
         self._on_event = on_event
         self._compiled: dict[str, Phased] = {}
         self._refreshing = asyncio.Lock()
@@ -87,8 +98,9 @@ class Rules:
         """Take over what changed. Raises Unavailable; what was in force stays so meanwhile."""
         async with self._refreshing:
             if await self._rulesets.version() == self.policies.version:
+                self._settle()
                 return
-            changes = await self._rulesets.changes()
+            changes = self._changes = await self._rulesets.changes()
             now = standing(changes)
             found: dict[str, Phased] = {}
             version = now.version
@@ -107,6 +119,13 @@ class Rules:
                 tuple(found[name] for name in now.shadows if name in found),
                 Tallying(now.version, declared(changes), self._secret),
             )
+            self._settle()
+
+    def _settle(self) -> None:
+        """Note which change every worker knows of by now."""
+        known_ms = self._now_ms() - SETTLED_MS
+        known = (change.n for change in reversed(self._changes) if change.at_ms < known_ms)
+        self.policies.tallying.settled = next(known, 0)
 
     async def compiled(self, ruleset: str) -> Phased:
         """A rule set, compiled beside the loop unless it was before. Raises KeyError."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from gateway.catalog.declared import declared
+from gateway.catalog.declared import WANTED_MS, declared
 from gateway.catalog.matches import RuleTotals
 from gateway.catalog.rulesets import (
     EVERYBODY,
@@ -98,7 +98,9 @@ async def activate(
         detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
         raise CallerError("invalid_request", detail, pointer="/note")
     if body.mode != "retired":
-        _check_count(await gateway.rulesets.changes(), ruleset)
+        # Before all that takes its time; and once more when it is done.
+        tried = Change(0, ruleset, body.mode, percent, "", "", 0)
+        _check_count(await gateway.rulesets.changes(), tried)
     if body.mode == "active":
         _check_author(gateway, stored, caller)
         await _check_blast(gateway, ruleset, body)
@@ -108,7 +110,9 @@ async def activate(
         await _warm(gateway, ruleset, reads, caller)
     said = (caller.credential.id, body.note or "", 0)
     made = Change(0, ruleset, body.mode, percent, *said, reads, key)
-    await _change(gateway, made, check=body.mode != "retired")
+    before = await _change(gateway, made, check=body.mode != "retired")
+    if before is not None:
+        return before, True
     return standing(await gateway.rulesets.changes()), False
 
 
@@ -128,11 +132,16 @@ async def _warm(gateway: Gateway, ruleset: str, reads: tuple[str, ...], caller: 
     loop = asyncio.get_running_loop()
     until = loop.time() + WARM_PATIENCE_S
     while True:
-        known = declared(await gateway.rulesets.changes())
-        if any(name not in known for name in reads):
+        changes = await gateway.rulesets.changes()
+        known, now_ms = declared(changes), gateway.clock.now_ms()
+        asked = [c.at_ms for c in changes if c.mode == WARMING and c.ruleset == ruleset]
+        is_old = bool(asked) and now_ms - asked[-1] > WANTED_MS // 2
+        is_warm = all(name in known and known[name].is_warm for name in reads)
+        if any(name not in known for name in reads) or (is_old and not is_warm):
+            # Said once more, too, so that it is not taken for given up.
             author = caller.credential.id
             await _change(gateway, Change(0, ruleset, WARMING, EVERYBODY, author, "", 0, reads))
-        elif all(known[name].is_warm for name in reads):
+        elif is_warm:
             return
         if loop.time() > until:
             detail = "what the rules read is still being counted back from the log; try again"
@@ -174,11 +183,11 @@ def _steps_back(changes: Sequence[Change], note: str, caller: Caller, now_ms: in
     return [Change(0, *step, author, note, now_ms, reads[step[0]]) for step in made]
 
 
-def _check_count(changes: Sequence[Change], ruleset: str) -> None:
-    now = standing(changes)
-    others = {*dict(now.active), *now.shadows} - {ruleset}
-    if len(others) >= MOST_STANDING:
-        detail = f"{len(others)} rule sets are active or in shadow; retire one first"
+def _check_count(changes: Sequence[Change], made: Change) -> None:
+    now = standing([*changes, made])
+    count = len({*dict(now.active), *now.shadows})
+    if count > MOST_STANDING:
+        detail = f"{count - 1} rule sets are active or in shadow; retire one first"
         raise CallerError("too_many_rulesets", detail, status=409)
 
 
@@ -214,16 +223,22 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
         raise CallerError("blast_radius", detail, status=409)
 
 
-async def _change(gateway: Gateway, change: Change, *, check: bool = False) -> None:
-    """Make a change behind the latest one; with a check that it may still stand beside others."""
+async def _change(gateway: Gateway, change: Change, *, check: bool = False) -> Standing | None:
+    """Make a change behind the latest one, unless the same call has made it: what stood then.
+
+    With a `check` that no more rule sets stand then than may.
+    """
     made = replace(change, at_ms=gateway.clock.now_ms())
     for _ in range(ATTEMPTS):
         changes = await gateway.rulesets.changes()
+        before = _made_before(changes, change.once)
+        if before is not None:
+            return before
         if check:
-            _check_count(changes, change.ruleset)
+            _check_count(changes, made)
         if await gateway.rulesets.change(changes[-1].n if changes else 0, [made]):
             await gateway.rules.refresh()
-            return
+            return None
     raise Unavailable("too_many_changes", "others are changing the rules; try again")
 
 

@@ -60,6 +60,8 @@ class Tallying:
 
     def __init__(self, version: int, wanted: Mapping[str, Declared], secret: bytes) -> None:
         self.version = version
+        self.settled = 0
+        """Every worker knows of this change: windows from before it that are not wanted can go."""
         self._secret = secret
         self._built_in = tuple(name for name in BUILT_IN if f"@{name}" in wanted)
         others = {name: of for name, of in wanted.items() if not name.startswith("@")}
@@ -84,7 +86,7 @@ class Tallying:
     def meet(self, asked: Asked) -> Met:
         """What a request meets; it is noted in it what the numbers are read as."""
         if not self:
-            return Met(version=self.version)
+            return Met(version=self.settled)
         terms = asked.terms
         windows, reads = self._signals["org"]
         found = [windows]
@@ -95,7 +97,7 @@ class Tallying:
                 reads += names
         tallies, others = self._met(asked, self._others)
         asked.tallied = Tallied(self.version, (*reads, *others))
-        return Met(tuple(found), tuple(tallies), self.version)
+        return Met(tuple(found), tuple(tallies), self.settled)
 
     def met(self, asked: Asked) -> tuple[list[Tally], list[str]]:
         """The same all as tallies, and what each of their numbers is read as."""

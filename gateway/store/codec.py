@@ -50,7 +50,7 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
 
 
 def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
-    """The change behind which all is counted; of each window its signal's place, since, width.
+    """The change that all know of by now; of each window its signal's place, since, width.
 
     Then, if there are tallies, keys and widths of counted ones (negative: only read), three values
     of each set, and keys of entries of lists.

@@ -108,7 +108,7 @@ class RedisStore(RedisTallies, RedisReadings):
             plan.hold_id,
             plan.shares,
             self._epochs.get(shard, 0),
-            *((tally_spec(shard, plan),) if plan.version else ()),
+            *((tally_spec(shard, plan),) if plan.windows or plan.tallies or plan.version else ()),
         )
         own = [idem_key, keys.hold(shard, plan.hold_id), prepared.epoch]
         args = (pack(spec), digest, plan.asked, prepared.id)

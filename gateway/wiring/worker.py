@@ -86,7 +86,8 @@ async def build_worker(
     store.confirm = _confirm(settings, store, ledger)
     profiles = Profiles(catalog, store, settings.profile_cache)
     rulesets = RuleSets(catalog_engine)
-    rules = Rules(rulesets, bytes.fromhex(secret), on_event)
+    clock = StoreClock()
+    rules = Rules(rulesets, bytes.fromhex(secret), on_event, clock.now_ms)
     await rules.refresh()
     gateway = Gateway(
         settings,
@@ -96,7 +97,7 @@ async def build_worker(
         ledger,
         History(ledger_engine),
         profiles,
-        StoreClock(),
+        clock,
         hooks,
         bytes.fromhex(secret),
         Outage(Journal(settings.directory / "opened"), settings.open_shares or settings.workers),

@@ -217,6 +217,17 @@ async def test_what_looks_like_an_address_may_be_the_id_of_something(
     assert answer["decision"] == "allow"
 
 
+async def test_an_address_is_one_item_however_it_is_spelled(caller: Caller, org: str) -> None:
+    name = f"addresses-{org}"
+    await put(caller, name, "2001:DB8::1", note="first")
+    told = await caller.ok("GET", f"/v1/lists/{name}/items/2001:db8:0:0::1")
+    assert told["note"] == "first"
+    await put(caller, name, "2001:db8::1", note="second")
+    assert (await caller.ok("GET", f"/v1/lists/{name}/items/2001:DB8::1"))["note"] == "second"
+    assert (await send(caller, "DELETE", f"/v1/lists/{name}/items/2001:db8::1"))[0] == 204
+    assert (await send(caller, "GET", f"/v1/lists/{name}/items/2001:DB8::1"))[0] == 404
+
+
 async def test_who_is_exempt_and_blocked_is_told_of_the_list_alone(
     caller: Caller, org: str
 ) -> None:

@@ -355,3 +355,15 @@ async def test_one_rollback_that_many_send_at_once_goes_one_step(caller: Caller)
     story = (await caller.ok("GET", "/v1/rulesets"))["changes"]
     steps = [change["ruleset"] for change in story if change["note"].startswith("rolled back")]
     assert back != last and steps[-2:] == [back, last]
+
+
+async def test_one_call_that_comes_often_at_once_makes_one_change(caller: Caller) -> None:
+    name = await submit(caller, rules(rule("often", "block", "amount > 70 USD")))
+    body = {"mode": "active", "force": True, "note": "a test"}
+    path = f"/v1/rulesets/{name}/activate"
+    sent = (caller.send("POST", path, body, "rush-1") for _ in range(8))
+    answers = await asyncio.gather(*sent)
+    assert {status for status, _, _ in answers} == {200}
+    assert len({str(answer) for _, answer, _ in answers}) == 1
+    story = (await caller.ok("GET", "/v1/rulesets"))["changes"]
+    assert sum(change["ruleset"] == name for change in story) == 1

@@ -75,9 +75,11 @@ BROKEN: dict[str, str] = {
     "a calibration that falls": edited(lambda m: m.update(calibration=[[0, 0.5], [1, 0.2]])),
     "no golden vectors": edited(lambda m: m.update(golden=[])),
     "a golden vector cut short": edited(lambda m: m["golden"][0]["values"].pop()),
-    "a leaf changed by a millionth": edited(
-        lambda m: m["trees"][1]["value"].__setitem__(3, -0.500001)
+    "a leaf changed by the last bits": edited(
+        lambda m: m["trees"][1]["value"].__setitem__(3, -0.5000000000000004)
     ),
+    "another score": edited(lambda m: m["golden"][0].update(score=0.5)),
+    "a number beyond all": edited(lambda m: m.update(baseline=10**400)),
     "code for a number": edited(lambda m: m.update(baseline="__import__('os')")),
 }
 

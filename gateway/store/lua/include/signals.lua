@@ -40,8 +40,8 @@ local function is_among(windows, of, since, width)
 end
 
 -- Count an attempt in the declared windows of a signal, and append what they showed to `shown`.
--- `windows` tells the change behind which they are declared, then of each the place of its signal
--- among a request's (which is `of`), since, width. One that came before the change is gone.
+-- `windows` tells the change that everybody knows of by now, then of each the place of its signal
+-- among a request's (which is `of`), since, width. Others that came before the change are gone.
 -- Returns them packed, whether the signal keeps its layout and its buckets, and the widest of them.
 local function count_windows(value, at, windows, of, amount, now, shown)
   local count = value and (#value - FIXED_BYTES) / DECLARED_BYTES or 0
