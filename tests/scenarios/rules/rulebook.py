@@ -46,6 +46,15 @@ async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any)
     return ruleset
 
 
+async def booked(caller: Caller) -> None:
+    """Wait until the ledger has all there is: it does not grow for a while."""
+    rows, still = -1, 0
+    while still < 4:
+        await asyncio.sleep(0.25)
+        now = (await caller.ok("GET", "/v1/ledger/head"))["rows"]
+        rows, still = now, still + 1 if now == rows else 0
+
+
 def cents(count: int, **more: Any) -> dict[str, Any]:
     return {"quantity": {"units": count}, **more}
 

@@ -17,7 +17,7 @@ from gateway.store.pipeline import parse_url
 from loadtests.trace import read_requests
 from tests.gateways import Caller, Gateway
 from tests.scenarios.clocks import Clock
-from tests.scenarios.rules.rulebook import cents, in_force, rule, rules
+from tests.scenarios.rules.rulebook import booked, cents, in_force, rule, rules
 
 READS = (
     'velocity.cost("key", 10m)',
@@ -66,7 +66,9 @@ async def one(caller: Caller, org: str, chance: random.Random, sizes: list[int])
     await caller.authorize(whose, user=user, key=key, **asked)
 
 
-async def ledgered(gateway: Gateway) -> History:
+async def ledgered(caller: Caller, gateway: Gateway) -> History:
+    await booked(caller)
+    # What rules matched is gathered right behind it.
     await asyncio.sleep(1)
     return History(open_engine(f"sqlite:///{gateway.directory / 'ledger.db'}"))
 
@@ -81,7 +83,7 @@ async def test_r6_a_day_replayed_is_decided_as_it_was_and_a_draft_as_in_its_shad
     shadow = await in_force(caller, SHADOW, "shadow")
     active = await in_force(caller, ACTIVE)
     made = await a_day(caller, org, Clock(parse_url(gateway.store_url).path))
-    history = await ledgered(gateway)
+    history = await ledgered(caller, gateway)
 
     found = await caller.ok("POST", f"/v1/rulesets/{active}/backtest", {"from": since, "to": ENDED})
     print(f"{found['same']} of {found['same'] + found['differs']} decided as they were")

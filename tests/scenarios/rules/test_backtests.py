@@ -9,7 +9,7 @@ from typing import Any
 from gateway.catalog.backtests import RUNNING, Backtests, Run
 from gateway.sql.engine import open_engine
 from tests.gateways import Caller, Gateway
-from tests.scenarios.rules.rulebook import cents, in_force, rule, rules, submit
+from tests.scenarios.rules.rulebook import booked, cents, in_force, rule, rules, submit
 
 
 async def test_a_window_that_nobody_counted_is_tried_as_if_it_had_been(
@@ -27,7 +27,7 @@ async def test_a_window_that_nobody_counted_is_tried_as_if_it_had_been(
             rule("nobody", "block", "org.id in @nobody"),
         ),
     )
-    await asyncio.sleep(0.8)
+    await booked(caller)
     found = await caller.ok("POST", f"/v1/rulesets/{draft}/backtest", {"from": since})
     hits = {rule["rule"]: rule["requests"] for rule in found["rules"]}
     assert hits == {"spree": 7, "devices": 9, "nobody": 0}
@@ -42,7 +42,7 @@ async def test_r7_a_label_that_came_late_is_not_known_before(caller: Caller, org
     since = datetime.now(UTC).isoformat()
     ruleset = await in_force(caller, rules(rule("large", "review", "amount > 5 USD")))
     answer = await caller.authorize(org, **cents(600))
-    await asyncio.sleep(0.8)
+    await booked(caller)
     before = await caller.ok("POST", f"/v1/decisions/{answer['id']}/replay", {})
     early = datetime.now(UTC).isoformat()
     await asyncio.sleep(0.1)
@@ -73,7 +73,7 @@ async def test_a_challenge_that_was_lifted_was_decided_as_it_would_be(
     lifted = await caller.authorize(org, key="k", run="odd", challenge=passed, **cents(1))
     assert (asked["decision"], lifted["decision"]) == ("challenge", "allow")
     assert lifted["risk"]["rules"] == ["odd", "again"]
-    await asyncio.sleep(0.8)
+    await booked(caller)
     found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {"from": since})
     assert (found["same"], found["differs"], found["stopped"]) == (2, 0, 1)
 

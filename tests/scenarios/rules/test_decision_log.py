@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from tests.gateways import Caller
-from tests.scenarios.rules.rulebook import cents, in_force, rule, rules
+from tests.scenarios.rules.rulebook import booked, cents, in_force, rule, rules
 
 BOOK = rules(
     rule("spree", "block", 'velocity.cost("key", 1h) + amount > 3 USD'),
@@ -27,7 +26,7 @@ async def decided(caller: Caller, org: str) -> list[dict[str, Any]]:
     """Allowed, reviewed, blocked by what was counted, challenged, too dear."""
     asks = [cents(50), cents(250), cents(90), cents(1, run="odd"), cents(2_000_000)]
     answers = [await caller.authorize(org, key="k", **ask) for ask in asks]
-    await asyncio.sleep(0.8)
+    await booked(caller)
     return answers
 
 

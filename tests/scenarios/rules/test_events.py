@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.gateways import Caller
-from tests.scenarios.rules.rulebook import cents, in_force, rule, rules
+from tests.scenarios.rules.rulebook import booked, cents, in_force, rule, rules
 from tests.scenarios.rules.test_tallies import tallies
 
 # So wide that no test sees one of its ends; and one that ended.
@@ -56,11 +55,11 @@ async def test_what_happened_before_the_window_counts_no_more(caller: Caller, or
 
 
 async def test_an_event_moves_no_money_and_makes_no_account(caller: Caller, org: str) -> None:
-    await asyncio.sleep(0.5)
+    await booked(caller)
     before = await caller.ok("GET", "/v1/ledger/trial_balance")
     told = await declined(caller, f"nobody-{org}", amount_micros=7_000_000)
     assert told["id"].startswith("evt_") and told["type"] == "payment_declined"
-    await asyncio.sleep(0.5)
+    await booked(caller)
     assert await caller.ok("GET", "/v1/ledger/trial_balance") == before
     status, _, _ = await caller.send("GET", f"/v1/orgs/nobody-{org}")
     assert status == 404
