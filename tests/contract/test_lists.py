@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-import pytest_asyncio
 
 from gateway.catalog.lists import Item, Lists
 from gateway.core.tallies import LISTED, Entry, Tally, entry_name
 from gateway.flows.following import follow
-from gateway.sql.engine import Engine, open_engine
-from gateway.sql.migrate import migrate
+from gateway.sql.engine import Engine
 from gateway.store.memory import MemoryStore
-from tests.databases import Postgres
 
 NOW_MS = 1_800_000_000_000
-
-
-@pytest_asyncio.fixture(params=["sqlite", "postgresql"])
-async def engine(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres
-) -> AsyncIterator[Engine]:
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'catalog.db'}" if is_sqlite else postgres.database()
-    found = open_engine(url)
-    await migrate(found, "catalog")
-    yield found
-    await found.dispose()
 
 
 def item(digest: str, at_ms: int = NOW_MS, *, gone: bool = False, expires_ms: int = 0) -> Item:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from gateway.catalog.labels import Label, Labels
 from gateway.catalog.matches import ACTIVE, SHADOW, Gathered, Match, Matches
 from gateway.core.money import MAX_MICROS
-from gateway.sql.engine import Engine, open_engine
-from gateway.sql.migrate import migrate
-from tests.databases import Postgres
+from gateway.sql.engine import Engine
 
 DAY = 20_000
 DAYS = (DAY, DAY + 1)
-
-
-@pytest_asyncio.fixture(params=["sqlite", "postgresql"])
-async def engine(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres
-) -> AsyncIterator[Engine]:
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'catalog.db'}" if is_sqlite else postgres.database()
-    found = open_engine(url)
-    await migrate(found, "catalog")
-    yield found
-    await found.dispose()
 
 
 def label(decision: str, what: str, once: str | None = None, digest: str = "d") -> Label:
