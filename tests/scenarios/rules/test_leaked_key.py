@@ -67,6 +67,7 @@ async def test_r1_a_leaked_key_is_stopped_early_and_a_count_of_requests_misses_i
     span = f"from={began:%Y-%m-%d}&to=2040-01-01"
     told = await caller.ok("GET", f"/v1/rulesets/{counting}/report?{span}")
     seen = {one["rule"]: one["requests"] for one in told["rules"]}
-    assert seen.get("usual", 0) == 0 and seen["any"] > 1_000, "a count tells nothing, or everybody"
+    # At the least, where an hour of use falls into an hour of the clock, its last nine.
+    assert seen.get("usual", 0) == 0 and seen["any"] >= 9 * 24 * DAYS, "it tells nobody, or all"
     told = await caller.ok("GET", f"/v1/rulesets/{pack}/report?{span}")
     assert {one["rule"] for one in told["rules"]} >= {"key-elsewhere"}
