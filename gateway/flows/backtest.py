@@ -106,7 +106,8 @@ async def backtest(
     names = cold(changes, reads_of(phased.ruleset), span.from_ms)
     if names:
         trial.lookback = Lookback(names, gateway.secret)
-        first = await history.row_at(span.from_ms - trial.lookback.windows_ms)
+        since_ms = max(span.from_ms, await history.moment_before(from_row))
+        first = await history.row_at(since_ms - trial.lookback.windows_ms)
         if span.most_back and first < from_row - span.most_back:
             first, trial.found.is_cut = from_row - span.most_back, True
     for at in range(min(first, from_row), rows, AT_A_TIME):

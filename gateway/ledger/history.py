@@ -67,6 +67,12 @@ class History(Reading):
         query = select(func.coalesce(func.min(b.first_row), NO_ROW)).where(b.at_ms >= at_ms)
         return int((await self._all(query))[0][0])
 
+    async def moment_before(self, row: int) -> int:
+        """A moment (Unix ms) that no record from a row on is much older than; 0 without any."""
+        b = t.batches.c
+        query = select(func.coalesce(func.max(b.at_ms), 0)).where(b.first_row + b.rows <= row)
+        return int((await self._all(query))[0][0])
+
     async def batches(self, after: int, limit: int) -> list[BatchRow]:
         """Batches behind a number, in their order."""
         query = select(t.batches).where(t.batches.c.n > after).order_by(t.batches.c.n)
