@@ -86,7 +86,7 @@ def velocities_of(terms: AskedTerms, signals: Sequence[int]) -> dict[str, int]:
     return dict(zip(_NAMES[bool(terms.user), bool(terms.key)], signals, strict=False))
 
 
-ON_LIST = " in @"
+MEMBERSHIP = " in @"
 """In the names of what is either so or not."""
 
 
@@ -100,7 +100,7 @@ def tallied_of(asked: Asked, out: Outcome) -> dict[str, int]:
 def named(reads: Iterable[str], numbers: Iterable[int]) -> dict[str, int]:
     """Numbers of tallies by what they are read as; a membership is either so or not."""
     pairs = zip(reads, numbers, strict=False)
-    return {n: bool(number) if ON_LIST in n else number for n, number in pairs if n}
+    return {n: bool(number) if MEMBERSHIP in n else number for n, number in pairs if n}
 
 
 @lru_cache(maxsize=1024)

@@ -28,6 +28,37 @@ Windows = tuple[int, ...]
 """Declared windows: since which change each is counted, and its width."""
 
 
+Numbers = tuple[int, int, int, int]
+"""Of a window: attempts and micros, and those of the bucket before."""
+
+
+def overlapped(numbers: Numbers, width_ms: int, now_ms: int) -> tuple[int, int]:
+    """Attempts and micros in the last `width_ms`.
+
+    The bucket before counts by its overlap, rounded down (an estimate: exact when attempts came
+    evenly, off by at most the older bucket's overlapping share).
+    """
+    n, micros, n_before, micros_before = numbers
+    share = (width_ms - now_ms % width_ms) / width_ms
+    return n + int(n_before * share), micros + int(micros_before * share)
+
+
+def with_past(
+    numbers: Numbers, buckets: Mapping[int, tuple[int, int]], here: int
+) -> Numbers | None:
+    """The numbers with attempts and micros of the buckets they are of; None if there are none."""
+    more, earlier = buckets.get(here, (0, 0)), buckets.get(here - 1, (0, 0))
+    if not (more[0] or earlier[0]):
+        return None
+    n, micros, n_before, micros_before = numbers
+    return (
+        n + more[0],
+        min(MAX_MICROS, micros + more[1]),
+        n_before + earlier[0],
+        min(MAX_MICROS, micros_before + earlier[1]),
+    )
+
+
 def signal_name(entity: str) -> str:
     """The cell of an entity's signal."""
     return f"s/{entity}"
@@ -52,26 +83,20 @@ def _windows(signal: Signal | None, now_ms: int) -> list[tuple[int, int, int, in
 
 
 def read_signal(signal: Signal | None, now_ms: int) -> list[int]:
-    """Attempts and micros in the last minute, hour and day: six whole numbers.
-
-    The bucket before counts by its overlap, rounded down (an estimate: exact when attempts came
-    evenly, off by at most the older bucket's overlapping share).
-    """
-    numbers = []
-    for width_ms, n, micros, n_before, micros_before in _windows(signal, now_ms):
-        share = (width_ms - now_ms % width_ms) / width_ms
-        numbers += [n + int(n_before * share), micros + int(micros_before * share)]
-    return numbers
+    """Attempts and micros in the last minute, hour and day: six whole numbers."""
+    found: list[int] = []
+    for window in _windows(signal, now_ms):
+        found += overlapped(window[1:], window[0], now_ms)
+    return found
 
 
 def read_windows(signal: Signal | None, windows: Windows, now_ms: int) -> list[int]:
     """Attempts and micros in each declared window."""
-    known, numbers = _declared(signal, now_ms), []
-    for since, width_ms in _pairs(windows):
-        n, micros, n_before, micros_before = known.get((since, width_ms), (0, 0, 0, 0))
-        share = (width_ms - now_ms % width_ms) / width_ms
-        numbers += [n + int(n_before * share), micros + int(micros_before * share)]
-    return numbers
+    known = _declared(signal, now_ms)
+    found: list[int] = []
+    for place in _pairs(windows):
+        found += overlapped(known.get(place, (0, 0, 0, 0)), place[1], now_ms)
+    return found
 
 
 def counted_signal(
@@ -112,17 +137,10 @@ def warmed_signal(
     found = signal or (now_ms, *[0] * (FIXED - 1))
     at_ms, width_ms = found[0], window[1]
     known = _declared(found, at_ms)
-    n, micros, n_before, micros_before = known.get(window, (0, 0, 0, 0))
-    here = at_ms // width_ms
-    more, earlier = buckets.get(here, (0, 0)), buckets.get(here - 1, (0, 0))
-    if not (more[0] or earlier[0]):
+    warm = with_past(known.get(window, (0, 0, 0, 0)), buckets, at_ms // width_ms)
+    if warm is None:
         return found
-    known[window] = (
-        n + more[0],
-        min(MAX_MICROS, micros + more[1]),
-        n_before + earlier[0],
-        min(MAX_MICROS, micros_before + earlier[1]),
-    )
+    known[window] = warm
     return (*found[:FIXED], *(number for one in known.items() for number in (*one[0], *one[1])))
 
 
@@ -130,9 +148,7 @@ def _pairs(windows: Windows) -> Iterator[tuple[int, int]]:
     return zip(windows[::2], windows[1::2], strict=True)
 
 
-def _declared(
-    signal: Signal | None, now_ms: int
-) -> dict[tuple[int, int], tuple[int, int, int, int]]:
+def _declared(signal: Signal | None, now_ms: int) -> dict[tuple[int, int], Numbers]:
     """The numbers of each declared window as of now."""
     if signal is None:
         return {}

@@ -13,7 +13,14 @@ from msgspec import Struct
 
 from gateway.core.cells import Cells
 from gateway.core.money import MAX_MICROS
-from gateway.core.signals import FIXED, Windows, signal_ends_ms, warmed_signal
+from gateway.core.signals import (
+    FIXED,
+    Windows,
+    overlapped,
+    signal_ends_ms,
+    warmed_signal,
+    with_past,
+)
 
 COUNTED, DISTINCT, LISTED, SIGNAL = 0, 1, 2, 3
 """Attempts and micros in a window; different members in it; whether an entry stands. And a window
@@ -131,9 +138,7 @@ def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: in
 def _shown(tally: Tally, value: Any, now_ms: int) -> tuple[int, ...]:
     width_ms = tally.width_ms
     if tally.kind == COUNTED:
-        _, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
-        share = (width_ms - now_ms % width_ms) / width_ms
-        return n + int(n_before * share), micros + int(micros_before * share)
+        return overlapped(rolled_count(value, width_ms, now_ms)[1:], width_ms, now_ms)
     if tally.kind == LISTED:
         return (int(value is not None),)
     return (sum(at_ms > now_ms - width_ms for at_ms in (value or {}).values()),)
@@ -193,18 +198,12 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
         cells.put(tally.org, tally.name, latest(met), now_ms, ends_ms)
         cells.prolong(tally.org, tally.name, ends_ms)
         return
-    here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
-    now, before = past.buckets.get(here), past.buckets.get(here - 1)
-    if now or before:
-        (more, more_micros), (earlier, earlier_micros) = now or (0, 0), before or (0, 0)
-        after = (
-            here,
-            n + more,
-            min(MAX_MICROS, micros + more_micros),
-            n_before + earlier,
-            min(MAX_MICROS, micros_before + earlier_micros),
-        )
-        cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
+    count = rolled_count(value, width_ms, now_ms)
+    here = count[0]
+    warm = with_past(count[1:], past.buckets, here)
+    if warm is not None:
+        ends_ms = count_ends_ms(here, width_ms)
+        cells.replace(tally.org, tally.name, (here, *warm), ends_ms)
 
 
 def _meet(cells: Cells, tally: Tally, members: dict[str, int], now_ms: int) -> None:

@@ -17,7 +17,6 @@ from rules.engine import Phased
 
 AT_A_TIME = 2_000
 MOST_EXAMPLES = 5
-ALWAYS = (0, 2**62)
 DECIDED = "authorize"
 
 
@@ -183,18 +182,15 @@ class Trial:
                 _try(self.found, self._phased, (asked, out, more), labels.get(asked.id, ""))
 
 
-def decided_in(
-    lines: Iterable[StreamRecord], span: tuple[int, int] = ALWAYS
-) -> list[tuple[Asked, Outcome]]:
-    """Those of the records that are decisions of a span which rules could have stopped."""
+def decided_in(lines: Iterable[StreamRecord]) -> list[tuple[Asked, Outcome]]:
+    """Those of the records that are decisions which rules could have stopped."""
     found = []
     for line in lines:
         if line.kind != DECIDED:
             continue
         out, asked = records.decode(line)
-        if not isinstance(out, Outcome) or not isinstance(asked, Asked):
-            continue
-        if span[0] <= out.now_ms < span[1] and is_assessed(asked, out):
+        assert isinstance(out, Outcome) and isinstance(asked, Asked)
+        if is_assessed(asked, out):
             found.append((asked, out))
     return found
 
@@ -206,8 +202,8 @@ def _try(
     label: str,
 ) -> None:
     asked, out, more = of
-    at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
     risk = asked.risk
+    at_ms = risk.at_ms if risk is not None else out.now_ms
     is_own = risk is not None and risk.ruleset == phased.ruleset.id
     # What it did not know when it decided it does not know now.
     known = known_behind(asked, out, at_ms, None if is_own else more)

@@ -13,7 +13,7 @@ from gateway.core.record import Asked
 from rules.ruleset import Rule
 from rules.syntax import Node
 
-ON_LIST = "@block:"
+BLOCKED = "@block:"
 EXEMPT = "@allow:"
 _ORG = "org"
 """Every request has one: so it is always looked up."""
@@ -22,7 +22,7 @@ _ORG = "org"
 def listing(asked: Asked) -> bool:
     """Whether a request was looked up on a built-in list."""
     tallied = asked.tallied
-    return tallied is not None and (ON_LIST + _ORG in tallied.reads or waits(asked))
+    return tallied is not None and (BLOCKED + _ORG in tallied.reads or waits(asked))
 
 
 def waits(asked: Asked) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gateway.catalog.declared import BUILT_IN, declared
 from gateway.catalog.lists import Item
-from gateway.catalog.rulesets import EVERYBODY, USED, Change, RuleSets
+from gateway.catalog.rulesets import EVERYBODY, USED, Change
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.context import hashed
 from gateway.flows.entries import texts_of
@@ -32,8 +32,8 @@ async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller)
             detail = "what is on the allow list must expire, as exemptions do"
             raise CallerError("invalid_request", detail, pointer="/expires_at")
     if name in BUILT_IN:
-        # Before anything stands there: nothing must, and not be looked up.
-        await _use(gateway.rulesets, gateway, f"@{name}", caller)
+        # First: nothing may stand there that no request is looked up for.
+        await _use(gateway, f"@{name}", caller)
     await gateway.lists.keep(made)
     await follow(gateway.lists, gateway.store)
 
@@ -73,20 +73,20 @@ def _digests(gateway: Gateway, name: str, value: str) -> list[str]:
     return [hashed(gateway.secret, text) for text in texts_of(name, value, gateway.secret)]
 
 
-async def _use(rulesets: RuleSets, gateway: Gateway, name: str, caller: Caller) -> None:
+async def _use(gateway: Gateway, name: str, caller: Caller) -> None:
     """From its first item on a built-in list is looked up for every request."""
     for _ in range(ATTEMPTS):
-        changes = await rulesets.changes()
+        changes = await gateway.rulesets.changes()
         if name in declared(changes):
             first = next(change for change in changes if name in change.reads)
             since_s = (gateway.clock.now_ms() - first.at_ms) / 1000
             if since_s < TAKEN_OVER_S:
-                await asyncio.sleep(min(TAKEN_OVER_S, TAKEN_OVER_S - since_s))
+                await asyncio.sleep(TAKEN_OVER_S - max(0.0, since_s))
             return
         version = changes[-1].n if changes else 0
         author, now_ms = caller.credential.id, gateway.clock.now_ms()
         made = Change(0, "", USED, EVERYBODY, author, "", now_ms, (name,))
-        if await rulesets.change(version, [made]):
+        if await gateway.rulesets.change(version, [made]):
             await gateway.rules.refresh()
             await asyncio.sleep(TAKEN_OVER_S)
             return

@@ -93,7 +93,7 @@ class Lookback:
             key += (terms.product, terms.customer, asked.run, asked.caller)
         known = self._cache.get(key)
         if known is None:
-            tallies, names = self._tallying.met(asked)
+            tallies, names = self._tallying.all_tallies(asked)
             counted = [tally for tally in tallies if tally.kind != LISTED]
             entries = [tally.name for tally in tallies if tally.kind == LISTED]
             if len(self._cache) >= MOST_KNOWN:

@@ -24,7 +24,7 @@ from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
 from gateway.errors import Bug, Unavailable
 from gateway.flows.elsewhere import compile_elsewhere
-from gateway.flows.listed import ON_LIST, list_hits, listing, waits
+from gateway.flows.listed import BLOCKED, list_hits, listing, waits
 from gateway.flows.tallying import Tallying
 from rules.engine import NOTHING, Phased, strongest
 from rules.errors import RuleError
@@ -184,12 +184,12 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
     """
     if asked.is_refused or (policies.is_empty and not listing(asked)):
         return None
-    facts, currency = facts_of(asked, at_ms), asked.terms.currency
-    phased, shadows = policies.of(asked.terms.org), []
+    phased = policies.of(asked.terms.org)
     if waits(asked):
         name = phased.ruleset.id if phased is not None else ""
         asked.risk = Risk(name, at_ms, "", (), 0, version=policies.version)
         return asked.risk
+    facts, currency, shadows = facts_of(asked, at_ms), asked.terms.currency, []
     for shadow in policies.shadows:
         verdict = shadow.before.evaluate(facts, currency, at_ms)
         if verdict.matches:
@@ -372,7 +372,7 @@ def refusals_of(action: str, matches: Iterable[Rule]) -> tuple[Refusal, ...]:
     found = [rule for rule in matches if rule.action == action]
     return tuple(
         Refusal(int(Reason.list_blocked), "block", rule.reason)
-        if rule.id.startswith(ON_LIST)
+        if rule.id.startswith(BLOCKED)
         else Refusal(int(reason), rule.id, rule.reason)
         for rule in found[:MOST_TOLD]
     )

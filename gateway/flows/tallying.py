@@ -95,15 +95,15 @@ class Tallying:
                 windows, names = self._signals[name]
                 found.append(windows)
                 reads += names
-        tallies, others = self._met(asked, self._others)
+        tallies, others = self._tallies(asked, self._others)
         asked.tallied = Tallied(self.version, (*reads, *others))
         return Met(tuple(found), tuple(tallies), self.settled)
 
-    def met(self, asked: Asked) -> tuple[list[Tally], list[str]]:
+    def all_tallies(self, asked: Asked) -> tuple[list[Tally], list[str]]:
         """The same all as tallies, and what each of their numbers is read as."""
-        return self._met(asked, self._windows)
+        return self._tallies(asked, self._windows)
 
-    def _met(self, asked: Asked, windows: tuple[_Window, ...]) -> tuple[list[Tally], list[str]]:
+    def _tallies(self, asked: Asked, windows: tuple[_Window, ...]) -> tuple[list[Tally], list[str]]:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
         for window in windows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.catalog.lists import Item, Lists
-from gateway.core.tallies import LISTED, Entry, Tally, entry_name
+from gateway.core.tallies import Entry
 from gateway.flows.following import follow
 from gateway.sql.engine import Engine
 from gateway.store.memory import MemoryStore
@@ -90,8 +90,3 @@ async def test_what_ended_long_ago_is_forgotten_and_the_last_number_is_not(
     assert await lists.prune(NOW_MS) == 3
     assert await lists.last() == 4
     assert [entry.digest for entry in await lists.behind(0, 10)] == ["c"]
-
-
-def test_an_entry_is_looked_up_as_it_is_put() -> None:
-    entry = Entry("bad", "x", 1, 0, is_gone=False)
-    assert Tally(LISTED, "", entry.name).name == entry_name("bad", "x")

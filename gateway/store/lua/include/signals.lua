@@ -129,6 +129,20 @@ local function write_signal(key, packed, ends)
   end
 end
 
+-- Whether `past` (by bucket: number, attempts, micros) tells of `bucket` or the one before, and a
+-- window's numbers with it.
+local function with_past(past, bucket, n, a, p, q)
+  local adds = false
+  for i = 1, #past, 3 do
+    if past[i] == bucket then
+      n, a, adds = n + past[i + 1], min(MAX_MICROS, a + past[i + 2]), true
+    elseif past[i] == bucket - 1 then
+      p, q, adds = p + past[i + 1], min(MAX_MICROS, q + past[i + 2]), true
+    end
+  end
+  return adds, n, a, p, q
+end
+
 -- Add to a declared window what `past` tells by bucket: number, attempts, micros. All of it
 -- happened before the entity's last attempt.
 local function warm_signal(key, since, width, past, now)
@@ -136,15 +150,9 @@ local function warm_signal(key, since, width, past, now)
   local is_new = not value
   value = value or struct.pack(THIRTEEN, now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
   local at, count = struct.unpack('<d', value), (#value - FIXED_BYTES) / DECLARED_BYTES
-  local here, adds = (at - at % width) / width, false
-  local n, a, p, q = find_declared(value, count, at, at, since, width)
-  for i = 1, #past, 3 do
-    if past[i] == here then
-      n, a, adds = n + past[i + 1], min(MAX_MICROS, a + past[i + 2]), true
-    elseif past[i] == here - 1 then
-      p, q, adds = p + past[i + 1], min(MAX_MICROS, q + past[i + 2]), true
-    end
-  end
+  local here = (at - at % width) / width
+  local adds, n, a, p, q =
+    with_past(past, here, find_declared(value, count, at, at, since, width))
   if not adds then return end
   local mine, packed = struct.pack(SIX, since, width, n, a, p, q), string.sub(value, 1, FIXED_BYTES)
   local is_there = false

@@ -69,16 +69,9 @@ end
 
 -- Add to a count what `past` tells by bucket: number, attempts, micros.
 local function add_past(key, width, past, now)
-  local value, here = redis.call('GET', key), (now - now % width) / width
-  local bucket, n, a, p, q = count_of(value, here)
-  local adds = false
-  for at = 1, #past, 3 do
-    if past[at] == bucket then
-      n, a, adds = n + past[at + 1], min(MAX_MICROS, a + past[at + 2]), true
-    elseif past[at] == bucket - 1 then
-      p, q, adds = p + past[at + 1], min(MAX_MICROS, q + past[at + 2]), true
-    end
-  end
+  local bucket, n, a, p, q = count_of(redis.call('GET', key), (now - now % width) / width)
+  local adds
+  adds, n, a, p, q = with_past(past, bucket, n, a, p, q)
   if adds then
     redis.call('SET', key, struct.pack(FIVE, bucket, n, a, p, q), 'PXAT', (bucket + 2) * width)
   end
