@@ -61,7 +61,7 @@ ROUTES = (
     Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "A rule set", answer=d.RuleSetAnswer),
     Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Set what a rule set does", m.ActivateBody, d.StandingAnswer, statuses=(409,)),
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, BacktestAnswer, statuses=(202, 409)),
-    Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "How far a backtest is", answer=BacktestAnswer),
+    Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "How far a backtest is", answer=BacktestAnswer, statuses=(202,)),
     Route("DELETE", "/v1/backtests/{id}", RISK, r.delete_backtest, "Cancel a backtest"),
     Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),

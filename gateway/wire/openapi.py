@@ -99,17 +99,18 @@ def _name(operation: Operation) -> str:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": _reference(Problem)}}
-    statuses = {401, 403, 404, 422, 503, *operation.statuses}
+    faults = {401, 403, 404, 422, 503, *(s for s in operation.statuses if s >= 400)}
     if operation.body is not None:
-        statuses |= {400, 408, 413, 415}
+        faults |= {400, 408, 413, 415}
     responses: dict[str, Any] = {
-        str(status): {"description": "a fault", "content": problem} for status in sorted(statuses)
+        str(status): {"description": "a fault", "content": problem} for status in sorted(faults)
     }
     if operation.answer is None:
         responses["204"] = {"description": "done"}
     else:
         content = {"application/json": {"schema": _reference(operation.answer)}}
-        responses["200"] = {"description": "the answer", "content": content}
+        for status in (200, *(s for s in operation.statuses if s < 400)):
+            responses[str(status)] = {"description": "the answer", "content": content}
     return responses
 
 
