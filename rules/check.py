@@ -13,6 +13,13 @@ from rules.unknown import LARGEST
 
 LARGEST_FACT = 2**53
 """No fact is larger: amounts, counts and times keep to what a double holds exactly."""
+VELOCITIES = {
+    "cost": Type.money,
+    "total": Type.money,
+    "known": Type.bool,
+    "age": Type.duration,
+}
+"""What is no whole number."""
 CONSTANTS = {bool: Type.bool, int: Type.int, float: Type.float, str: Type.string}
 
 
@@ -101,15 +108,19 @@ def _set(node: Node) -> Type:
 def _input(node: Node, schema: Schema) -> Type:
     value = node.value
     if isinstance(value, Velocity):
-        if value.kind == "events" and value.of not in schema.events:
+        if value.kind in ("events", "total") and value.of not in schema.events:
             hint = _similar(value.of, schema.events)
             raise Fault(f"unknown type of event {value.of!r}", node.at, hint)
-        for name in (value.entity, *((value.of,) if value.kind == "distinct" else ())):
+        if value.same and value.same not in schema.sames:
+            hint = _similar(value.same, schema.sames)
+            raise Fault(f"requests have no {value.same!r} in common", node.at, hint)
+        of = (value.of,) if value.kind in ("distinct", "known") else ()
+        for name in (value.entity, *of):
             if name not in schema.entities:
                 raise Fault(f"unknown entity {name!r}", node.at, _similar(name, schema.entities))
         if value.of == value.entity:
             raise Fault(f"there is one {value.of} by {value.entity}", node.at)
-        return Type.money if value.kind == "cost" else Type.int
+        return VELOCITIES.get(value.kind, Type.int)
     name = value.field if isinstance(value, Membership) else str(value)
     field = schema.fields.get(name)
     if field is None:

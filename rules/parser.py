@@ -23,10 +23,14 @@ BINARY = {
 }
 """How tightly an operator binds."""
 METHODS_HINT = f"there are {', '.join(METHODS)}"
-COUNTS = ("cost", "count", "distinct", "events")
+COUNTS = ("cost", "count", "denied", "distinct", "known", "events", "total", "age")
+OF = ("distinct", "known", "events", "total")
+"""Those that tell of whose, or of which, by what."""
+WORDS = ("in", "by", "same")
 VELOCITY_HINT = (
     'as in velocity.cost("key", 10m), velocity.count("ip", 1h),'
-    ' velocity.distinct("asn", by "key", 24h) or velocity.events("login", by "user", 1h)'
+    ' velocity.distinct("asn", by "key", 24h), velocity.events("login", by "user", 1h)'
+    ' or velocity.count("org", same "hour", 7d)'
 )
 
 
@@ -47,7 +51,7 @@ class _Parser:
 
     def _peek(self, *texts: str) -> bool:
         token = self._tokens[self._next]
-        return token.text in texts and (token.kind == "op" or token.text in ("in", "by"))
+        return token.text in texts and (token.kind == "op" or token.text in WORDS)
 
     def _take(self) -> Token:
         token = self._tokens[self._next]
@@ -183,7 +187,7 @@ class _Parser:
             milliseconds = _whole(Decimal(token.text) * UNITS_MS[token.unit], token)
             return self._node("duration", token.at, value=milliseconds)
         unit, at = token.unit, token.at + len(token.text)
-        if not unit and following.kind == "name" and following.text not in ("in", "by"):
+        if not unit and following.kind == "name" and following.text not in WORDS:
             unit, at = following.text, following.at
         if unit:
             hint = f"durations: {', '.join(UNITS_MS)}; money: a currency such as USD"
@@ -228,12 +232,17 @@ class _Parser:
             raise Fault(f"unknown velocity {'.'.join(names)!r}", token.at, VELOCITY_HINT)
         self._take()
         of = ""
-        if names[1] in ("distinct", "events"):
+        if names[1] in OF:
             of = self._quoted()
             self._expect(",", VELOCITY_HINT)
             self._expect("by", VELOCITY_HINT)
         entity = self._quoted()
         self._expect(",", VELOCITY_HINT)
+        same = ""
+        if names[1] in ("cost", "count") and self._peek("same"):
+            self._take()
+            same = self._quoted()
+            self._expect(",", VELOCITY_HINT)
         window = self._primary()
         if window.op != "duration":
             raise Fault("a velocity's window is a duration", window.at, "such as 10m or 24h")
@@ -241,7 +250,7 @@ class _Parser:
         if not 0 < window_ms <= LONGEST_WINDOW_MS:
             raise Fault("a velocity's window is more than 0 and at most 90d", window.at)
         self._expect(")")
-        return self._node("input", token.at, value=Velocity(names[1], entity, window_ms, of))
+        return self._node("input", token.at, value=Velocity(names[1], entity, window_ms, of, same))
 
     def _quoted(self) -> str:
         token = self._take()

@@ -46,6 +46,8 @@ FIELDS: tuple[Field, ...] = (
     Field("context.user_agent", Type.string, "a keyed hash of the user agent", may_miss=True),
     Field("hour", Type.int, "of the day, 0 to 23, in the org's timezone"),
     Field("weekday", Type.int, "1 (Monday) to 7, in the org's timezone"),
+    Field("org.country", Type.string, "where its bills go; of an account only", may_miss=True),
+    Field("dearness", Type.int, "its price in percent of the dearest product of its units", True),
 )
 
 OWN = ("org", "project", "user", "key")
@@ -63,8 +65,13 @@ EVENTS = (
     "payment_declined",
     "chargeback",
     "auth_failed",
+    "labelled_fraud",
+    "labelled_good",
 )
-"""What is told from outside."""
+"""What is told from outside; what a decision was labelled is told with its label."""
+SAMES = ("product", "tier", "size", "hour")
+"""What requests may have in common: the product, whether it is one of the dear ones, how many
+binary digits their amount has, the hour of the day in the org's timezone."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Schema:
     fields: Mapping[str, Field]
     entities: tuple[str, ...] = ENTITIES
     events: tuple[str, ...] = EVENTS
+    sames: tuple[str, ...] = SAMES
     built_in_lists: tuple[str, ...] = BUILT_IN_LISTS
 
 

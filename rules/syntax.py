@@ -23,18 +23,22 @@ class Amount:
 class Velocity:
     """What happened with an entity in a window before the request.
 
-    `kind` is `cost` (micros), `count` (requests), `distinct` (how many different `of`) or `events`
-    (how many of the type `of`, told from outside).
+    `kind` is `cost` (micros), `count` (requests), `denied` (those that were refused), `distinct`
+    (how many different `of`), `known` (whether the request's own `of` was met), `events` (how many
+    of the type `of`, told from outside), `total` (their micros) or `age` (ms since it was first
+    met, unless it was away for so long). Cost and count may be of requests of the `same` kind only.
     """
 
     kind: str
     entity: str
     window_ms: int
     of: str = ""
+    same: str = ""
 
     def __str__(self) -> str:
         of = f'"{self.of}", by ' if self.of else ""
-        return f'velocity.{self.kind}({of}"{self.entity}", {duration_text(self.window_ms)})'
+        same = f'same "{self.same}", ' if self.same else ""
+        return f'velocity.{self.kind}({of}"{self.entity}", {same}{duration_text(self.window_ms)})'
 
 
 @dataclass(frozen=True)

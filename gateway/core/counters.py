@@ -48,13 +48,14 @@ class Source(Struct, frozen=True, array_like=True, gc=False):
     """A balance a request may draw from, down to its floor.
 
     `expires_ms`: when a balance that a draw creates may go (0: never). A `perishable` balance
-    whose key is gone has ended: nothing comes back to it.
+    whose key is gone has ended: nothing comes back to it. What `is_given` was not paid for.
     """
 
     name: str
     floor: int = 0
     expires_ms: int = 0
     perishable: bool = False
+    is_given: bool = False
 
 
 def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> float:

@@ -147,6 +147,8 @@ class Org(Struct, frozen=True):
     created_ms: int = 0
     open_micros: int = 0
     """What may be spent in a minute while the store does not answer; 0: nothing."""
+    country: str = ""
+    """Where its bills go: two letters, upper case; "" where that is not known."""
 
 
 class Lineage(Struct, frozen=True):

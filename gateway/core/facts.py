@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from gateway.core.counters import SLOT
 from gateway.core.orders import Outcome
-from gateway.core.pricing import tokens_of
-from gateway.core.record import Asked, AskedTerms
+from gateway.core.pricing import Price, tokens_of
+from gateway.core.record import Asked, AskedTerms, Customer
 from gateway.core.windows import MINUTE_MS, zone
 
 QUARTER_MS = 15 * MINUTE_MS
@@ -50,8 +50,52 @@ def facts_of(asked: Asked, at_ms: int) -> dict[str, str | int | bool]:
         if terms.book == terms.org:
             facts["org.type"] = customer.type
             facts["org.age"] = at_ms - customer.created_ms
-        facts["hour"], facts["weekday"] = _local(customer.timezone, at_ms // QUARTER_MS)
+        if customer.country:
+            facts["org.country"] = customer.country
+        facts["hour"], facts["weekday"] = local_time(customer, at_ms)
+    if terms.price is not None and terms.price.dearness:
+        facts["dearness"] = terms.price.dearness
     return facts
+
+
+DEAR_PERCENT = 50
+"""What costs at least so much of the dearest is dear, too."""
+
+
+def tier_of(price: Price | None) -> str:
+    """Whether a product is one of the dear ones; "" where that is not known."""
+    if price is None or not price.dearness:
+        return ""
+    return "dear" if price.dearness >= DEAR_PERCENT else "plain"
+
+
+def local_time(customer: Customer, at_ms: int) -> tuple[int, int]:
+    """Hour of the day and day of the week (1 is Monday) where a customer is."""
+    return _local(customer.timezone, at_ms // QUARTER_MS)
+
+
+def standing_of(asked: Asked, out: Outcome) -> dict[str, int | float]:
+    """What stood when a request came: micros on hold, open holds, and the share of what was given.
+
+    `open_holds` are as the first limit of concurrency counts them, `free_share` (0 to 1) is what
+    was given of all that may still be drawn; each is left out where it is not known.
+    """
+    found: dict[str, int | float] = {}
+    if out.readings:
+        found["held"] = out.readings[-2]
+    for place, limit in enumerate(asked.terms.limits):
+        if limit.kind == "concurrent":
+            found["open_holds"] = out.readings[2 * place]
+            break
+    given = whole = 0
+    for source, value in zip(asked.terms.sources, out.funds, strict=False):
+        room = value - source.floor
+        if room > 0:
+            whole += room
+            given += room if source.is_given else 0
+    if whole:
+        found["free_share"] = given / whole
+    return found
 
 
 COUNTED = ("1m", "1h", "1d")

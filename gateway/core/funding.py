@@ -70,7 +70,8 @@ def waterfall(
         else:
             from_ms, until_ms = max(from_ms, effective_ms), min(until_ms, expires_ms)
             if grant.products is None or product is None or product in grant.products:
-                sources.append(Source(grant_name(grant.id), perishable=True))
+                is_given = grant.kind != "paid"
+                sources.append(Source(grant_name(grant.id), perishable=True, is_given=is_given))
     if not profile.is_free:
         sources.append(Source(ADJUSTMENTS))
         sources.append(Source(CREDIT_LINE, floor=-profile.org.credit_line_micros))
@@ -86,11 +87,13 @@ def included_sources(included: Included, profile: Profile, now_ms: int) -> list[
     starts_ms, ends_ms = bounds(included.period, profile.org.timezone, now_ms)
     _, next_ends_ms = bounds(included.period, profile.org.timezone, ends_ms)
     floor = -included.amount_micros
-    found = [
-        Source(included_name(included, starts_ms), floor, next_ends_ms + INCLUDED_GRACE_MS, True)
-    ]
+    found = [_quota(included_name(included, starts_ms), floor, next_ends_ms + INCLUDED_GRACE_MS)]
     if included.rollover and profile.org.created_ms < starts_ms and not profile.is_free:
         before_ms, _ = bounds(included.period, profile.org.timezone, starts_ms - 1)
         name = included_name(included, before_ms)
-        found.insert(0, Source(name, floor, ends_ms + INCLUDED_GRACE_MS, True))
+        found.insert(0, _quota(name, floor, ends_ms + INCLUDED_GRACE_MS))
     return found
+
+
+def _quota(name: str, floor: int, expires_ms: int) -> Source:
+    return Source(name, floor, expires_ms, perishable=True, is_given=True)

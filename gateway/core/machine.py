@@ -67,7 +67,8 @@ def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
     if plan.mode is Mode.DRY:
         return Reply(Status.DONE, now_ms, outcome=outcome)
     _count_signals(shard, plan, now_ms)
-    add_to_tallies(shard.cells, shard.shared, plan.tallies, plan.amount, now_ms)
+    request = (plan.amount, outcome.allowed)
+    add_to_tallies(shard.cells, shard.shared, plan.tallies, request, now_ms)
     if outcome.allowed:
         held = standing[0] if standing else None
         expires_ms = _expiry_ms(plan, held, now_ms)

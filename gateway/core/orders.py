@@ -94,8 +94,8 @@ class Plan(Struct, frozen=True):
     After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
     opaque to the store: what was asked beyond what the needs say of it. `windows`
     and `tallies` are what rules want counted: windows of each of the needs' signals, and all else:
-    those that are COUNTED, then DISTINCT, then LISTED; `version` is the change of rules that
-    everybody knows of by now.
+    those that are COUNTED, then DISTINCT, LISTED and FIRST ones; `version` is the change of rules
+    that everybody knows of by now.
     """
 
     needs: Needs

@@ -19,6 +19,8 @@ class Price(Struct, frozen=True, array_like=True):
     """The price of one product as agreed for one request; a hold keeps it to its end.
 
     `units` maps a unit to micro-units per million; the discount applies to the exact sum.
+    `dearness` is what one of each unit costs, in percent of the card's dearest product that is told
+    in the same units: 1 to 100 (0: not known).
     """
 
     card: str
@@ -26,6 +28,7 @@ class Price(Struct, frozen=True, array_like=True):
     currency: str
     units: dict[str, int]
     discount_bps: int = 0
+    dearness: int = 0
 
 
 class Tariff(Struct, frozen=True):
@@ -82,7 +85,14 @@ def price_of(rate: Tariff, product: str) -> Price | None:
     discount_bps = rate.contract.discount_bps if rate.contract else 0
     if terms is not None and terms.discount_bps is not None:
         discount_bps = terms.discount_bps
-    return Price(rate.card, version.version, version.currency, units, discount_bps)
+    dearness = _dearness(version, units)
+    return Price(rate.card, version.version, version.currency, units, discount_bps, dearness)
+
+
+def _dearness(version: CardVersion, units: Mapping[str, int]) -> int:
+    alike = (of for of in version.products.values() if of.keys() == units.keys())
+    dearest = max((sum(of.values()) for of in alike), default=0)
+    return min(100, max(1, 100 * sum(units.values()) // dearest)) if dearest else 0
 
 
 def cost_micros(price: Price, quantity: Mapping[str, int]) -> int:

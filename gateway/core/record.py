@@ -39,6 +39,7 @@ class Customer(Struct, frozen=True, array_like=True, gc=False):
     type: str
     created_ms: int
     timezone: str
+    country: str = ""
 
 
 class AskedTerms(Struct, frozen=True, array_like=True):
@@ -90,11 +91,12 @@ class Tallied(Struct, frozen=True, array_like=True, gc=False):
     """What rules had counted when a request was decided: behind the change `version`.
 
     `reads` names, for each number of the outcome's `seen`, what rules read it as ("" for what they
-    do not, or not yet).
+    do not, or not yet). `at_ms` is the moment of our clock as of which (0: the store's).
     """
 
     version: int
     reads: tuple[str, ...]
+    at_ms: int = 0
 
 
 class Asked(Struct, array_like=True):

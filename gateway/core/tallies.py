@@ -22,13 +22,14 @@ from gateway.core.signals import (
     with_past,
 )
 
-COUNTED, DISTINCT, LISTED, SIGNAL = 0, 1, 2, 3
-"""Attempts and micros in a window; different members in it; whether an entry stands. And a window
-that is counted in its entity's signal, which is met there and only warmed as a tally."""
+COUNTED, DISTINCT, LISTED, SIGNAL, FIRST = 0, 1, 2, 3, 4
+"""Attempts and micros in a window; different members in it; whether an entry stands. A window that
+is counted in its entity's signal, which is met there and only warmed as a tally. And since when an
+entity is met without a pause as long as the window."""
 MOST_DISTINCT = 128
 """So many members are told apart exactly; more are told as so many."""
-ONE_MORE = "+"
-"""What a request that is counted adds to a COUNTED tally."""
+ONE_MORE, IF_REFUSED = "+", "-"
+"""What a request adds to a COUNTED tally: one more, or that only where it is refused."""
 
 Count = tuple[int, int, int, int, int]
 """A bucket's number, its attempts and micros, and those of the bucket before."""
@@ -37,8 +38,8 @@ Count = tuple[int, int, int, int, int]
 class Tally(Struct, frozen=True, gc=False):
     """One tally as a request meets it.
 
-    `org` is "" where many orgs share it. `adds` is what the request adds: ONE_MORE or a member;
-    "" where it only reads. Of a SIGNAL it is the change since which it is counted.
+    `org` is "" where many orgs share it. `adds` is what the request adds: ONE_MORE, IF_REFUSED or a
+    member; "" where it only reads. Of a SIGNAL it is the change since which it is counted.
     """
 
     kind: int
@@ -66,7 +67,8 @@ class Entry(Struct, frozen=True, gc=False):
 class Past(Struct, frozen=True):
     """What happened before a tally was counted.
 
-    By bucket attempts and micros, or by member the moment (Unix ms) it was met last.
+    By bucket attempts and micros, or by member the moment (Unix ms) it was met last; of a FIRST one
+    by "" the moment since when it is met.
     """
 
     tally: Tally
@@ -124,9 +126,11 @@ def rolled_count(count: Count | None, width_ms: int, now_ms: int) -> Count:
 
 
 def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: int) -> list[int]:
-    """What each tally shows: two numbers, attempts and micros, of a COUNTED one; else one.
+    """What each tally shows.
 
-    The bucket before counts by its overlap, rounded down, as in a signal.
+    Of a COUNTED one attempts and micros; the bucket before counts by its overlap, rounded down, as
+    in a signal. Of a DISTINCT one how many members, and whether the request's own is one. Of others
+    one number: whether it stands, or for how many ms it is met.
     """
     seen: list[int] = []
     for tally in tallies:
@@ -141,22 +145,34 @@ def _shown(tally: Tally, value: Any, now_ms: int) -> tuple[int, ...]:
         return overlapped(rolled_count(value, width_ms, now_ms)[1:], width_ms, now_ms)
     if tally.kind == LISTED:
         return (int(value is not None),)
-    return (sum(at_ms > now_ms - width_ms for at_ms in (value or {}).values()),)
+    if tally.kind == FIRST:
+        return (max(0, now_ms - _first_met(value, width_ms, now_ms)),)
+    members, since_ms = value or {}, now_ms - width_ms
+    is_known = members.get(tally.adds, since_ms) > since_ms
+    return sum(at_ms > since_ms for at_ms in members.values()), int(is_known)
 
 
 def add_to_tallies(
-    own: Cells, shared: Cells, tallies: Iterable[Tally], amount_micros: int, now_ms: int
+    own: Cells,
+    shared: Cells,
+    tallies: Iterable[Tally],
+    request: tuple[int, bool],
+    now_ms: int,
 ) -> None:
-    """Count a request in each tally that it adds to."""
+    """Count a request, its amount in micros and whether it was allowed, where it adds."""
     for tally in tallies:
         if tally.adds:
             cells = own if tally.org else shared
             value = cells.get(tally.org, tally.name, now_ms)
-            _add(cells, tally, value, amount_micros, now_ms)
+            _add(cells, tally, value, request, now_ms)
 
 
 def meet_tallies(
-    own: Cells, shared: Cells, tallies: Iterable[Tally], amount_micros: int, now_ms: int
+    own: Cells,
+    shared: Cells,
+    tallies: Iterable[Tally],
+    request: tuple[int, bool],
+    now_ms: int,
 ) -> list[int]:
     """Read tallies, then count a request in them: both of the above in one pass."""
     seen: list[int] = []
@@ -165,18 +181,29 @@ def meet_tallies(
         value = cells.get(tally.org, tally.name, now_ms)
         seen += _shown(tally, value, now_ms)
         if tally.adds:
-            _add(cells, tally, value, amount_micros, now_ms)
+            _add(cells, tally, value, request, now_ms)
     return seen
 
 
-def _add(cells: Cells, tally: Tally, value: Any, amount_micros: int, now_ms: int) -> None:
+def _add(cells: Cells, tally: Tally, value: Any, request: tuple[int, bool], now_ms: int) -> None:
+    width_ms, (amount_micros, is_allowed) = tally.width_ms, request
     if tally.kind == DISTINCT:
         _meet(cells, tally, value or {}, now_ms)
         return
-    width_ms = tally.width_ms
+    if tally.kind == FIRST:
+        first_ms = _first_met(value, width_ms, now_ms)
+        cells.replace(tally.org, tally.name, (first_ms, now_ms), now_ms + width_ms)
+        return
+    if tally.adds == IF_REFUSED and is_allowed:
+        return
     here, n, micros, n_before, micros_before = rolled_count(value, width_ms, now_ms)
     after = (here, n + 1, min(MAX_MICROS, micros + amount_micros), n_before, micros_before)
     cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
+
+
+def _first_met(value: tuple[int, int] | None, width_ms: int, now_ms: int) -> int:
+    """Since when something is met: now, unless it was met less than a width ago."""
+    return value[0] if value is not None and now_ms - value[1] < width_ms else now_ms
 
 
 def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
@@ -197,6 +224,10 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
         ends_ms = max(past.members.values()) + width_ms
         cells.put(tally.org, tally.name, latest(met), now_ms, ends_ms)
         cells.prolong(tally.org, tally.name, ends_ms)
+        return
+    if tally.kind == FIRST:
+        first_ms = min(past.members[""], _first_met(value, width_ms, now_ms))
+        cells.replace(tally.org, tally.name, (first_ms, now_ms), now_ms + width_ms)
         return
     count = rolled_count(value, width_ms, now_ms)
     here = count[0]

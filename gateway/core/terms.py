@@ -113,7 +113,13 @@ def compile_terms(
         tuple(a.terms() for a in found),
         sources,
         tuple(v.expected for v in versions),
-        Customer(profile.plan.id, profile.org.type, profile.org.created_ms, profile.org.timezone),
+        Customer(
+            profile.plan.id,
+            profile.org.type,
+            profile.org.created_ms,
+            profile.org.timezone,
+            profile.org.country,
+        ),
     )
     return Terms(needs, asked, brief(asked))
 

@@ -55,6 +55,7 @@ async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> 
         body.timezone or "UTC",
         body.status or "active",
         open_micros=_open_micros(body),
+        country=(body.country or "").upper(),
     )
     _check_timezone(wanted.timezone)
     result = wanted

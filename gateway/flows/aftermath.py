@@ -176,7 +176,7 @@ async def _hold(gateway: Gateway, one: Opened, decision_id: str, hold_id: str) -
         if terms.price is None:
             request = replace(request, quantity=None, amount=one.amount_micros)
         asked = plan.make(terms, request, decision_id, hold_id, amount)
-        met = gateway.rules.policies.tallying.meet(asked)
+        met = gateway.rules.policies.tallying.meet(asked, now_ms)
         order = plan.assemble(
             terms,
             asked,

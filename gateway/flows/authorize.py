@@ -171,7 +171,7 @@ async def _decide(
         asked = plan.make(
             terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount, is_partial
         )
-        met = policies.tallying.meet(asked)
+        met = policies.tallying.meet(asked, at_ms)
         if not policies.is_empty or asked.tallied is not None:
             await verdicts.before(gateway, policies, asked, request, at_ms)
         order = plan.assemble(

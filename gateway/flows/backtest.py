@@ -176,7 +176,7 @@ class Trial:
                 continue
             more = None
             if self.lookback is not None:
-                more = self.lookback.seen(asked, out.now_ms, standing)
+                more = self.lookback.seen(asked, out, standing)
             in_span = self.span.from_ms <= out.now_ms < self.span.to_ms
             if in_span and is_assessed(asked, out):
                 _try(self.found, self._phased, (asked, out, more), labels.get(asked.id, ""))

@@ -5,17 +5,22 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.catalog.labels import Label
 from gateway.core import ids
-from gateway.core.orders import EventOrder, Moved, Status
-from gateway.core.record import Happened
+from gateway.core.orders import EventOrder, Idempotency, Moved, Reply, Status
+from gateway.core.record import Asked, Happened
 from gateway.errors import CallerError
 from gateway.flows.context import masked
 from gateway.flows.funds import moved_of
-from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.labels import CLOCKS_DIFFER_MS
+from gateway.flows.gateway import DIGEST_BYTES, Caller, Gateway
 from gateway.wire import records
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import EventBody
+
+CLOCKS_DIFFER_MS = 60_000
+"""How far the clock of whoever observed may be from ours."""
+LABELLED = "labelled_"
+"""How the types of events begin that tell of a label."""
 
 
 class Told(Struct, frozen=True):
@@ -44,22 +49,52 @@ async def tell(gateway: Gateway, body: EventBody, caller: Caller) -> Told:
         caller.credential.id,
         is_bound=bool(caller.credential.org),
     )
-    tallying = gateway.rules.policies.tallying
-    tallies = tallying.told(subject.org, happened)
-    if tallying:
-        happened = replace(happened, tallied=tallying.note())
-    order = EventOrder(
-        subject.org,
-        body.type,
-        ids.EVENT + gateway.new_id_body(subject.org),
-        happened.at_ms,
-        happened.amount,
-        records.encode(happened),
-        tallies,
-        caller.idempotency(subject.org, body, gateway.settings.admin_kept_s),
-    )
-    reply = await gateway.store.event(order)
+    once = caller.idempotency(subject.org, body, gateway.settings.admin_kept_s)
+    reply = await _record(gateway, subject.org, happened, once)
     moved = moved_of(reply)
     if reply.status is not Status.REPLAY:
         return Told(moved, happened.at_ms, is_replay=False)
     return Told(moved, records.decode_happened(reply.body).at_ms, is_replay=True)
+
+
+async def tell_label(gateway: Gateway, asked: Asked, label: Label, caller: Caller) -> None:
+    """Count what a decision was labelled, from now on; the same said again counts once.
+
+    It counts when it is told, never when it was observed: what was decided meanwhile did not know.
+    Raises Unavailable.
+    """
+    terms = asked.terms
+    happened = Happened(
+        LABELLED + label.label,
+        terms.project,
+        terms.user,
+        terms.key,
+        gateway.clock.now_ms(),
+        asked.amount,
+        asked.context,
+        label.author,
+        is_bound=bool(caller.credential.org),
+    )
+    kept_ms = 1000 * gateway.settings.admin_kept_s
+    once = Idempotency(f"k/{label.label}.{label.decision}", bytes(DIGEST_BYTES), kept_ms)
+    await _record(gateway, terms.org, happened, once)
+
+
+async def _record(
+    gateway: Gateway, org: str, happened: Happened, once: Idempotency | None
+) -> Reply:
+    tallying = gateway.rules.policies.tallying
+    tallies = tallying.told(org, happened)
+    if tallying:
+        happened = replace(happened, tallied=tallying.note())
+    order = EventOrder(
+        org,
+        happened.type,
+        ids.EVENT + gateway.new_id_body(org),
+        happened.at_ms,
+        happened.amount,
+        records.encode(happened),
+        tallies,
+        once,
+    )
+    return await gateway.store.event(order)

@@ -33,6 +33,7 @@ from gateway.wire.messages import Message
 
 _canonical = msgpack.Encoder(order="deterministic").encode
 
+DIGEST_BYTES = 16
 STALE_PATIENCE_S = 5.0
 """How long a call plans anew before it gives up."""
 
@@ -125,8 +126,8 @@ class Caller(Struct, frozen=True):
 
 
 def body_digest(body: Message) -> bytes:
-    """A digest of what a body says, whatever its formatting: 16 bytes."""
-    return hashlib.blake2b(_canonical(body), digest_size=16).digest()
+    """A digest of what a body says, whatever its formatting."""
+    return hashlib.blake2b(_canonical(body), digest_size=DIGEST_BYTES).digest()
 
 
 async def kept_or(

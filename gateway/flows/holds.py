@@ -200,7 +200,7 @@ async def _extension(
     pointer = "/quantity" if body.amount_micros is None else "/amount_micros"
     check_range(hold.amount + amount, "the hold", pointer)
     addition = plan.make(terms, request, decision_id, hold_id, amount)
-    met = gateway.rules.policies.tallying.meet(addition)
+    met = gateway.rules.policies.tallying.meet(addition, gateway.clock.now_ms())
     order = plan.assemble(
         terms,
         addition,

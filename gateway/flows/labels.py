@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from gateway.catalog.labels import Label
+from gateway.core.record import Asked
 from gateway.errors import CallerError
 from gateway.flows import decisions
+from gateway.flows.events import CLOCKS_DIFFER_MS, tell_label
 from gateway.flows.gateway import Caller, Gateway, reused
+from gateway.wire import records
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import LabelBody
-
-CLOCKS_DIFFER_MS = 60_000
-"""How far the clock of whoever observed may be from ours."""
 
 
 async def add(gateway: Gateway, body: LabelBody, caller: Caller) -> tuple[Label, bool]:
@@ -45,4 +45,7 @@ async def add(gateway: Gateway, body: LabelBody, caller: Caller) -> tuple[Label,
     kept = await gateway.labels.add(made)
     if kept.digest != digest:
         raise reused()
+    _, _, asked = records.read(row.source)
+    assert isinstance(asked, Asked)
+    await tell_label(gateway, asked, kept, caller)
     return kept, kept is not made

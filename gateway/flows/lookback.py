@@ -17,6 +17,7 @@ from gateway.core.orders import Moved, Outcome
 from gateway.core.record import Asked, Happened
 from gateway.core.tallies import (
     COUNTED,
+    FIRST,
     LISTED,
     Past,
     Tally,
@@ -68,32 +69,36 @@ class Lookback:
 
     def lists(self, asked: Asked) -> Sequence[str]:
         """The entries of lists that a request is looked up as."""
-        return self._known(asked)[1]
+        # What it is looked up as does not change with time.
+        return self._known(asked, 0)[1]
 
-    def seen(self, asked: Asked, now_ms: int, standing: Collection[str]) -> dict[str, int]:
+    def seen(self, asked: Asked, out: Outcome, standing: Collection[str]) -> dict[str, int]:
         """What a request would have been shown, by name; then it counts.
 
         `standing` are the entries of lists that stand.
         """
-        counted, entries, names = self._known(asked)
-        found = meet_tallies(self._own, self._shared, counted, asked.amount, now_ms)
-        found += [entry in standing for entry in entries]
-        self._sweep(now_ms)
+        counted, entries, names = self._known(asked, out.now_ms)
+        request = (asked.amount, out.allowed)
+        found = meet_tallies(self._own, self._shared, counted, request, out.now_ms)
+        # They are told in this order: those that are first met come last.
+        firsts = len(found) - sum(tally.kind == FIRST for tally in counted)
+        found[firsts:firsts] = [int(entry in standing) for entry in entries]
+        self._sweep(out.now_ms)
         return named(names, found)
 
-    def _known(self, asked: Asked) -> tuple[list[Tally], list[str], list[str]]:
+    def _known(self, asked: Asked, now_ms: int) -> tuple[list[Tally], list[str], list[str]]:
         """What a request is counted in, the entries it is looked up as, and all their names.
 
         Many requests are of the same entities.
         """
         terms, context = asked.terms, asked.context
         key: tuple[object, ...] = (terms.org, terms.project, terms.user, terms.key)
-        key += (*context, *context.values())
+        key += (*context, *context.values(), *self._tallying.likeness(asked, now_ms))
         if self._has_lists:
             key += (terms.product, terms.customer, asked.run, asked.caller)
         known = self._cache.get(key)
         if known is None:
-            tallies, names = self._tallying.all_tallies(asked)
+            tallies, names = self._tallying.all_tallies(asked, now_ms)
             counted = [tally for tally in tallies if tally.kind != LISTED]
             entries = [tally.name for tally in tallies if tally.kind == LISTED]
             if len(self._cache) >= MOST_KNOWN:
@@ -104,8 +109,9 @@ class Lookback:
     def note(self, out: Out, of: Note | None) -> None:
         """Count what is not looked at: requests before the span, and events."""
         if isinstance(of, Asked) and isinstance(out, Outcome):
-            counted, _, _ = self._known(of)
-            add_to_tallies(self._own, self._shared, counted, of.amount, out.now_ms)
+            counted, _, _ = self._known(of, out.now_ms)
+            request = (of.amount, out.allowed)
+            add_to_tallies(self._own, self._shared, counted, request, out.now_ms)
         elif isinstance(of, Happened) and isinstance(out, Moved):
             for tally in self._tallying.told(out.org, of):
                 assert tally.kind == COUNTED

@@ -8,6 +8,7 @@ from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.errors import CallerError
 from gateway.flows import decisions
+from gateway.flows.events import tell_label
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.risk import judge
 from gateway.wire import records
@@ -46,4 +47,5 @@ async def resolve(
     if (kept.author, kept.label) != (author, body.label):
         detail = f"{kept.author} found it to be {kept.label}; POST /v1/labels corrects that"
         raise CallerError("already_reviewed", detail, status=409)
+    await tell_label(gateway, asked, kept, caller)
     return kept, kept is not made

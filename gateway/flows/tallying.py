@@ -6,13 +6,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from msgspec.structs import replace
 
 from gateway.catalog.declared import BUILT_IN, Declared
+from gateway.core.facts import local_time, tier_of
 from gateway.core.record import Asked, AskedTerms, Happened, Tallied
 from gateway.core.signals import Windows, signal_name
-from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, SIGNAL, Met, Tally, entry_name
+from gateway.core.tallies import (
+    COUNTED,
+    DISTINCT,
+    FIRST,
+    IF_REFUSED,
+    LISTED,
+    ONE_MORE,
+    SIGNAL,
+    Met,
+    Tally,
+    entry_name,
+)
 from gateway.flows.context import MASKED, hashed
 from gateway.flows.entries import FIELDS, entry_of
 from rules.parser import parse
@@ -29,7 +42,8 @@ class _Window:
     """A counted window or set: its entity, how its name begins, and what its numbers are read as.
 
     `of` is whose different values are counted, "" for requests and money; `event` the type of what
-    is told from outside, "" for requests.
+    is told from outside, "" for requests; `same` what requests must have in common ("": nothing);
+    `adds` what each adds, unless that is a member.
     """
 
     kind: int
@@ -40,12 +54,14 @@ class _Window:
     names: tuple[str, ...]
     since: int
     event: str = ""
+    same: str = ""
+    adds: str = ONE_MORE
 
     @property
     def is_signal(self) -> bool:
         """Whether it is counted in the signal that its entity has anyway."""
-        has_one = self.entity in ("org", "user", "key")
-        return has_one and self.kind == COUNTED and not self.event
+        has_one = self.entity in ("org", "user", "key") and self.kind == COUNTED
+        return has_one and not self.event and not self.same and self.adds == ONE_MORE
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ class Tallying:
         self._built_in = tuple(name for name in BUILT_IN if f"@{name}" in wanted)
         others = {name: of for name, of in wanted.items() if not name.startswith("@")}
         self._windows, self._lists = _read(others)
+        self._sames = tuple(sorted({w.same for w in self._windows if w.same}))
         self._others = tuple(w for w in self._windows if not w.is_signal)
         """Those that are no part of a signal."""
         self._signals = {name: _of_signal(self._windows, name) for name in ("org", "user", "key")}
@@ -83,8 +100,8 @@ class Tallying:
         """Whether a list alone may stop a request."""
         return "block" in self._built_in
 
-    def meet(self, asked: Asked) -> Met:
-        """What a request meets; it is noted in it what the numbers are read as."""
+    def meet(self, asked: Asked, at_ms: int) -> Met:
+        """What a request meets at a moment; it is noted in it what the numbers are read as."""
         if not self:
             return Met(version=self.settled)
         terms = asked.terms
@@ -95,22 +112,36 @@ class Tallying:
                 windows, names = self._signals[name]
                 found.append(windows)
                 reads += names
-        tallies, others = self._tallies(asked, self._others)
-        asked.tallied = Tallied(self.version, (*reads, *others))
+        tallies, others = self._tallies(asked, self._others, at_ms)
+        asked.tallied = Tallied(self.version, (*reads, *others), at_ms)
         return Met(tuple(found), tuple(tallies), self.settled)
 
-    def all_tallies(self, asked: Asked) -> tuple[list[Tally], list[str]]:
+    def all_tallies(self, asked: Asked, now_ms: int) -> tuple[list[Tally], list[str]]:
         """The same all as tallies, and what each of their numbers is read as."""
-        return self._tallies(asked, self._windows)
+        return self._tallies(asked, self._windows, _moment(asked, now_ms))
 
-    def _tallies(self, asked: Asked, windows: tuple[_Window, ...]) -> tuple[list[Tally], list[str]]:
+    def likeness(self, asked: Asked, now_ms: int) -> tuple[str, ...]:
+        """What it may have in common with others, as far as a window asks for it."""
+        at_ms = _moment(asked, now_ms)
+        return tuple(_likeness(asked, same, at_ms) for same in self._sames)
+
+    def _tallies(
+        self, asked: Asked, windows: tuple[_Window, ...], at_ms: int
+    ) -> tuple[list[Tally], list[str]]:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
+        likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
+        firsts: list[tuple[Tally, tuple[str, ...]]] = []
         for window in windows:
-            tally = entities.tally(window)
-            if tally is not None:
-                found.append(tally)
-                reads += window.names
+            tally = entities.tally(window, likeness)
+            if tally is None:
+                continue
+            if tally.kind == FIRST:
+                firsts.append((tally, window.names))
+                continue
+            found.append(tally)
+            # Without a member of its own it is not told whether that was met.
+            reads += window.names if tally.adds or not window.of else (window.names[0], "")
         for one in self._lists:
             digest = entities.digest(one.field, asked, self._secret)
             if digest:
@@ -122,18 +153,22 @@ class Tallying:
                 if entry:
                     found.append(listed(name, _hashed(self._secret, entry)))
                     reads.append(f"@{name}:{field}")
+        for tally, names in firsts:
+            found.append(tally)
+            reads += names
         return found, reads
 
     def note(self) -> Tallied:
         """What the record of an event says: behind which change it was counted."""
         return Tallied(self.version, ())
 
-    def uncounted(self, asked: Asked) -> list[Tally]:
+    def uncounted(self, asked: Asked, now_ms: int) -> list[Tally]:
         """Of the windows a request meets, those that it was not counted in when it was decided."""
-        version = asked.tallied.version if asked.tallied is not None else 0
+        version, at_ms = asked.tallied.version if asked.tallied else 0, _moment(asked, now_ms)
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
         windows = (w for w in self._windows if version < w.since and not w.event)
-        return [tally for w in windows if (tally := entities.cold(w)) is not None]
+        likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
+        return [tally for w in windows if (tally := entities.cold(w, likeness)) is not None]
 
     def told(self, org: str, happened: Happened) -> tuple[Tally, ...]:
         """The tallies that an event counts in."""
@@ -147,7 +182,7 @@ class Tallying:
     def _told(self, org: str, happened: Happened, version: int) -> list[Tally]:
         windows = (w for w in self._windows if w.event == happened.type and version < w.since)
         entities = _Entities(org, happened, happened.context)
-        found = (entities.tally(window) for window in windows)
+        found = (entities.tally(window, {}) for window in windows)
         return [t for t in found if t is not None and (t.org or not happened.is_bound)]
 
     @property
@@ -195,7 +230,7 @@ class _Entities:
         """What a built-in list would say of a field."""
         return entry_of(field, self._org, self._own, self._context)
 
-    def tally(self, window: _Window) -> Tally | None:
+    def tally(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
         """The window's tally of its entity, or None where the request names none."""
         entity = window.entity
         is_own = entity in OWN
@@ -203,14 +238,18 @@ class _Entities:
         if value == "":
             return None
         name = f"{window.begins}{entity}/{value}"
+        if window.same:
+            if not likeness[window.same]:
+                return None
+            name = f"{name}/{likeness[window.same]}"
         org = self._org if is_own else ""
-        adds = self._member(window.of) if window.of else "" if window.event else ONE_MORE
+        adds = self._member(window.of) if window.of else window.adds
         return Tally(window.kind, org, name, window.width_ms, adds)
 
-    def cold(self, window: _Window) -> Tally | None:
+    def cold(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
         """The same, as what happened before is added to it."""
         if not window.is_signal:
-            return self.tally(window)
+            return self.tally(window, likeness)
         value = self._own[window.entity]
         if not value:
             return None
@@ -241,28 +280,67 @@ def _other(field: str, asked: Asked) -> str:
     return others.get(field, "")
 
 
+def _moment(asked: Asked, now_ms: int) -> int:
+    """As of when a request was counted: our clock's moment, where its record tells it."""
+    return asked.tallied.at_ms if asked.tallied is not None and asked.tallied.at_ms else now_ms
+
+
+def _likeness(asked: Asked, same: str, at_ms: int) -> str:
+    """What a request has in common with others; "" where it is not known."""
+    terms = asked.terms
+    if same == "size":
+        return str(asked.amount.bit_length())
+    if same == "tier":
+        return tier_of(terms.price)
+    if same == "hour":
+        return str(local_time(terms.customer, at_ms)[0]) if terms.customer is not None else ""
+    return terms.product
+
+
 def _read(wanted: Mapping[str, Declared]) -> tuple[tuple[_Window, ...], tuple[_List, ...]]:
-    counts: dict[tuple[str, int, int], list[str]] = {}
-    sets, lists, events = [], [], []
+    """The windows and lists that names are read from; names of one window share it."""
+    found: dict[tuple[object, ...], list[str]] = {}
+    lists: list[_List] = []
     for name, state in sorted(wanted.items()):
         value, told = parse(name).value, name if state.is_warm else ""
         if isinstance(value, Membership):
             lists.append(_List(value.field, value.list, name))
-        elif isinstance(value, Velocity) and value.kind == "events":
-            begins = f"v/{state.since}.{value.window_ms}.{value.of}/"
-            told_of = (value.window_ms, "", (told, ""), state.since, value.of)
-            events.append(_Window(COUNTED, value.entity, begins, *told_of))
-        elif isinstance(value, Velocity) and value.of:
-            begins = f"d/{state.since}.{value.window_ms}.{value.of}/"
-            window = (value.window_ms, value.of, (told,), state.since)
-            sets.append(_Window(DISTINCT, value.entity, begins, *window))
         elif isinstance(value, Velocity):
-            key = (value.entity, value.window_ms, state.since)
-            pair = counts.setdefault(key, ["", ""])
-            pair[("count", "cost").index(value.kind)] = told
-    windows = [
-        _Window(COUNTED, entity, f"w/{since}.{width_ms}/", width_ms, "", tuple(names), since)
-        for (entity, width_ms, since), names in counts.items()
-    ]
-    # The counted ones come first: so the store is told them.
-    return (*windows, *events, *sets), tuple(lists)
+            group, place = GROUPS[value.kind]
+            key = (ORDER.index(group), group, value.entity, value.window_ms, state.since)
+            names = found.setdefault((*key, value.of, value.same), ["", ""])
+            names[place] = told
+    windows = [_window(key, names) for key, names in sorted(found.items())]
+    return tuple(windows), tuple(lists)
+
+
+def _window(key: tuple[Any, ...], names: list[str]) -> _Window:
+    _, group, entity, width_ms, since, of, same = key
+    kind, letter, adds = KINDS[group]
+    begins = f"{letter}/{since}.{width_ms}" + (f".{of or same}" if of or same else "") + "/"
+    read_as = tuple(names[:1]) if group == "age" else tuple(names)
+    member, event = (of, "") if kind == DISTINCT else ("", of)
+    return _Window(kind, entity, begins, width_ms, member, read_as, since, event, same, adds)
+
+
+GROUPS = {
+    "count": ("count", 0),
+    "cost": ("count", 1),
+    "denied": ("denied", 0),
+    "events": ("events", 0),
+    "total": ("events", 1),
+    "distinct": ("distinct", 0),
+    "known": ("distinct", 1),
+    "age": ("age", 0),
+}
+"""Of each kind of velocity the group that is counted together, and its place among the numbers."""
+KINDS = {
+    "count": (COUNTED, "w", ONE_MORE),
+    "denied": (COUNTED, "r", IF_REFUSED),
+    "events": (COUNTED, "v", ""),
+    "distinct": (DISTINCT, "d", ""),
+    "age": (FIRST, "f", ONE_MORE),
+}
+"""Of each group the kind of tally, how its name begins, and what a request adds."""
+ORDER = tuple(KINDS)
+"""The counted ones come first: so the store is told them."""

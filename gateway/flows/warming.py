@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from gateway.catalog.declared import Declared, declared
 from gateway.catalog.rulesets import EVERYBODY, WARM, WARMING, Change, RuleSets
-from gateway.core.orders import Moved
+from gateway.core.orders import Moved, Outcome
 from gateway.core.record import Asked, Happened
-from gateway.core.tallies import DISTINCT, MOST_DISTINCT, Past, Tally, latest
+from gateway.core.tallies import DISTINCT, FIRST, IF_REFUSED, MOST_DISTINCT, Past, Tally, latest
 from gateway.errors import SpendgateError
 from gateway.flows.risk import TAKEN_OVER_S
 from gateway.flows.tallying import Tallying
@@ -147,15 +147,21 @@ class PastOf:
         for line in lines:
             out, of = records.decode(line)
             if isinstance(of, Asked):
-                for tally in self._tallying.uncounted(of):
-                    self._note(tally, of.amount, out.now_ms)
+                for tally in self._tallying.uncounted(of, out.now_ms):
+                    is_refused = isinstance(out, Outcome) and not out.allowed
+                    if tally.adds != IF_REFUSED or is_refused:
+                        self._note(tally, of.amount, out.now_ms)
             elif isinstance(of, Happened) and isinstance(out, Moved):
                 for tally in self._tallying.untold(out.org, of):
                     self._note(tally, of.amount, min(of.at_ms, out.now_ms))
 
     def _note(self, tally: Tally, amount: int, at_ms: int) -> None:
         width_ms = tally.width_ms
-        if tally.kind != DISTINCT:
+        if tally.kind == FIRST:
+            if at_ms > self._now_ms - width_ms:
+                members = self._of(tally).members
+                members[""] = min(at_ms, members.get("", at_ms))
+        elif tally.kind != DISTINCT:
             bucket = at_ms // width_ms
             if bucket < self._now_ms // width_ms - 1:
                 return

@@ -22,6 +22,7 @@ def _org(org: Org) -> dict[str, Any]:
     shown = asdict(org)
     del shown["version"]
     shown["created_at"] = rfc3339(shown.pop("created_ms"))
+    shown["country"] = org.country or None
     most = shown.pop("open_micros")
     shown["outage"] = {"policy": "open" if most else "closed", "max_open_micros": most}
     return shown

@@ -13,12 +13,15 @@ from gateway.core.counters import Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Plan, Reply, Status
-from gateway.core.tallies import COUNTED, DISTINCT, SIGNAL, Past
+from gateway.core.tallies import COUNTED, DISTINCT, FIRST, IF_REFUSED, ONE_MORE, SIGNAL, Past
 from gateway.store import keys
 from gateway.wire import records
 
 UNKNOWN = 9
 """The authorize function's status when it does not remember the needs: status.lua."""
+
+WHENS = {"": 0, ONE_MORE: 1, IF_REFUSED: 2}
+"""When a request adds to a counted tally, as tallies.lua has it: never, always, if refused."""
 
 pack = msgpack.Encoder().encode
 outcome_of = msgpack.Decoder(Outcome).decode
@@ -52,8 +55,8 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
 def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
     """The change that all know of by now; of each window its signal's place, since, width.
 
-    Then, if there are tallies, keys and widths of counted ones (negative: only read), three values
-    of each set, and keys of entries of lists.
+    Then, if there are tallies: keys of counted ones, their widths, and when they are added to;
+    three values of each set; keys of entries of lists; keys and widths of what is first met.
     """
     windows: list[int] = [plan.version]
     for place, of in enumerate(plan.windows):
@@ -63,18 +66,23 @@ def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
         return (windows,)
     counts: list[str] = []
     widths: list[int] = []
+    whens: list[int] = []
     sets: list[int | str] = []
     entries: list[str] = []
+    firsts: list[int | str] = []
     for tally in plan.tallies:
         key = keys.tally(shard, tally.org, tally.name)
         if tally.kind == COUNTED:
             counts.append(key)
-            widths.append(tally.width_ms if tally.adds else -tally.width_ms)
+            widths.append(tally.width_ms)
+            whens.append(WHENS[tally.adds])
         elif tally.kind == DISTINCT:
             sets += (key, tally.width_ms, tally.adds)
+        elif tally.kind == FIRST:
+            firsts += (key, tally.width_ms)
         else:
             entries.append(key)
-    return windows, counts, widths, sets, entries
+    return windows, counts, widths, whens, sets, entries, firsts
 
 
 def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:

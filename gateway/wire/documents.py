@@ -32,6 +32,7 @@ class OrgAnswer(Answer):
     currency: str
     credit_line_micros: int
     timezone: str
+    country: str | None
     status: str
     outage: OutagePart
     created_at: str

@@ -66,11 +66,14 @@ class Challenge(Message, frozen=True):
     passed: bool
 
 
+Country = Annotated[str, Meta(pattern=r"^[A-Za-z]{2}" + END)]
+
+
 class Context(Message, frozen=True):
     """Where the request came from."""
 
     ip: Short | None = None
-    country: Annotated[str, Meta(pattern=r"^[A-Za-z]{2}" + END)] | None = None
+    country: Country | None = None
     asn: Annotated[int, Meta(ge=0, le=4_294_967_295)] | None = None
     device: Short | None = None
     email_domain: Short | None = None
@@ -148,6 +151,7 @@ class OrgBody(Message, frozen=True):
     timezone: Annotated[str, Meta(max_length=64)] | None = None
     status: Status | None = None
     outage: OutageBody | None = None
+    country: Country | None = None
 
 
 class MemberBody(Message, frozen=True):

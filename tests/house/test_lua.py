@@ -26,7 +26,7 @@ JOINED = {
     "'[^']*'": "text as it stands",
     r"tag|prefix|org|key|hold\[H_ORG\]|member|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
     r"s\[1\]|s\[3\]": "grant.lua: org and grant id",
-    "now": "a moment in ms, which fourteen digits hold",
+    "now|since": "a moment in ms, which fourteen digits hold",
     "epoch|id": "an epoch, a server's run id: strings as they were given",
     r"needs\[N_RECORD\]|needs\[N_BRIEF\]|args\[3\]": "what was asked, packed",
     r"digest|state|asked|out|terms|body|packed|more|mine|other|struct\.pack\(.*": "bytes",

@@ -78,6 +78,7 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "credit_line_micros": 5,
         "outage": {"policy": "open", "max_open_micros": 5},
         "timezone": "Asia/Shanghai",
+        "country": "CN",
         "status": "active",
     },
     messages.MemberBody: {"name": "x", "status": "suspended"},

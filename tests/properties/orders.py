@@ -33,7 +33,18 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
-from gateway.core.tallies import COUNTED, DISTINCT, LISTED, ONE_MORE, SIGNAL, Entry, Past, Tally
+from gateway.core.tallies import (
+    COUNTED,
+    DISTINCT,
+    FIRST,
+    IF_REFUSED,
+    LISTED,
+    ONE_MORE,
+    SIGNAL,
+    Entry,
+    Past,
+    Tally,
+)
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
 from tests.stores import ClockedRedis, dump_memory, dump_redis, dump_shared
@@ -123,10 +134,11 @@ class Life:
         found = [
             Tally(COUNTED, of, name, int(name.split("/")[1].partition(".")[2]), adds)
             for of, name in counted
-            for adds in [self.chance.choice(["", ONE_MORE, ONE_MORE])]
+            for adds in [self.chance.choice(["", ONE_MORE, ONE_MORE, IF_REFUSED])]
         ]
         found += [Tally(DISTINCT, of, name, 400_000, member) for of, name in met]
         found.append(Tally(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
+        found.append(Tally(FIRST, org, "f/1.500000/k/k1", 500_000, ONE_MORE))
         return tuple(t for t in found if self.chance.random() < 0.7)
 
     def windows(self) -> tuple[tuple[int, ...], ...]:
@@ -246,6 +258,8 @@ class Life:
                 some = range(self.chance.choice([1, 3, 140]))
                 at_ms = self.now_ms - self.chance.randrange(100_000)
                 found.append(Past(tally, members={f"m{n}": at_ms + n for n in some}))
+            elif tally.kind == FIRST:
+                found.append(Past(tally, members={"": self.now_ms - self.chance.randrange(9000)}))
         return found
 
     def lists(self) -> tuple[Entry, ...]:

@@ -224,7 +224,7 @@ local function authorize(keys, args)
   for i = 1, signals do
     write_signal(keys[at_signals + i], counted[i], ends[i])
   end
-  add_to_tallies(told, stood, amount, now)
+  add_to_tallies(told, stood, amount, allowed, now)
   if allowed then
     write_counters(counters, shares, values, at_counters, readings, keys, mode == MODE_CAPTURE,
       expires > 0 and expires + WINDOW_GRACE_MS or 0, now)

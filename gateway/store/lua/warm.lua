@@ -19,6 +19,8 @@ local function warm(keys, args)
       if extra > 0 then redis.call('ZREMRANGEBYRANK', key, 0, extra - 1) end
       redis.call('PEXPIREAT', key, latest + width, 'NX')
       redis.call('PEXPIREAT', key, latest + width, 'GT')
+    elseif kind == FIRST then
+      write_first(key, width, min(past[2], first_met(redis.call('GET', key), width, now)), now)
     else
       add_past(key, width, past, now)
     end

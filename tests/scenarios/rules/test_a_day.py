@@ -117,7 +117,7 @@ async def what_was_counted_is_computed_anew(history: History, gateway: Gateway) 
             lookback.note(out, note)
             continue
         assert isinstance(out, Outcome)
-        anew = lookback.seen(note, out.now_ms, ())
+        anew = lookback.seen(note, out, ())
         for name, number in tallied_of(note, out).items():
             if name in READS:
                 others = moments[out.now_ms] - 1 if name in (FROM_IP, ORGS) else 0

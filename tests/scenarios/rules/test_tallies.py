@@ -79,3 +79,41 @@ async def test_only_what_is_read_is_counted(caller: Caller, org: str) -> None:
     assert back == first
     told = await tallies(caller, await caller.authorize(org, key="k", **cents(1)))
     assert told == {COST: 2 * CENT}
+
+
+EVENTS = 'velocity.total("payment_succeeded", by "org", 1h)'
+KNOWN, AGE = 'velocity.known("asn", by "key", 1h)', 'velocity.age("key", 1h)'
+DENIED, SIZES = 'velocity.denied("org", 1h)', 'velocity.count("org", same "size", 1h)'
+FRAUD = 'velocity.events("labelled_fraud", by "asn", 80d)'
+ALL = (
+    f"{EVENTS} > 900 USD || {KNOWN} && {AGE} > 1d || {DENIED} > 99 || {SIZES} > 99 || {FRAUD} > 99"
+)
+
+
+async def test_what_else_can_be_counted(caller: Caller, org: str) -> None:
+    """Whether it was met before and since when, what was refused, what was of the same size, sums
+    of what was told, and labels, by all that their decision named, from when they are told."""
+    await in_force(caller, rules(rule("all", "review", ALL)))
+
+    async def ask(count: int, asn: int, **more: Any) -> dict[str, Any]:
+        answer = await caller.authorize(
+            org, key="k_1", context={"asn": asn}, **cents(count), **more
+        )
+        return answer | {"tallies": await tallies(caller, answer)}
+
+    asn = zlib.crc32(org.encode())
+    first = await ask(10, asn)
+    assert first["tallies"] == dict.fromkeys((EVENTS, DENIED, SIZES, FRAUD, KNOWN, AGE), 0)
+    event = {"type": "payment_succeeded", "subject": {"org": org}, "amount_micros": 7 * CENT}
+    await caller.ok("POST", "/v1/events", event)
+    assert (await ask(200_000, asn))["decision"] == "deny"
+    label = {"decision": first["id"], "label": "fraud"}
+    for _ in range(2):
+        await caller.ok("POST", "/v1/labels", label)
+    seen = (await ask(11, asn))["tallies"]
+    assert {name: seen[name] for name in (EVENTS, DENIED, SIZES, FRAUD, KNOWN)} == {
+        EVENTS: 7 * CENT, DENIED: 1, SIZES: 1, FRAUD: 1, KNOWN: 1,
+    }  # fmt: skip
+    assert 0 < seen[AGE] < 600_000
+    other = (await ask(30, asn + 1))["tallies"]
+    assert (other[KNOWN], other[FRAUD], other[SIZES]) == (0, 0, 0)

@@ -40,6 +40,7 @@ def profile(
     plan: dict[str, Any] | None = None,
     card: RateCard = CARD,
     contract: Contract | None = None,
+    country: str = "",
     **more: Any,
 ) -> Profile:
     """An org's profile; `version=0` is a free user's. `plan` names parts of its price plan."""
@@ -47,6 +48,7 @@ def profile(
         "acme",
         "payg",
         timezone=timezone,
+        country=country,
         credit_line_micros=credit_line,
         version=version,
         created_ms=created_ms,

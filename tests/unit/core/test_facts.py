@@ -20,7 +20,7 @@ CONTEXT = {
 
 def asked(*, full: bool, settles: bool = False, is_free: bool = False) -> Asked:
     who = lineage("search", "u_1", "k_1", "run-1") if full else lineage()
-    of = profile(version=0 if is_free else 1)
+    of = profile(version=0 if is_free else 1, country="DE" if full else "")
     terms = compile_terms(of, lineage_terms(who), "gpt", NOON)
     quantity = {"input_tokens": 3, "output_tokens": 4} if full else None
     mode = Mode.CAPTURE if settles else Mode.HOLD

@@ -136,7 +136,7 @@ def test_included_quota_starts_at_zero_and_goes_down_to_minus_its_amount() -> No
     """So a change of plan needs no rewrite; the balance stays a period longer for late returns."""
     (source,) = included_sources(DAILY, profile(), NOON)
     expires_ms = MIDNIGHT + 2 * DAY_MS + INCLUDED_GRACE_MS
-    assert source == Source(f"i/daily/{MIDNIGHT}", -100, expires_ms, perishable=True)
+    assert source == Source(f"i/daily/{MIDNIGHT}", -100, expires_ms, perishable=True, is_given=True)
 
 
 def test_what_has_an_end_is_perishable_and_the_rest_is_not() -> None:

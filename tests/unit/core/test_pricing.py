@@ -178,8 +178,9 @@ def test_a_contract_without_end_outlasts_every_version() -> None:
 def test_a_contract_may_pin_another_card() -> None:
     special = RateCard("special", 1, (CardVersion("s1", 0, "USD", {"gpt": {"units": 9}}),))
     who = profile(card=CARD, contract=Contract("special", "s1", 220), pinned=special)
-    assert price_of(tariff(who, 220), "gpt") == Price("special", "s1", "USD", {"units": 9})
-    assert price_of(tariff(who, 219), "gpt") == Price("default", "second", "USD", {"units": 2})
+    pinned, before = price_of(tariff(who, 220), "gpt"), price_of(tariff(who, 219), "gpt")
+    assert pinned == Price("special", "s1", "USD", {"units": 9}, dearness=100)
+    assert before == Price("default", "second", "USD", {"units": 2}, dearness=33)
 
 
 def test_a_pinned_version_that_is_not_there_prices_nothing() -> None:
@@ -216,24 +217,25 @@ def of_contract(product: str, discount_bps: int = 0, **products: ProductTerms) -
 
 
 @pytest.mark.parametrize(
-    ("terms", "units", "discount_bps"),
+    ("terms", "units", "discount_bps", "dearness"),
     [
-        (None, {"units": 1}, 500),
-        (ProductTerms(), {"units": 1}, 500),
-        (ProductTerms(discount_bps=900), {"units": 1}, 900),
-        (ProductTerms(discount_bps=0), {"units": 1}, 0),  # zero is a word, too
-        (ProductTerms(prices={"units": 7}), {"units": 7}, 500),
+        (None, {"units": 1}, 500, 20),
+        (ProductTerms(), {"units": 1}, 500, 20),
+        (ProductTerms(discount_bps=900), {"units": 1}, 900, 20),
+        (ProductTerms(discount_bps=0), {"units": 1}, 0, 20),  # zero is a word, too
+        (ProductTerms(prices={"units": 7}), {"units": 7}, 500, 100),
         (ProductTerms(prices={"units": 7, "extra": 1}, discount_bps=100), {"units": 7, "extra": 1},
-         100),
-        (ProductTerms(prices={"units": 0}), {"units": 0}, 500),
+         100, 0),
+        (ProductTerms(prices={"units": 0}), {"units": 0}, 500, 1),
     ],
 )  # fmt: skip
 def test_a_contract_may_say_prices_and_discounts_of_its_own(
-    terms: ProductTerms | None, units: dict[str, int], discount_bps: int
+    terms: ProductTerms | None, units: dict[str, int], discount_bps: int, dearness: int
 ) -> None:
+    """How dear that is beside the card's dearest (5 a unit) follows from it."""
     named = {"gpt": terms} if terms else {}
     found = of_contract("gpt", 500, **named)
-    assert found == Price("default", "first", "USD", units, discount_bps)
+    assert found == Price("default", "first", "USD", units, discount_bps, dearness)
 
 
 def test_a_contract_may_price_what_the_card_does_not_know() -> None:

@@ -9,6 +9,8 @@ from gateway.core.money import MAX_MICROS
 from gateway.core.tallies import (
     COUNTED,
     DISTINCT,
+    FIRST,
+    IF_REFUSED,
     LISTED,
     MOST_DISTINCT,
     ONE_MORE,
@@ -29,8 +31,11 @@ class Counted:
     def __init__(self) -> None:
         self.own, self.shared = Cells(), Cells()
 
-    def add(self, tally: Tally, micros: int = 0, into_ms: int = 0) -> None:
-        add_to_tallies(self.own, self.shared, [tally], micros, MIDNIGHT + into_ms)
+    def add(
+        self, tally: Tally, micros: int = 0, into_ms: int = 0, *, is_allowed: bool = True
+    ) -> None:
+        request = (micros, is_allowed)
+        add_to_tallies(self.own, self.shared, [tally], request, MIDNIGHT + into_ms)
 
     def read(self, tally: Tally, into_ms: int = 0) -> list[int]:
         return read_tallies(self.own, self.shared, [tally], MIDNIGHT + into_ms)
@@ -95,17 +100,45 @@ def test_a_member_counts_once_until_it_was_not_met_for_the_width() -> None:
     counted = Counted()
     for into_ms, member in ((0, "a"), (1000, "b"), (2000, "a")):
         counted.add(met(member), 0, into_ms)
-    assert counted.read(met(""), 2000) == [2]
-    assert counted.read(met(""), WIDTH_MS + 999) == [2]
-    assert counted.read(met(""), WIDTH_MS + 1000) == [1]
-    assert counted.read(met(""), WIDTH_MS + 2000) == [0]
+    assert counted.read(met(""), 2000) == [2, 0]
+    assert counted.read(met(""), WIDTH_MS + 999) == [2, 0]
+    assert counted.read(met(""), WIDTH_MS + 1000) == [1, 0]
+    assert counted.read(met(""), WIDTH_MS + 2000) == [0, 0]
+
+
+def test_a_member_is_known_from_its_second_request_on_until_it_was_not_met_for_the_width() -> None:
+    counted = Counted()
+    assert counted.read(met("a")) == [0, 0]
+    counted.add(met("a"))
+    assert counted.read(met("a"), 1) == [1, 1]
+    assert counted.read(met("b"), 1) == [1, 0]
+    assert counted.read(met("a"), WIDTH_MS - 1) == [1, 1]
+    assert counted.read(met("a"), WIDTH_MS) == [0, 0]
+
+
+def test_what_counts_refused_ones_counts_no_others() -> None:
+    counted = Counted()
+    refused = Tally(COUNTED, "acme", "r/1.600000/org/acme", WIDTH_MS, IF_REFUSED)
+    counted.add(refused, 5)
+    counted.add(refused, 7, is_allowed=False)
+    assert counted.read(refused) == [1, 7]
+
+
+def test_an_entity_is_as_old_as_it_is_met_without_a_pause_as_long_as_the_width() -> None:
+    counted = Counted()
+    first = Tally(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
+    assert counted.read(first, 0) == [0]
+    for into_ms in (0, WIDTH_MS - 1, 2 * WIDTH_MS - 2):
+        counted.add(first, 0, into_ms)
+    assert counted.read(first, 2 * WIDTH_MS) == [2 * WIDTH_MS]
+    assert counted.read(first, 3 * WIDTH_MS - 2) == [0]
 
 
 def test_of_too_many_members_the_longest_unseen_go() -> None:
     counted = Counted()
     for number in range(MOST_DISTINCT + 5):
         counted.add(met(f"m{number}"), 0, number)
-    assert counted.read(met(""), 1000) == [MOST_DISTINCT]
+    assert counted.read(met(""), 1000) == [MOST_DISTINCT, 0]
     (members,) = counted.own.alive(MIDNIGHT + 1000).values()
     assert "m4" not in members and "m5" in members
 

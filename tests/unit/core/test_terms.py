@@ -96,7 +96,7 @@ def test_the_record_says_what_the_store_was_given() -> None:
     assert [t.span_ms for t in found.asked.limits] == [
         MIDNIGHT + DAY_MS, ms("2026-12-01T00:00Z"), 30_000,
     ]  # fmt: skip
-    assert found.price == Price("default", "v1", "USD", GPT)
+    assert found.price == Price("default", "v1", "USD", GPT, dearness=100)
     asked = found.asked
     assert (asked.org, asked.project, asked.user, asked.key) == ("acme", "search", "u_1", "k_1")
 

@@ -30,6 +30,7 @@ CONDITIONS = {
     "a velocity without window": 'velocity.cost("key", 10) > 5 USD',
     "an unknown velocity": 'velocity.sum("key", 10m) > 5 USD',
     "an unknown entity": 'velocity.count("kex", 1h) > 5',
+    "nothing in common": 'velocity.count("org", same "colour", 1h) > 5',
     "an unknown type of event": 'velocity.events("chargback", by "org", 30d) > 0',
     "a number that is on no list": "hour in @night",
     "a built-in list": "context.ip in @block",

@@ -1,8 +1,9 @@
 -- Tallies: what rules asked to be counted beyond the signals; the same as gateway.core.tallies.
-local DISTINCT, SIGNAL = 1, 3
+local DISTINCT, SIGNAL, FIRST = 1, 3, 4
 local MOST_DISTINCT = 128
 local TALLY = 3 -- as told: key of a set, width, what it adds
 local FIVE = '<ddddd'
+local ALWAYS, IF_REFUSED = 1, 2 -- as told of counted ones: when a request adds to them
 
 local EMPTY = {}
 
@@ -15,15 +16,25 @@ local function count_of(value, here)
   return here, 0, 0, 0, 0
 end
 
+-- Since when something is met: now, unless it was met less than a width ago.
+local function first_met(value, width, now)
+  if not value then return now end
+  local first, last = struct.unpack('<dd', value)
+  return now - last < width and first or now
+end
+
+local function write_first(key, width, first, last)
+  redis.call('SET', key, struct.pack('<dd', first, last), 'PXAT', last + width)
+end
+
 -- Append what tallies show to `seen`. They are told behind windows of signals: keys of counted
--- ones, their widths (negative: only read), sets, and entries of lists. Returns the counts as they
--- stood.
+-- ones, their widths and when they are added to, sets, entries of lists, and keys and widths of
+-- what is first met. Returns the counts as they stood, behind them the first moments.
 local function read_tallies(told, seen, now)
-  local counts, widths, sets = told[2] or EMPTY, told[3], told[4] or EMPTY
-  local values = #counts > 0 and redis.call('MGET', unpack(counts)) or EMPTY
+  local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
+  local values = #counts > 0 and redis.call('MGET', unpack(counts)) or {}
   for i = 1, #counts do
     local width, value = widths[i], values[i]
-    if width < 0 then width = -width end
     local into = now % width
     local bucket, n, a, p, q = count_of(value, (now - into) / width)
     local share = (width - into) / width
@@ -33,21 +44,29 @@ local function read_tallies(told, seen, now)
     values[i] = { value, bucket, n, a, p, q }
   end
   for at = 1, #sets, TALLY do
-    seen[#seen + 1] = redis.call('ZCOUNT', sets[at], '(' .. now - sets[at + 1], '+inf')
+    local since = now - sets[at + 1]
+    seen[#seen + 1] = redis.call('ZCOUNT', sets[at], '(' .. since, '+inf')
+    local met = sets[at + 2] ~= '' and redis.call('ZSCORE', sets[at], sets[at + 2])
+    seen[#seen + 1] = met and tonumber(met) > since and 1 or 0
   end
-  local entries = told[5] or EMPTY
+  local entries, firsts = told[6] or EMPTY, told[7] or EMPTY
   if #entries > 0 then
     local standing = redis.call('MGET', unpack(entries))
     for i = 1, #entries do seen[#seen + 1] = standing[i] and 1 or 0 end
   end
+  for at = 1, #firsts, 2 do
+    local first = first_met(redis.call('GET', firsts[at]), firsts[at + 1], now)
+    values[#counts + at] = first
+    seen[#seen + 1] = max(0, now - first)
+  end
   return values
 end
 
-local function add_to_tallies(told, values, amount, now)
-  local counts, widths, sets = told[2] or EMPTY, told[3], told[4] or EMPTY
+local function add_to_tallies(told, values, amount, allowed, now)
+  local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
   for i = 1, #counts do
-    local width, v = widths[i], values[i]
-    if width > 0 then
+    local width, v, when = widths[i], values[i], told[4][i]
+    if when == ALWAYS or when == IF_REFUSED and not allowed then
       local bucket, micros = v[2], min(MAX_MICROS, v[4] + amount)
       local packed = struct.pack(FIVE, bucket, v[3] + 1, micros, v[5], v[6])
       if v[1] and struct.unpack('<d', v[1]) == bucket then
@@ -64,6 +83,10 @@ local function add_to_tallies(told, values, amount, now)
       if redis.call('ZCARD', key) > MOST_DISTINCT then redis.call('ZREMRANGEBYRANK', key, 0, 0) end
       redis.call('PEXPIREAT', key, now + sets[at + 1])
     end
+  end
+  local firsts = told[7] or EMPTY
+  for at = 1, #firsts, 2 do
+    write_first(firsts[at], firsts[at + 1], values[#counts + at], now)
   end
 end
 
