@@ -167,24 +167,6 @@ def add_to_tallies(
             _add(cells, tally, value, request, now_ms)
 
 
-def meet_tallies(
-    own: Cells,
-    shared: Cells,
-    tallies: Iterable[Tally],
-    request: tuple[int, bool],
-    now_ms: int,
-) -> list[int]:
-    """Read tallies, then count a request in them: both of the above in one pass."""
-    seen: list[int] = []
-    for tally in tallies:
-        cells = own if tally.org else shared
-        value = cells.get(tally.org, tally.name, now_ms)
-        seen += _shown(tally, value, now_ms)
-        if tally.adds:
-            _add(cells, tally, value, request, now_ms)
-    return seen
-
-
 def _add(cells: Cells, tally: Tally, value: Any, request: tuple[int, bool], now_ms: int) -> None:
     width_ms, (amount_micros, is_allowed) = tally.width_ms, request
     if tally.kind == DISTINCT:

@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from gateway.catalog.declared import WINDOWED, Declared, declared
 from gateway.catalog.rulesets import WARM, Change
-from gateway.core.cells import Cells
 from gateway.core.facts import named
 from gateway.core.orders import Moved, Outcome
 from gateway.core.record import Asked, Happened
-from gateway.core.tallies import (
-    COUNTED,
-    FIRST,
-    LISTED,
-    Past,
-    Tally,
-    add_past,
-    add_to_tallies,
-    meet_tallies,
-)
+from gateway.core.running import Running, Step
+from gateway.core.tallies import COUNTED, DISTINCT, FIRST, LISTED, Tally
 from gateway.flows.tallying import Tallying
 from gateway.wire import records
 from gateway.wire.records import Note, Out, StreamRecord
@@ -53,6 +45,21 @@ def cold(changes: Sequence[Change], reads: Iterable[str], from_ms: int) -> tuple
     )
 
 
+NUMBERS = {COUNTED: 2, DISTINCT: 2, LISTED: 1, FIRST: 1}
+"""How many numbers a tally shows, by its kind."""
+
+
+@dataclass
+class _Known:
+    """What requests of some entities are counted in, and the entries of lists that they are looked
+    up as, with the names of those."""
+
+    key: tuple[object, ...]
+    steps: list[Step] = field(default_factory=list)
+    entries: list[str] = field(default_factory=list)
+    looked_up: list[str] = field(default_factory=list)
+
+
 class Lookback:
     """Counts `names` from nothing; to be begun two windows before what is looked at."""
 
@@ -63,68 +70,88 @@ class Lookback:
         self._has_lists = not all(name.startswith(WINDOWED) for name in wanted)
         self.is_shared = self._tallying.is_shared
         """Whether the order of records of different orgs matters."""
-        self._own, self._shared = Cells(), Cells()
-        self._cache: dict[tuple[object, ...], tuple[list[Tally], list[str], list[str]]] = {}
+        self._running = Running()
+        self._cache: dict[tuple[object, ...], _Known] = {}
+        self._alike: dict[tuple[object, ...], list[Step]] = {}
         self._met = 0
 
     def lists(self, asked: Asked) -> Sequence[str]:
         """The entries of lists that a request is looked up as."""
-        # What it is looked up as does not change with time.
-        return self._known(asked, 0)[1]
+        return self._known(asked).entries
 
     def seen(self, asked: Asked, out: Outcome, standing: Collection[str]) -> dict[str, int]:
         """What a request would have been shown, by name; then it counts.
 
         `standing` are the entries of lists that stand.
         """
-        counted, entries, names = self._known(asked, out.now_ms)
-        request = (asked.amount, out.allowed)
-        found = meet_tallies(self._own, self._shared, counted, request, out.now_ms)
-        # They are told in this order: those that are first met come last.
-        firsts = len(found) - sum(tally.kind == FIRST for tally in counted)
-        found[firsts:firsts] = [int(entry in standing) for entry in entries]
+        known = self._known(asked)
+        steps = self._all_steps(known, asked, out.now_ms)
+        found = self._running.meet(steps, (asked.amount, out.allowed), out.now_ms)
+        if known.entries:
+            found |= named(known.looked_up, [int(entry in standing) for entry in known.entries])
         self._sweep(out.now_ms)
-        return named(names, found)
+        return found
 
-    def _known(self, asked: Asked, now_ms: int) -> tuple[list[Tally], list[str], list[str]]:
-        """What a request is counted in, the entries it is looked up as, and all their names.
-
-        Many requests are of the same entities.
-        """
+    def _known(self, asked: Asked) -> _Known:
+        """What a request is counted in and looked up as; many requests are of the same entities."""
         terms, context = asked.terms, asked.context
         key: tuple[object, ...] = (terms.org, terms.project, terms.user, terms.key)
-        key += (*context, *context.values(), *self._tallying.likeness(asked, now_ms))
+        key += (*context, *context.values())
         if self._has_lists:
             key += (terms.product, terms.customer, asked.run, asked.caller)
         known = self._cache.get(key)
         if known is None:
-            tallies, names = self._tallying.all_tallies(asked, now_ms)
-            counted = [tally for tally in tallies if tally.kind != LISTED]
-            entries = [tally.name for tally in tallies if tally.kind == LISTED]
+            tallies, names = self._tallying.all_tallies(asked)
             if len(self._cache) >= MOST_KNOWN:
                 self._cache.clear()
-            known = self._cache[key] = counted, entries, names
+            known = self._cache[key] = self._split(key, tallies, names)
         return known
+
+    def _split(self, key: tuple[object, ...], tallies: list[Tally], names: list[str]) -> _Known:
+        """Counted ones and entries of lists, each with the names of its numbers."""
+        numbers, split = iter(names), _Known(key)
+        for tally in tallies:
+            mine = [next(numbers) for _ in range(NUMBERS[tally.kind])]
+            if tally.kind == LISTED:
+                split.entries.append(tally.name)
+                split.looked_up += mine
+            else:
+                split.steps += self._running.steps([tally], mine)
+        return split
+
+    def _all_steps(self, known: _Known, asked: Asked, now_ms: int) -> list[Step]:
+        """With those of requests that have something in common with it."""
+        likeness = self._tallying.likeness(asked, now_ms)
+        if not likeness:
+            return known.steps
+        key = (known.key, likeness)
+        found = self._alike.get(key)
+        if found is None:
+            found = list(known.steps)
+            for place, alike in enumerate(likeness):
+                found += self._running.steps(*self._tallying.alike(asked, place, alike))
+            if len(self._alike) >= MOST_KNOWN:
+                self._alike.clear()
+            self._alike[key] = found
+        return found
 
     def note(self, out: Out, of: Note | None) -> None:
         """Count what is not looked at: requests before the span, and events."""
         if isinstance(of, Asked) and isinstance(out, Outcome):
-            counted, _, _ = self._known(of, out.now_ms)
-            request = (of.amount, out.allowed)
-            add_to_tallies(self._own, self._shared, counted, request, out.now_ms)
+            steps = self._all_steps(self._known(of), of, out.now_ms)
+            self._running.meet(steps, (of.amount, out.allowed), out.now_ms)
         elif isinstance(of, Happened) and isinstance(out, Moved):
             for tally in self._tallying.told(out.org, of):
-                assert tally.kind == COUNTED
-                bucket = min(of.at_ms, out.now_ms) // tally.width_ms
-                past = Past(tally, {bucket: (1, of.amount)})
-                add_past(self._own, self._shared, past, out.now_ms)
+                self._running.tell(tally, min(of.at_ms, out.now_ms), of.amount, out.now_ms)
         self._sweep(out.now_ms)
 
     def _sweep(self, now_ms: int) -> None:
         self._met += 1
         if self._met % SWEEP_EVERY == 0:
-            self._own.sweep(now_ms)
-            self._shared.sweep(now_ms)
+            self._running.sweep(now_ms)
+            # What they found is of no use any more.
+            self._cache.clear()
+            self._alike.clear()
 
 
 class InOrder:

@@ -83,6 +83,7 @@ class Tallying:
         others = {name: of for name, of in wanted.items() if not name.startswith("@")}
         self._windows, self._lists = _read(others)
         self._sames = tuple(sorted({w.same for w in self._windows if w.same}))
+        self._unlike = tuple(w for w in self._windows if not w.same)
         self._others = tuple(w for w in self._windows if not w.is_signal)
         """Those that are no part of a signal."""
         self._signals = {name: _of_signal(self._windows, name) for name in ("org", "user", "key")}
@@ -116,14 +117,23 @@ class Tallying:
         asked.tallied = Tallied(self.version, (*reads, *others), at_ms)
         return Met(tuple(found), tuple(tallies), self.settled)
 
-    def all_tallies(self, asked: Asked, now_ms: int) -> tuple[list[Tally], list[str]]:
-        """The same all as tallies, and what each of their numbers is read as."""
-        return self._tallies(asked, self._windows, _moment(asked, now_ms))
+    def all_tallies(self, asked: Asked) -> tuple[list[Tally], list[str]]:
+        """The same all as tallies, but those of `alike`, and what their numbers are read as."""
+        return self._tallies(asked, self._unlike, 0)
 
     def likeness(self, asked: Asked, now_ms: int) -> tuple[str, ...]:
-        """What it may have in common with others, as far as a window asks for it."""
+        """What it has in common with others, of all that a window asks for, in its order."""
         at_ms = _moment(asked, now_ms)
-        return tuple(_likeness(asked, same, at_ms) for same in self._sames)
+        return tuple([_likeness(asked, same, at_ms) for same in self._sames])
+
+    def alike(self, asked: Asked, place: int, likeness: str) -> tuple[list[Tally], list[str]]:
+        """The tallies of requests that have one thing in common with it (by its place above)."""
+        same = self._sames[place]
+        entities = _Entities(asked.terms.org, asked.terms, asked.context)
+        windows = (window for window in self._windows if window.same == same)
+        pairs = [(entities.tally(window, {same: likeness}), window.names) for window in windows]
+        found = [(tally, names) for tally, names in pairs if tally is not None]
+        return [tally for tally, _ in found], [name for _, names in found for name in names]
 
     def _tallies(
         self, asked: Asked, windows: tuple[_Window, ...], at_ms: int
