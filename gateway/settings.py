@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.errors import OperatorError
 
+UNSCORED = ("allow", "challenge", "block")
 DURABILITIES = ("memory", "fsync", "replica", "ledger")
 
 
@@ -77,6 +78,9 @@ class Settings:
     rules_two_people: int = _setting(
         0, "1: whoever handed a rule set in needs somebody else to activate it"
     )
+    unscored: str = _setting(
+        "allow", "what becomes of requests while the model cannot be read: allow, challenge, block"
+    )
     backtest_rows: int = _setting(
         5_000_000, "records that a backtest over http looks at, the newest of its span"
     )
@@ -85,6 +89,11 @@ class Settings:
     max_connections: int = _setting(20_000, "connections a worker keeps; more are turned away")
 
     def __post_init__(self) -> None:
+        if self.unscored not in UNSCORED:
+            name = environment_name("unscored")
+            raise OperatorError(
+                "bad_setting", f"{name} must be one of {', '.join(UNSCORED)}, not {self.unscored!r}"
+            )
         if self.durability not in DURABILITIES:
             raise OperatorError(
                 "bad_setting",

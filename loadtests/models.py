@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models.artifact import dump, load
+from models.artifact import Content, dump, load
 from models.boosting import forest_of
+from models.features import FEATURES as KNOWN
 
 TREES, LEAVES, FEATURES = 200, 31, 30
 ROWS, TRIED = 20_000, 500
@@ -39,11 +40,11 @@ def main() -> None:
     fitted = HistGradientBoostingClassifier(
         learning_rate=0.05, max_iter=TREES, max_leaf_nodes=LEAVES, early_stopping=False
     ).fit(table, odds > 1.5)
-    names = [f"f{n}" for n in range(FEATURES)]
+    names = tuple(spec.name for spec in KNOWN[:FEATURES])
     rows = table[:TRIED].tolist()
-    text = dump(names, forest_of(fitted), rows[:20])
+    text = dump(Content(names, forest_of(fitted)), rows[:20])
     started = time.perf_counter()
-    model = load(text, names)
+    model = load(text)
     loaded_ms = (time.perf_counter() - started) * 1000
     theirs = fitted.predict_proba(table[:TRIED])[:, 1].tolist()
     assert [model.scorer.score(row) for row in rows] == theirs, "the scores differ"

@@ -10,24 +10,22 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any
 
+from models.checks import check_calibration, check_forest, check_golden
 from models.errors import ModelError
-from models.scorer import Compiler, Scorer, compiled
-from models.trees import LEAF, Forest, Tree
+from models.features import BY_NAME, FeatureSpec, schema_of, specs_of
+from models.scorer import Scorer, code_of
+from models.trees import Forest, Tree
 
 FORMAT = 1
 LARGEST_FILE = 32_000_000
-MOST_TREES, MOST_NODES, DEEPEST = 2_000, 200_000, 60
-"""Python's own parser nests no deeper than some ninety parentheses."""
-LEAST_GOLDEN = 5
-LAST_BITS = 1e-12
-"""What exponential functions of two machines may differ by."""
 HEAD = ("format", "features", "schema", "trained")
-KEYS = (*HEAD, "baseline", "trees", "calibration", "thresholds", "golden")
-TREE = ("feature", "threshold", "missing_left", "left", "right", "value")
+KEYS = (*HEAD, "baseline", "trees", "calibration", "thresholds", "honest", "spread", "golden")
+TREE = ("feature", "threshold", "missing_left", "left", "right", "value", "cover")
+ACTIONS = ("block", "challenge", "review")
+"""What a score may bring about from a threshold on."""
 
 
 @dataclass(frozen=True)
@@ -43,48 +41,71 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A model, named by the hash of its text.
+class Honest:
+    """What good requests were like: between `low` and `high` nearly all; `weight` is how much the
+    feature matters to the model (its part of the gain, 0 to 1)."""
 
-    `thresholds` are scores from which on something is done, by what; `trained` tells on what it was
-    (a digest, counts, dates), for people.
+    low: float
+    high: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How values were spread in training: the share of each bin between rising `edges`, and of what
+    was missing, which comes last."""
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that a model is made of but its proof.
+
+    `thresholds` are scores from which on something is done, by what; `honest` and `spread` tell of
+    features by their names (`spread` of "" tells of the score); `trained` tells on what it was (a
+    digest, counts, dates), for people.
     """
 
-    id: str
     features: tuple[str, ...]
     forest: Forest
-    calibration: tuple[tuple[float, float], ...]
-    thresholds: Mapping[str, float]
-    trained: Mapping[str, str | int | float]
+    calibration: tuple[tuple[float, float], ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    honest: Mapping[str, Honest] = field(default_factory=dict)
+    spread: Mapping[str, Spread] = field(default_factory=dict)
+    trained: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, named by the hash of its text, with what proves it."""
+
+    id: str
+    content: Content
     golden: tuple[Golden, ...]
     scorer: Scorer
 
 
-def schema_of(features: Sequence[str]) -> str:
-    """A digest of the features in their order: what a model was trained on, and is given."""
-    return hashlib.sha256("\n".join(features).encode()).hexdigest()[:16]
-
-
 def dump(
-    features: Sequence[str],
-    forest: Forest,
+    content: Content,
     golden: Sequence[Sequence[float]],
-    *,
-    calibration: Sequence[tuple[float, float]] = (),
-    thresholds: Mapping[str, float] | None = None,
-    trained: Mapping[str, str | int | float] | None = None,
+    known: Mapping[str, FeatureSpec] = BY_NAME,
 ) -> str:
     """The text of a model; `golden` are values whose scores it must have wherever it is loaded."""
-    scorer = Scorer(forest, len(features), calibration)
+    forest, names = content.forest, content.features
+    scorer = Scorer(code_of(forest, len(names)), content.calibration)
     told = {
         "format": FORMAT,
-        "features": list(features),
-        "schema": schema_of(features),
+        "features": list(names),
+        "schema": schema_of(known[name] for name in names),
         "baseline": forest.baseline,
         "trees": [{name: list(getattr(tree, name)) for name in TREE} for tree in forest.trees],
-        "calibration": [list(point) for point in calibration],
-        "thresholds": dict(thresholds or {}),
-        "trained": dict(trained or {}),
+        "calibration": [list(point) for point in content.calibration],
+        "thresholds": dict(content.thresholds),
+        "honest": {name: [h.low, h.high, h.weight] for name, h in content.honest.items()},
+        "spread": {name: [s.edges, s.shares] for name, s in content.spread.items()},
+        "trained": dict(content.trained),
         "golden": [
             {
                 "values": [None if math.isnan(v) else v for v in row],
@@ -97,39 +118,65 @@ def dump(
     return json.dumps(told, allow_nan=True, separators=(",", ":"))
 
 
-def load(text: str, features: Sequence[str], compiler: Compiler = compiled) -> Model:
-    """Read a model for these features. Raises ModelError; nothing of it is kept then."""
+def load(text: str, known: Mapping[str, FeatureSpec] = BY_NAME) -> Model:
+    """Read a model of features that are known here. Raises ModelError; nothing is kept then."""
     told = _read(text)
-    if tuple(told["features"]) != tuple(features) or told["schema"] != schema_of(features):
+    specs = specs_of(told["features"], known)
+    if told["schema"] != schema_of(specs):
         raise ModelError(
             f"the model was trained on features {told['schema']!r}, these are"
-            f" {schema_of(features)!r}: train it anew"
+            f" {schema_of(specs)!r}: train it anew"
         )
     try:
-        forest = Forest(_number(told["baseline"]), tuple(_tree(t) for t in told["trees"]))
-        calibration = tuple((_number(x), _number(y)) for x, y in told["calibration"])
-        thresholds = {str(name): _number(at) for name, at in told["thresholds"].items()}
-        golden = tuple(
-            Golden(
-                tuple(None if v is None else _finite_or_inf(v) for v in g["values"]),
-                _number(g["raw"]),
-                _number(g["score"]),
-            )
-            for g in told["golden"]
-        )
-        trained = dict(told["trained"])
+        content, golden = _content(told), tuple(_golden(one) for one in told["golden"])
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ModelError(f"the model is broken: {error}") from None
-    _check_forest(forest, len(features))
-    _check_calibration(calibration)
+    check_forest(content.forest, len(specs))
+    check_calibration(content.calibration)
+    _check_thresholds(content.thresholds)
     try:
-        scorer = Scorer(forest, len(features), calibration, compiler)
+        scorer = Scorer(code_of(content.forest, len(specs)), content.calibration)
     except (SyntaxError, MemoryError, RecursionError) as error:
         raise ModelError(f"the model cannot be compiled: {error}") from None
-    _check_golden(golden, len(features), scorer)
-    name = "mdl_" + hashlib.sha256(text.encode()).hexdigest()[:20]
-    parts = (calibration, thresholds, trained, golden, scorer)
-    return Model(name, tuple(features), forest, *parts)
+    check_golden([(g.values, g.raw, g.score) for g in golden], len(specs), scorer)
+    return Model(name_of(text), content, golden, scorer)
+
+
+def name_of(text: str) -> str:
+    """A model's id: the hash of its text."""
+    return "m_" + hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _content(told: Mapping[str, Any]) -> Content:
+    return Content(
+        tuple(told["features"]),
+        Forest(_number(told["baseline"]), tuple(_tree(t) for t in told["trees"])),
+        tuple((_number(x), _number(y)) for x, y in told["calibration"]),
+        {str(name): _number(at) for name, at in told["thresholds"].items()},
+        {str(name): Honest(*map(_finite_or_inf, of)) for name, of in told["honest"].items()},
+        {str(name): _spread(*of) for name, of in told["spread"].items()},
+        dict(told["trained"]),
+    )
+
+
+def _golden(told: Mapping[str, Any]) -> Golden:
+    values = tuple(None if v is None else _finite_or_inf(v) for v in told["values"])
+    return Golden(values, _number(told["raw"]), _number(told["score"]))
+
+
+def _spread(edges: Sequence[Any], shares: Sequence[Any]) -> Spread:
+    found = Spread(tuple(map(_finite_or_inf, edges)), tuple(map(_number, shares)))
+    if len(found.shares) != len(found.edges) + 2:
+        raise ValueError("a spread has a share for each bin, and one for what is missing")
+    return found
+
+
+def _check_thresholds(thresholds: Mapping[str, float]) -> None:
+    for action, at in thresholds.items():
+        if action not in ACTIONS:
+            raise ModelError(f"a score does not {action}: {', '.join(ACTIONS)}")
+        if not 0 < at <= 1:
+            raise ModelError(f"the threshold to {action} is above 0 and at most 1, not {at}")
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -148,6 +195,8 @@ def _read(text: str) -> dict[str, Any]:
             raise ModelError(f"{name} must be a list")
     if not all(isinstance(feature, str) for feature in told["features"]):
         raise ModelError("features must be names")
+    if len(set(told["features"])) != len(told["features"]) or not told["features"]:
+        raise ModelError("a model has features, each once")
     return told
 
 
@@ -173,46 +222,6 @@ def _tree(told: Mapping[str, Sequence[Any]]) -> Tree:
     if not all(type(is_left) is bool for is_left in whole["missing_left"]):
         raise ValueError("missing_left is true or false")
     thresholds = tuple(_finite_or_inf(v) for v in told["threshold"])
-    values = tuple(_number(v) for v in told["value"])
+    values, cover = (tuple(_number(v) for v in told[name]) for name in ("value", "cover"))
     where = (whole["missing_left"], whole["left"], whole["right"])
-    return Tree(whole["feature"], thresholds, *where, values)
-
-
-def _check_forest(forest: Forest, features: int) -> None:
-    nodes = sum(len(tree.feature) for tree in forest.trees)
-    if len(forest.trees) > MOST_TREES or nodes > MOST_NODES:
-        raise ModelError(f"a model has at most {MOST_TREES} trees of {MOST_NODES} nodes in all")
-    for number, tree in enumerate(forest.trees):
-        count, depth = len(tree.feature), {0: 1}
-        if not count:
-            raise ModelError(f"tree {number} has no nodes")
-        for node, feature in enumerate(tree.feature):
-            if node not in depth or depth[node] > DEEPEST:
-                raise ModelError(f"tree {number}: node {node} is out of reach, or too deep")
-            if feature == LEAF:
-                continue
-            if not 0 <= feature < features:
-                raise ModelError(f"tree {number}: node {node} asks for feature {feature}")
-            for child in (tree.left[node], tree.right[node]):
-                if not node < child < count or child in depth:
-                    raise ModelError(f"tree {number}: node {node} has child {child}: no tree")
-                depth[child] = depth[node] + 1
-
-
-def _check_calibration(points: Sequence[tuple[float, float]]) -> None:
-    rises = all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(points))
-    if not rises or not all(0 <= y <= 1 for _, y in points):
-        raise ModelError("the calibration must rise from 0 to 1 at most")
-
-
-def _check_golden(golden: Sequence[Golden], features: int, scorer: Scorer) -> None:
-    if len(golden) < LEAST_GOLDEN:
-        raise ModelError(f"the model has fewer than {LEAST_GOLDEN} golden vectors to prove it")
-    for number, one in enumerate(golden):
-        if len(one.values) != features:
-            raise ModelError(f"golden vector {number} has {len(one.values)} values")
-        values = [math.nan if v is None else v for v in one.values]
-        raw, score = scorer.raw(*values), scorer.score(values)
-        if raw != one.raw or not math.isclose(score, one.score, rel_tol=LAST_BITS):
-            was = f"it was {one.score!r} ({one.raw!r})"
-            raise ModelError(f"golden vector {number} scores {score!r} ({raw!r}), {was}")
+    return Tree(whole["feature"], thresholds, *where, values, cover)

@@ -20,7 +20,15 @@ def forest_of(fitted: Any) -> Forest:
 
 
 def _tree(nodes: Any) -> Tree:
-    names = ("feature_idx", "num_threshold", "missing_go_to_left", "left", "right", "value")
+    names = (
+        "feature_idx",
+        "num_threshold",
+        "missing_go_to_left",
+        "left",
+        "right",
+        "value",
+        "count",
+    )
     columns = {name: nodes[name].tolist() for name in (*names, "is_leaf", "is_categorical")}
     if any(columns["is_categorical"]):
         raise ModelError("a split by category is not told: give numbers")
@@ -33,4 +41,16 @@ def _tree(nodes: Any) -> Tree:
         tuple(0 if leaf else columns["left"][n] for leaf, n in pairs),
         tuple(0 if leaf else columns["right"][n] for leaf, n in pairs),
         tuple(columns["value"][n] if leaf else 0.0 for leaf, n in pairs),
+        tuple(map(float, columns["count"])),
     )
+
+
+def gains_of(fitted: Any, features: int) -> list[float]:
+    """How much the splits by each feature gained."""
+    found = [0.0] * features
+    for predictors in fitted._predictors:
+        nodes = predictors[0].nodes
+        for feature, gain, is_leaf in nodes[["feature_idx", "gain", "is_leaf"]].tolist():
+            if not is_leaf:
+                found[feature] += float(gain)
+    return found

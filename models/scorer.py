@@ -11,15 +11,13 @@ from types import CodeType
 
 from models.trees import LEAF, Forest, Tree, calibrated, probability
 
-Compiler = Callable[[str], CodeType]
-"""Source to code. A large forest takes a while: whoever cannot wait lets another process do it."""
 LARGEST = "1e999"
 """Read as infinity, for which Python has no literal."""
 
 
-def compiled(source: str) -> CodeType:
-    """Compile here and now."""
-    return compile(source, "<model>", "exec")
+def code_of(forest: Forest, features: int) -> CodeType:
+    """The code of `raw(f0, f1, …)`; a large forest takes a while."""
+    return compile(source_of(forest, features), "<model>", "exec")
 
 
 def source_of(forest: Forest, features: int) -> str:
@@ -48,17 +46,11 @@ def _literal(number: float) -> str:
 
 
 class Scorer:
-    """Scores with one forest and its calibration. Made off the loop; then it only reads."""
+    """Scores with the code of one forest, and its calibration. Made once; then it only reads."""
 
-    def __init__(
-        self,
-        forest: Forest,
-        features: int,
-        calibration: Sequence[tuple[float, float]] = (),
-        compiler: Compiler = compiled,
-    ) -> None:
+    def __init__(self, code: CodeType, calibration: Sequence[tuple[float, float]] = ()) -> None:
         scope: dict[str, Callable[..., float]] = {}
-        code = compiler(source_of(forest, features))
+        self.code = code
         exec(code, {"__builtins__": {}}, scope)  # noqa: S102  made of numbers alone, by _literal
         self.raw = scope["raw"]
         """The log-odds of the values of the features, one argument each."""

@@ -20,7 +20,8 @@ class Tree:
     """Nodes by their number; the first is the root, children stand behind their parents.
 
     `feature` is what a node asks (LEAF: nothing, it has a `value`), `threshold` up to which a value
-    goes `left`; a missing one goes left where `missing_left`.
+    goes `left`; a missing one goes left where `missing_left`. `cover` is how many rows of the
+    training came by.
     """
 
     feature: tuple[int, ...]
@@ -29,6 +30,7 @@ class Tree:
     left: tuple[int, ...]
     right: tuple[int, ...]
     value: tuple[float, ...]
+    cover: tuple[float, ...] = ()
 
     def leaf(self, values: Sequence[float]) -> float:
         """What the tree adds for these values of the features."""

@@ -32,8 +32,8 @@ class Declared(Struct, frozen=True):
 def declared(changes: Iterable[Change]) -> dict[str, Declared]:
     """What is counted behind the last change, oldest first, by the name rules read it under.
 
-    That is what the rule sets read which decide or are in shadow, those that are being warmed for
-    it, and those one step back; and the built-in lists that are in use.
+    That is what the rule sets and models read which decide or are in shadow, those that are being
+    warmed for it, and those one step back; and the built-in lists that are in use.
     """
     fold, counted = Fold(), _Counted()
     for change in changes:
@@ -53,6 +53,8 @@ class _Counted:
         self._active: frozenset[str] = frozenset()
         self._before: frozenset[str] = frozenset()
         self._step: tuple[str, int] = ("", 0)
+        self._champion = ""
+        self._champion_before = ""
 
     def add(self, change: Change, fold: Fold) -> None:
         if change.ruleset and change.mode != "retired":
@@ -67,6 +69,9 @@ class _Counted:
         elif change.mode != WARMING:
             self._warming.pop(change.ruleset, None)
             self._note_step(change, frozenset(dict(fold.active)))
+            champion, _ = fold.champion
+            if champion != self._champion:
+                self._champion, self._champion_before = champion, self._champion
         elif change.ruleset:
             self._warming[change.ruleset] = change.at_ms
         else:
@@ -76,6 +81,7 @@ class _Counted:
         recent = {name: at for name, at in self._warming.items() if change.at_ms - at < WANTED_MS}
         self._warming = recent
         wanted = {*self._active, *self._before, *fold.shadows, *self._warming}
+        wanted |= {*fold.challengers, self._champion, self._champion_before}
         reads = [name for of in sorted(wanted) for name in self._reads.get(of, ())]
         names = dict.fromkeys([*self._used, *reads], Declared(change.n, is_warm=False))
         for name in names:

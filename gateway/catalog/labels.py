@@ -54,6 +54,19 @@ class Labels(Tables):
         async with self._read() as c:
             return [Label(*row) for row in await c.execute(query)]
 
+    async def frauds(self, after_ms: int) -> dict[str, int]:
+        """Decisions whose latest label is fraud, and when that was told (Unix ms).
+
+        Of labels that were told from a moment on.
+        """
+        c, found = t.labels.c, {}
+        query = select(c.decision, c.label, c.recorded_ms).where(c.recorded_ms >= after_ms)
+        async with self._read() as connection:
+            rows = (await connection.execute(query.order_by(c.n))).all()
+        for row in rows:
+            found[row.decision] = row.recorded_ms if row.label == "fraud" else 0
+        return {decision: told_ms for decision, told_ms in found.items() if told_ms}
+
     async def of(self, decisions: Sequence[str], before_ms: int = 0) -> dict[str, str]:
         """What holds of these decisions; nothing of those without a label.
 

@@ -1,4 +1,5 @@
-"""Rule sets by the hash of their text, and the changes that say which of them decide.
+"""Rule sets by the hash of their text, and the changes that say which of them, and which models,
+decide.
 
 Neither is ever altered: a change is one more row, and what stands now follows from all of them. So
 going back is one more change, and who did what when is never lost.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -23,6 +25,11 @@ ROLLED_BACK = "rolled back"
 """How the notes of changes begin that put back what was."""
 WARMING, WARM = "warming", "warm"
 """What rules read is counted from now on; what happened before is in it, too."""
+MODEL = "m_"
+"""How the ids of models begin; theirs are changes as those of rule sets."""
+Cuts = tuple[float, float, float]
+"""Scores from which on a request is blocked, challenged, reviewed; 0: never."""
+NO_CUTS: Cuts = (0.0, 0.0, 0.0)
 USED = "used"
 """Something stands on a built-in list: from now on every request is looked up there."""
 Shares = tuple[tuple[str, int], ...]
@@ -55,17 +62,23 @@ class Change(Struct, frozen=True):
     reads: tuple[str, ...] = ()
     once: str = ""
     """The idempotency key and body of the call that made it, if it came with a key."""
+    cuts: Cuts = NO_CUTS
+    """What an active model's scores bring about."""
 
 
 class Standing(Struct, frozen=True):
     """What decides now: rule sets with their share of orgs, the newest first, and the shadows.
 
-    The last of `active` has all orgs that no other takes, unless its share is smaller.
+    The last of `active` has all orgs that no other takes, unless its share is smaller. `champion`
+    is the model that scores ("" for none), by its `cuts`; `challengers` are in shadow.
     """
 
     version: int
     active: Shares
     shadows: tuple[str, ...]
+    champion: str = ""
+    cuts: Cuts = NO_CUTS
+    challengers: tuple[str, ...] = ()
 
 
 class Fold:
@@ -75,11 +88,16 @@ class Fold:
         self.version = 0
         self._active: dict[str, int] = {}
         self._shadows: dict[str, None] = {}
+        self._champion: tuple[str, Cuts] = ("", NO_CUTS)
+        self._challengers: dict[str, None] = {}
 
     def add(self, change: Change) -> None:
         """Take in the next change."""
         self.version = change.n
         if change.mode in (WARMING, WARM, USED):
+            return
+        if change.ruleset.startswith(MODEL):
+            self._add_model(change)
             return
         self._active.pop(change.ruleset, None)
         self._shadows.pop(change.ruleset, None)
@@ -89,6 +107,25 @@ class Fold:
             if change.percent >= EVERYBODY:
                 self._active.clear()
             self._active[change.ruleset] = change.percent
+
+    def _add_model(self, change: Change) -> None:
+        self._challengers.pop(change.ruleset, None)
+        if change.mode == "active":
+            self._champion = (change.ruleset, change.cuts)
+        elif self._champion[0] == change.ruleset:
+            self._champion = ("", NO_CUTS)
+        if change.mode == "shadow":
+            self._challengers[change.ruleset] = None
+
+    @property
+    def champion(self) -> tuple[str, Cuts]:
+        """The model that scores ("" for none), and from which scores on something is done."""
+        return self._champion
+
+    @property
+    def challengers(self) -> tuple[str, ...]:
+        """Models in shadow, the oldest first."""
+        return tuple(self._challengers)
 
     @property
     def active(self) -> Shares:
@@ -102,7 +139,7 @@ class Fold:
 
     def standing(self) -> Standing:
         """What stands, as a whole."""
-        return Standing(self.version, self.active, self.shadows)
+        return Standing(self.version, self.active, self.shadows, *self._champion, self.challengers)
 
 
 def standing(changes: Iterable[Change]) -> Standing:
@@ -124,7 +161,7 @@ def previous(changes: Sequence[Change]) -> Shares | None:
     are one step.
     """
     states: list[Shares] = [()]
-    fold = Fold()
+    fold, changes = Fold(), [c for c in changes if not c.ruleset.startswith(MODEL)]
     for change, following in zip_longest(changes, changes[1:]):
         fold.add(change)
         if not change.note.startswith(ROLLED_BACK):
@@ -135,6 +172,31 @@ def previous(changes: Sequence[Change]) -> Shares | None:
             if not states or states[-1] != fold.active:
                 states.append(fold.active)
     return states[-2] if len(states) > 1 else None
+
+
+def _change(*row: Any) -> Change:
+    n, ruleset, mode, percent, author, note, at_ms, reads, once, cuts = row
+    told = (n, ruleset, mode, percent, author, note, at_ms, tuple(json.loads(reads)))
+    return Change(*told, once, tuple(json.loads(cuts)))
+
+
+def last_champion(changes: Iterable[Change]) -> tuple[str, Cuts]:
+    """The model that scored before the one that does now, and by which cuts; "" for none.
+
+    What was rolled back is no more: going back twice goes two steps back.
+    """
+    fold, states = Fold(), [("", NO_CUTS)]
+    for change in (c for c in changes if c.ruleset.startswith(MODEL)):
+        fold.add(change)
+        if fold.champion == states[-1]:
+            continue
+        if change.note.startswith(ROLLED_BACK):
+            del states[-1:]
+            if not states or states[-1] != fold.champion:
+                states.append(fold.champion)
+        else:
+            states.append(fold.champion)
+    return states[-2] if len(states) > 1 else ("", NO_CUTS)
 
 
 def _rollback(change: Change) -> tuple[str, int]:
@@ -177,12 +239,17 @@ class RuleSets(Tables):
         query = select(t.ruleset_changes).order_by(t.ruleset_changes.c.n)
         async with self._read() as c:
             rows = await c.execute(query)
-            return [Change(*(*row[:-2], tuple(json.loads(row[-2])), row[-1])) for row in rows]
+            return [_change(*row) for row in rows]
 
     async def change(self, version: int, made: Sequence[Change]) -> bool:
         """Add changes behind that version, all or none; False when somebody else was first."""
         rows = [
-            {**asdict(change), "n": n, "reads": json.dumps(change.reads)}
+            {
+                **asdict(change),
+                "n": n,
+                "reads": json.dumps(change.reads),
+                "cuts": json.dumps(change.cuts),
+            }
             for n, change in enumerate(made, version + 1)
         ]
         try:

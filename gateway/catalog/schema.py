@@ -111,8 +111,19 @@ ruleset_changes = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("reads", Text, nullable=False, server_default="[]"),
     Column("once", Text, nullable=False, server_default=""),
+    Column("cuts", Text, nullable=False, server_default="[0,0,0]"),
 )
-"""What rule sets were set to, in the order it was done: only ever added to."""
+"""What rule sets and models were set to, in the order it was done: only ever added to."""
+models = Table(
+    "models",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+"""Models as they were handed in, and what is told of them without reading them."""
 backtests = Table(
     "backtests",
     metadata,

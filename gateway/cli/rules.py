@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -13,18 +11,17 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from gateway.cli.calling import ADDRESS, Key, Url, call, faults, text_of
 from gateway.cli.running import say
-from gateway.client import Problem, Spendgate
+from gateway.client import Spendgate
 from gateway.errors import OperatorError
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
 from rules.ruleset import RuleSet, load
 
 app = typer.Typer(help="Files of fraud rules.", no_args_is_help=True)
-ADDRESS = "http://127.0.0.1:8080"
+SETS = "/v1/rulesets"
 FOLLOWED_EVERY_S = 0.5
-Url = Annotated[str, typer.Option(envvar="SPENDGATE_URL", help="where the gateway is")]
-Key = Annotated[str, typer.Option(envvar="SPENDGATE_KEY", help="a credential of scope risk")]
 Since = Annotated[str | None, typer.Option(help="RFC 3339")]
 Until = Annotated[str | None, typer.Option(help="RFC 3339")]
 RuleSetId = Annotated[str, typer.Argument(help="the id that submit said")]
@@ -74,7 +71,7 @@ def diff(before: File, after: File) -> None:
 @app.command()
 def submit(file: File, url: Url = ADDRESS, key: Key = "") -> None:
     """Hand a file in as a draft, and say its id."""
-    say(_call(url, key, "", {"text": _text(file)})["id"])
+    say(call(url, key, SETS, {"text": text_of(file)})["id"])
 
 
 @app.command()
@@ -82,7 +79,7 @@ def backtest(
     file: File, since: Since = None, until: Until = None, url: Url = ADDRESS, key: Key = ""
 ) -> None:
     """Try a file on what was decided, the last day without a span, and say what it would do."""
-    ruleset = _call(url, key, "", {"text": _text(file)})["id"]
+    ruleset = call(url, key, SETS, {"text": text_of(file)})["id"]
     found = asyncio.run(_followed(url, key, ruleset, {"from": since, "to": until}))
     say(
         f"{ruleset}: of {found['requests']} requests it would stop {found['stopped']},"
@@ -111,7 +108,7 @@ def report(
 ) -> None:
     """Say what a rule set matches, today without a span, up to this moment."""
     query = urlencode({k: v for k, v in (("from", since), ("to", until)) if v})
-    found = _call(url, key, f"/{ruleset}/report?{query}", method="GET")
+    found = call(url, key, f"{SETS}/{ruleset}/report?{query}", method="GET")
     for mode, requests in sorted(found["requests"].items()):
         say(f"{ruleset}: {requests} requests, {mode}")
     for rule in found["rules"]:
@@ -134,13 +131,13 @@ def activate(
 ) -> None:
     """Set what a rule set does, and say what is in force then."""
     body = {"mode": mode, "percent": percent, "note": note, "force": force}
-    _say_standing(_call(url, key, f"/{ruleset}/activate", body))
+    _say_standing(call(url, key, f"{SETS}/{ruleset}/activate", body))
 
 
 @app.command()
 def rollback(url: Url = ADDRESS, key: Key = "") -> None:
     """Put in force again what was before."""
-    _say_standing(_call(url, key, "/rollback", {}))
+    _say_standing(call(url, key, f"{SETS}/rollback", {}))
 
 
 def _say_standing(standing: dict[str, Any]) -> None:
@@ -154,7 +151,7 @@ def _say_standing(standing: dict[str, Any]) -> None:
 
 async def _followed(url: str, key: str, ruleset: str, span: dict[str, Any]) -> dict[str, Any]:
     """A backtest, followed until it ends; cancelled with the command."""
-    with _faults(url):
+    with faults(url):
         async with Spendgate(url, key, timeout_s=120) as gateway:
             path = f"/v1/rulesets/{ruleset}/backtest"
             found: dict[str, Any] = await gateway.call("POST", path, span)
@@ -174,39 +171,8 @@ async def _followed(url: str, key: str, ruleset: str, span: dict[str, Any]) -> d
     return found
 
 
-@contextmanager
-def _faults(url: str) -> Iterator[None]:
-    try:
-        yield
-    except Problem as problem:
-        raise OperatorError("refused", str(problem)) from None
-    except (OSError, TimeoutError) as error:
-        raise OperatorError("no_gateway", f"{url} does not answer: {error}") from None
-
-
-def _call(
-    url: str, key: str, path: str, body: dict[str, Any] | None = None, method: str = "POST"
-) -> dict[str, Any]:
-    async def call() -> dict[str, Any]:
-        async with Spendgate(url, key, timeout_s=120) as gateway:
-            found: dict[str, Any] = await gateway.call(method, f"/v1/rulesets{path}", body)
-            return found
-
-    with _faults(url):
-        return asyncio.run(call())
-
-
 def _read(file: Path) -> RuleSet:
     try:
-        return load(_text(file))
+        return load(text_of(file))
     except RuleError as error:
-        raise OperatorError("invalid_rule", f"{file}: {error}") from None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise OperatorError("no_file", f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
         raise OperatorError("invalid_rule", f"{file}: {error}") from None

@@ -68,13 +68,28 @@ class Shadowed(Struct, frozen=True, array_like=True, gc=False):
     rules: tuple[str, ...]
 
 
+class Scoring(Struct, frozen=True, array_like=True, gc=False):
+    """By which model a request is scored, and what follows from it.
+
+    `cuts` are the scores from which on it is blocked, challenged, reviewed (0: never). Where there
+    was no scorer, `missing` says what happens instead: allow, challenge or block; `model` is "".
+    The `score` follows from the record and the model, and `reasons`, features that were unusual.
+    """
+
+    model: str
+    cuts: tuple[float, float, float]
+    missing: str = ""
+    score: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
 class Risk(Struct, frozen=True, array_like=True, gc=False):
     """How a request was assessed: by one rule set ("" for none), at one moment of our clock.
 
     `action` is the strongest of the `rules` that matched ("" for none); `unknown` counts rules that
     could not be told. A challenge `is_lifted` where the subject had passed one. `shadows` are those
     that matched before the store was asked; `version` numbers the change of rules that was the last
-    one then, from which follows what stood in shadow.
+    one then, from which follows what stood in shadow. `scoring` is None while there is no model.
     """
 
     ruleset: str
@@ -85,6 +100,12 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     shadows: tuple[Shadowed, ...] = ()
     is_lifted: bool = False
     version: int = 0
+    scoring: Scoring | None = None
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it should have been scored and was not."""
+        return self.scoring is not None and bool(self.scoring.missing)
 
 
 class Tallied(Struct, frozen=True, array_like=True, gc=False):

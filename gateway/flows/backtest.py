@@ -10,6 +10,7 @@ from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.flows.gateway import Gateway
 from gateway.flows.lookback import READ, InOrder, Line, Lookback, cold
+from gateway.flows.policies import Cited
 from gateway.flows.risk import STOPS, is_assessed, judge, known_behind, reads_of, rehearsed
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -211,7 +212,7 @@ def _try(
     is_lifted = risk is not None and risk.is_lifted and whole.action == "challenge"
     _count(found, amount, label, is_stopped=whole.action in STOPS and not is_lifted)
     if is_own:
-        live = judge(phased, asked, out)[0].risk
+        live = judge(Cited(phased), asked, out)[0].risk
         assert live is not None
         told = (whole.action, tuple(rule.id for rule in whole.matches), whole.unknown)
         is_same = told == (live.action, live.rules, live.unknown)

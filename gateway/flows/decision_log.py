@@ -13,12 +13,12 @@ from gateway.core.record import Asked
 from gateway.errors import Unavailable
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.lookback import SETTLED_MS
+from gateway.flows.policies import NOTHING_CITED, Cited
 from gateway.flows.risk import judge
 from gateway.ledger.reading import NO_ROW
 from gateway.wire import records
 from gateway.wire.answers import word_of
 from gateway.wire.records import StreamRecord
-from rules.engine import Phased
 
 AT_A_TIME = 2_000
 MOST_LOOKED_AT = 250_000
@@ -69,9 +69,9 @@ async def look(
         lines = await history.numbered(at, before - at, ("authorize",), org)
         # Beside the loop: it is busy with those who are decided.
         decided = await asyncio.to_thread(_decode, lines, wanted)
-        cited = {asked.risk.ruleset: asked for _, asked, _ in decided if asked.risk is not None}
-        engines = {name: await _engine(gateway, asked) for name, asked in cited.items()}
-        found += await asyncio.to_thread(_judge, decided, engines, wanted)
+        some = {_cites(asked): asked for _, asked, _ in decided}
+        cited = {name: await _cited(gateway, asked) for name, asked in some.items()}
+        found += await asyncio.to_thread(_judge, decided, cited, wanted)
         if len(found) >= limit:
             return found[:limit], found[limit - 1].row
         looked_at, before = looked_at + before - at, at
@@ -89,21 +89,28 @@ def _decode(lines: list[tuple[int, StreamRecord]], wanted: Wanted) -> list[_Deci
     return found
 
 
-async def _engine(gateway: Gateway, asked: Asked) -> Phased | None:
+def _cites(asked: Asked) -> tuple[str, str]:
+    """The ids of the rule set and the model that a record cites."""
+    risk = asked.risk
+    if risk is None:
+        return "", ""
+    return risk.ruleset, risk.scoring.model if risk.scoring is not None else ""
+
+
+async def _cited(gateway: Gateway, asked: Asked) -> Cited:
     try:
         return await gateway.rules.of(asked)
     except Unavailable:
         # An earlier version of the language took it: its record alone is told.
-        return None
+        return NOTHING_CITED
 
 
 def _judge(
-    decided: list[_Decided], engines: Mapping[str, Phased | None], wanted: Wanted
+    decided: list[_Decided], cited: Mapping[tuple[str, str], Cited], wanted: Wanted
 ) -> list[Logged]:
     found = []
     for row, asked, out in decided:
-        cited = asked.risk.ruleset if asked.risk is not None else ""
-        judged, told = judge(engines.get(cited), asked, out)
+        judged, told = judge(cited[_cites(asked)], asked, out)
         decision = conclude(judged, told)
         if _is_wanted(decision, wanted):
             found.append(Logged(row, out.now_ms, decision))

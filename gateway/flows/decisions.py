@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import Any
 
 from msgspec import json
@@ -15,12 +17,14 @@ from gateway.core.orders import Mode, Outcome
 from gateway.core.record import Asked, Risk
 from gateway.core.terms import signal_entities
 from gateway.errors import CallerError
+from gateway.flows.elsewhere import explain_elsewhere
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.risk import judge, with_shadows
+from gateway.flows.risk import facts_behind, judge, with_shadows
 from gateway.ledger.batch import RecordRow, Stored
 from gateway.ledger.reader import DECISIONS, hold_from
 from gateway.wire import answers, records, stories
 from gateway.wire.answers import rfc3339
+from models.artifact import ACTIONS
 
 CATCH_UP_S = 2.0
 """How long what just happened may take to reach the ledger."""
@@ -36,7 +40,8 @@ async def get(gateway: Gateway, decision_id: str, caller: Caller) -> stories.Dec
     whole, told = judge(await gateway.rules.of(asked), asked, out)
     judged = with_shadows(await gateway.rules.shadows_of(asked), whole, out), told
     labels = await gateway.labels.told(record.id)
-    return _story(record, judged, stored, found, labels, gateway.clock.now_ms())
+    score = await score_told(gateway, *judged)
+    return _story(record, (*judged, score), stored, found, labels, gateway.clock.now_ms())
 
 
 async def find(
@@ -62,14 +67,14 @@ async def written(gateway: Gateway, decision_id: str) -> list[Stored]:
 
 def _story(
     record: RecordRow,
-    judged: tuple[Asked, Outcome],
+    judged: tuple[Asked, Outcome, stories.ScorePart | None],
     stored: list[Stored],
     found: list[RecordRow],
     labels: list[Label],
     now_ms: int,
 ) -> stories.DecisionAnswer:
     decoded = [records.read(row.source) for row in found]
-    asked, out = judged
+    asked, out, score = judged
     hold = hold_from(decoded) if record.hold else None
     return stories.DecisionAnswer(
         id=record.id,
@@ -80,6 +85,7 @@ def _story(
         signals=_signals(asked, out),
         tallies=tallied_of(asked, out),
         risk=risk_told(asked.risk),
+        scoring=score,
         hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
         events=[_event(row) for row in found],
         charges=[part for of in stored for part in _charges(of)],
@@ -109,6 +115,30 @@ def _asked(asked: Asked) -> stories.AskedPart:
     )
 
 
+async def score_told(gateway: Gateway, asked: Asked, out: Outcome) -> stories.ScorePart | None:
+    """How a request was scored, with the vector and what each feature contributed to it."""
+    risk = asked.risk
+    scoring = risk.scoring if risk is not None else None
+    if risk is None or scoring is None or scoring.score is None:
+        return None
+    served = await gateway.rules.served(scoring.model)
+    stored = await gateway.models.find(scoring.model)
+    assert stored is not None, "nothing removes a model"
+    vector = served.assembler.vector(facts_behind(asked, out, risk.at_ms))
+    average, added = await asyncio.to_thread(explain_elsewhere, stored.text, vector)
+    by_weight = sorted(zip(served.features, added, strict=True), key=lambda one: -abs(one[1]))
+    values = zip(served.features, vector, strict=True)
+    return stories.ScorePart(
+        model=scoring.model,
+        score=scoring.score,
+        thresholds={a: cut for a, cut in zip(ACTIONS, scoring.cuts, strict=True) if cut},
+        reasons=list(scoring.reasons),
+        features={name: None if math.isnan(value) else value for name, value in values},
+        expected=average,
+        contributions=dict(by_weight),
+    )
+
+
 def risk_told(risk: Risk | None) -> stories.RiskPart | None:
     """An assessment as callers see it."""
     if risk is None:
@@ -123,6 +153,9 @@ def risk_told(risk: Risk | None) -> stories.RiskPart | None:
             stories.ShadowPart(ruleset=s.ruleset, action=s.action, rules=list(s.rules))
             for s in risk.shadows
         ],
+        degraded=risk.is_degraded,
+        model=(risk.scoring.model or None) if risk.scoring is not None else None,
+        score=risk.scoring.score if risk.scoring is not None else None,
     )
 
 

@@ -15,14 +15,15 @@ from gateway.catalog.credentials import Credential, Credentials
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
+from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
 from gateway.core import ids
 from gateway.core.orders import Idempotency, Reply
 from gateway.errors import CallerError
 from gateway.flows.clock import StoreClock
 from gateway.flows.outage import Outage
+from gateway.flows.policies import Rules
 from gateway.flows.profiles import Profiles
-from gateway.flows.risk import Rules
 from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger
 from gateway.observe.hooks import Hooks
@@ -82,6 +83,7 @@ class Gateway:
     matches: Matches
     lists: Lists
     backtests: Backtests
+    models: Models
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -7,32 +7,38 @@ time, and again; each row counts once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gateway.catalog.matches import ACTIVE, SHADOW, Gathered, Match, Matches
+from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.core.windows import DAY_MS
 from gateway.errors import Bug, Unavailable
 from gateway.flows.backtest import decided_in
-from gateway.flows.risk import Rules, judge, with_shadows
+from gateway.flows.policies import Cited, Rules
+from gateway.flows.risk import judge, with_shadows
+from gateway.flows.scoring import SCORED
 from gateway.ledger.history import History
+from models.errors import ModelError
 from rules.engine import Phased
 from rules.errors import RuleError
 
+T = TypeVar("T")
 AT_A_TIME = 1_000
 PAUSE_S = 0.25
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A decision, the rule set that it cites, and those that stood in shadow."""
+    """A decision, what it cites, and the rule sets that stood in shadow."""
 
     asked: Asked
     out: Outcome
-    decides: Phased | None
+    cited: Cited
     shadows: Sequence[Phased]
 
 
@@ -43,13 +49,14 @@ class Gatherer:
         self,
         history: History,
         rulesets: RuleSets,
+        models: Models,
         matches: Matches,
         on_event: Callable[[str], None],
     ) -> None:
         self._history = history
         self._rulesets = rulesets
         # It only reads what was recorded: no list is looked up.
-        self._rules = Rules(rulesets, b"", on_event)
+        self._rules = Rules(rulesets, models, b"", on_event)
         self._matches = matches
         self._on_event = on_event
         self._unreadable: set[str] = set()
@@ -91,30 +98,48 @@ class Gatherer:
         return to_row == rows
 
     async def _seen(self, asked: Asked, out: Outcome) -> Seen:
-        cited = asked.risk.ruleset if asked.risk is not None else ""
-        decides = None
-        if cited and cited not in self._unreadable:
-            try:
-                decides = await self._rules.compiled(cited)
-            except (RuleError, KeyError) as error:
-                # Never again: what its record says itself is all that is known.
-                self._unreadable.add(cited)
-                self._on_event(f"rule set {cited} is reported in part: {error}")
-        return Seen(asked, out, decides, await self._rules.shadows_of(asked))
+        risk = asked.risk
+        assert risk is not None, "only what was assessed is seen"
+        model = risk.scoring.model if risk.scoring is not None else ""
+        cited = Cited(
+            await self._read(risk.ruleset, self._rules.compiled),
+            await self._read(model, self._rules.served),
+        )
+        return Seen(asked, out, cited, await self._rules.shadows_of(asked))
+
+    async def _read(self, name: str, read: Callable[[str], Awaitable[T]]) -> T | None:
+        """A rule set or a model; None for one that cannot be read."""
+        if not name or name in self._unreadable:
+            return None
+        try:
+            return await read(name)
+        except (RuleError, ModelError, KeyError) as error:
+            # Never again: what its record says itself is all that is known.
+            self._unreadable.add(name)
+            self._on_event(f"{name} is reported in part: {error}")
+            return None
 
 
 def gather(seen: Iterable[Seen]) -> Gathered:
     """What these decisions tell of the rule sets that decided them, and of those in shadow."""
     found = Gathered()
     for one in seen:
-        judged, _ = judge(one.decides, one.asked, one.out)
+        judged, _ = judge(one.cited, one.asked, one.out)
         judged = with_shadows(one.shadows, judged, one.out)
         risk, day = judged.risk, one.out.now_ms // DAY_MS
         assert risk is not None, "only what was assessed is seen"
         if risk.ruleset:
             found.assessed[risk.ruleset, ACTIVE, day] += 1
             told = (risk.ruleset, ACTIVE, risk.action)
-            found.matches += [_match(judged, one.out, told, rule) for rule in risk.rules]
+            rules = [rule for rule in risk.rules if rule != SCORED]
+            found.matches += [_match(judged, one.out, told, rule) for rule in rules]
+        scoring = risk.scoring
+        if scoring is not None and scoring.score is not None:
+            # What a score brought about is told of its model.
+            found.assessed[scoring.model, ACTIVE, day] += 1
+            if SCORED in risk.rules:
+                told = (scoring.model, ACTIVE, risk.action)
+                found.matches.append(_match(judged, one.out, told, SCORED))
         for shadow in one.shadows:
             found.assessed[shadow.ruleset.id, SHADOW, day] += 1
         for by in risk.shadows:

@@ -16,7 +16,7 @@ from gateway.flows.context import hashed
 from gateway.flows.entries import texts_of
 from gateway.flows.following import follow
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.risk import TAKEN_OVER_S
+from gateway.flows.policies import TAKEN_OVER_S
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import Time
 

@@ -1,4 +1,4 @@
-"""A decision made again from its record: what was asked, what the store saw, the rules it cites."""
+"""A decision made again from its record: what was asked, what the store saw, what it cites."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from gateway.core.orders import Outcome
 from gateway.core.record import Asked, Risk
 from gateway.flows import decisions
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.risk import Policies, assess, judge, lift_challenge, with_shadows
+from gateway.flows.policies import Cited, Policies
+from gateway.flows.risk import assess, judge, lift_challenge, with_shadows
 from gateway.wire import answers, records
 from rules.engine import Phased
 
@@ -36,14 +37,12 @@ async def replay(gateway: Gateway, decision_id: str, caller: Caller) -> Replayed
     row, _ = await decisions.find(gateway, decision_id, caller)
     _, out, asked = records.read(row.source)
     assert isinstance(out, Outcome) and isinstance(asked, Asked)
-    phased, shadows = await gateway.rules.of(asked), await gateway.rules.shadows_of(asked)
-    return replayed(asked, out, phased, shadows)
+    cited, shadows = await gateway.rules.of(asked), await gateway.rules.shadows_of(asked)
+    return replayed(asked, out, cited, shadows)
 
 
-def replayed(
-    asked: Asked, out: Outcome, phased: Phased | None, shadows: tuple[Phased, ...]
-) -> Replayed:
-    """A record's decision, and the same made again by the rules it cites. Pure."""
+def replayed(asked: Asked, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]) -> Replayed:
+    """A record's decision, and the same made again by what it cites. Pure."""
     fresh, risk = asked, asked.risk
     if risk is not None:
         fresh = replace(
@@ -51,18 +50,19 @@ def replayed(
             risk=None,
             refusals=tuple(r for r in asked.refusals if r.code not in RISK_REASONS),
         )
-        active = ((phased, EVERYBODY),) if phased is not None else ()
-        assess(Policies(risk.version, active, shadows), fresh, risk.at_ms)
+        active = ((cited.rules, EVERYBODY),) if cited.rules is not None else ()
+        policies = Policies(risk.version, active, shadows, scoring=risk.scoring)
+        assess(policies, fresh, risk.at_ms)
         if risk.is_lifted and fresh.risk is not None:
             lift_challenge(fresh)
     parts = ((asked, out), (fresh, decided_again(fresh, out)))
-    recorded, again = (_told(*part, phased, shadows) for part in parts)
+    recorded, again = (_told(*part, cited, shadows) for part in parts)
     return Replayed(recorded, again)
 
 
 def _told(
-    asked: Asked, out: Outcome, phased: Phased | None, shadows: tuple[Phased, ...]
+    asked: Asked, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]
 ) -> tuple[answers.AuthorizeAnswer, Risk | None]:
-    judged, told = judge(phased, asked, out)
+    judged, told = judge(cited, asked, out)
     whole = with_shadows(shadows, judged, out)
     return answers.authorize_answer(conclude(whole, told)), whole.risk

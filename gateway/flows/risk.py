@@ -7,174 +7,27 @@ call and whoever reads it later come to the same.
 
 from __future__ import annotations
 
-import asyncio
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from msgspec import structs
 
-from gateway.catalog.declared import declared
-from gateway.catalog.rulesets import EVERYBODY, Change, RuleSets, standing
 from gateway.core.decision import RISK_REASONS, conclude
-from gateway.core.facts import SIGNALS, facts_of, tallied_of, velocities_of
+from gateway.core.facts import SIGNALS, facts_of, standing_of, tallied_of, velocities_of
 from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
-from gateway.errors import Bug, Unavailable
-from gateway.flows.elsewhere import compile_elsewhere
 from gateway.flows.listed import BLOCKED, list_hits, listing, waits
-from gateway.flows.tallying import Tallying
+from gateway.flows.policies import Cited, Policies
+from gateway.flows.scoring import SCORED, UNSCORED, score_hits, scored
 from rules.engine import NOTHING, Phased, strongest
-from rules.errors import RuleError
-from rules.ruleset import Rule, RuleSet, load
+from rules.ruleset import Rule, RuleSet
 
-RULES_EVERY_S = 0.5
-"""How often a worker looks whether the rules were changed."""
-TAKEN_OVER_S = 2 * RULES_EVERY_S + 0.2
-"""By then every worker that reaches the catalog knows of a change."""
-SETTLED_MS = 300_000
-"""A worker that knows less of the rules than that cannot reach the catalog; until then its windows
-are counted on, for it and by all others."""
-KEPT = 16
-"""Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
-UNTRIED = -1
-"""No version: whoever has it looks again."""
 MOST_TOLD = 10
 """Rules that a refusal gives as its reasons; all that matched stand in the record."""
 STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 """Actions that refuse, and the reason they give."""
-
-
-NO_TALLIES = Tallying(0, {}, b"")
-
-
-@dataclass(frozen=True)
-class Policies:
-    """The rule sets in force, compiled; replaced as a whole, so a decision sees one of them.
-
-    `active` with their share of orgs in percent: the first whose share an org falls in decides.
-    """
-
-    version: int = 0
-    active: tuple[tuple[Phased, int], ...] = ()
-    shadows: tuple[Phased, ...] = ()
-    tallying: Tallying = NO_TALLIES
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is assessed."""
-        return not self.active and not self.shadows
-
-    def of(self, org: str) -> Phased | None:
-        """The rule set that decides for an org: always the same, as long as the shares are."""
-        place = zlib.crc32(org.encode()) % EVERYBODY
-        return next((engine for engine, percent in self.active if place < percent), None)
-
-
-class Rules:
-    """A worker's view of the rule sets in force, and of some that were."""
-
-    def __init__(
-        self,
-        rulesets: RuleSets,
-        secret: bytes,
-        on_event: Callable[[str], None],
-        now_ms: Callable[[], int] = int,
-    ) -> None:
-        self._rulesets = rulesets
-        self._secret = secret
-        self._now_ms = now_ms
-        self._changes: list[Change] = []
-        self._on_event = on_event
-        self._compiled: dict[str, Phased] = {}
-        self._refreshing = asyncio.Lock()
-        self._past: dict[int, tuple[str, ...]] = {}
-        """What stood in shadow behind the change that was asked for last."""
-        self.policies = Policies()
-
-    async def refresh(self) -> None:
-        """Take over what changed. Raises Unavailable; what was in force stays so meanwhile."""
-        async with self._refreshing:
-            if await self._rulesets.version() == self.policies.version:
-                self._settle()
-                return
-            changes = self._changes = await self._rulesets.changes()
-            now = standing(changes)
-            found: dict[str, Phased] = {}
-            version = now.version
-            for ruleset in (*(ruleset for ruleset, _ in now.active), *now.shadows):
-                try:
-                    found[ruleset] = await self.compiled(ruleset)
-                except (RuleError, KeyError) as error:
-                    # Taken by an earlier version of the language: skipped for good, and named.
-                    self._on_event(f"rule set {ruleset} is not in force: {error}")
-                except (OSError, Bug) as error:
-                    version = UNTRIED
-                    self._on_event(f"rule set {ruleset} is not in force yet: {error}")
-            self.policies = Policies(
-                version,
-                tuple((found[name], percent) for name, percent in now.active if name in found),
-                tuple(found[name] for name in now.shadows if name in found),
-                Tallying(now.version, declared(changes), self._secret),
-            )
-            self._settle()
-
-    def _settle(self) -> None:
-        """Note which change every worker knows of by now."""
-        known_ms = self._now_ms() - SETTLED_MS
-        known = (change.n for change in reversed(self._changes) if change.at_ms < known_ms)
-        self.policies.tallying.settled = next(known, 0)
-
-    async def compiled(self, ruleset: str) -> Phased:
-        """A rule set, compiled beside the loop unless it was before. Raises KeyError."""
-        found = self._compiled.pop(ruleset, None)
-        if found is None:
-            stored = await self._rulesets.find(ruleset)
-            if stored is None:
-                raise KeyError(ruleset)
-            text = stored.text
-            found = await asyncio.to_thread(lambda: Phased(load(text), compile_elsewhere))
-        # The latest stands last; the oldest goes.
-        self._compiled[ruleset] = found
-        while len(self._compiled) > KEPT:
-            del self._compiled[next(iter(self._compiled))]
-        return found
-
-    async def of(self, asked: Asked) -> Phased | None:
-        """The rule set that a record cites, if it cites one. Raises Unavailable."""
-        if asked.risk is None or not asked.risk.ruleset:
-            return None
-        for phased, _ in self.policies.active:
-            if phased.ruleset.id == asked.risk.ruleset:
-                return phased
-        try:
-            return await self.compiled(asked.risk.ruleset)
-        except (RuleError, KeyError, OSError, Bug) as error:
-            detail = f"rule set {asked.risk.ruleset} cannot be read: {error}"
-            raise Unavailable("catalog_unavailable", detail) from error
-
-    async def shadows_of(self, asked: Asked) -> tuple[Phased, ...]:
-        """The rule sets that stood in shadow when a request was assessed. Raises Unavailable.
-
-        One that an earlier version of the language took is left out, as it was then.
-        """
-        version = asked.risk.version if asked.risk is not None else 0
-        if version == self.policies.version:
-            return self.policies.shadows
-        if version <= 0:
-            return ()
-        past = self._past.get(version)
-        if past is None:
-            changes = (c for c in await self._rulesets.changes() if c.n <= version)
-            past = standing(changes).shadows
-            self._past = {version: past}
-        found = []
-        for ruleset in past:
-            with suppress(RuleError, KeyError):
-                found.append(await self.compiled(ruleset))
-        return tuple(found)
 
 
 def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
@@ -185,9 +38,13 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
     if asked.is_refused or (policies.is_empty and not listing(asked)):
         return None
     phased = policies.of(asked.terms.org)
+    more: Any = {"version": policies.version, "scoring": policies.scoring}
     if waits(asked):
         name = phased.ruleset.id if phased is not None else ""
-        asked.risk = Risk(name, at_ms, "", (), 0, version=policies.version)
+        asked.risk = Risk(name, at_ms, "", (), 0, **more)
+        return asked.risk
+    if phased is None and not policies.shadows:
+        asked.risk = Risk("", at_ms, "", (), 0, **more)
         return asked.risk
     facts, currency, shadows = facts_of(asked, at_ms), asked.terms.currency, []
     for shadow in policies.shadows:
@@ -195,7 +52,7 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
         if verdict.matches:
             shadows.append(Shadowed(shadow.ruleset.id, verdict.action, _ids(verdict.matches)))
     if phased is None:
-        asked.risk = Risk("", at_ms, "", (), 0, tuple(shadows), version=policies.version)
+        asked.risk = Risk("", at_ms, "", (), 0, tuple(shadows), **more)
         return asked.risk
     verdict = phased.before.evaluate(facts, currency, at_ms)
     asked.refusals += refusals_of(verdict.action, verdict.matches)
@@ -207,7 +64,7 @@ def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
         ids,
         unknown,
         tuple(shadows),
-        version=policies.version,
+        **more,
     )
     return asked.risk
 
@@ -225,7 +82,7 @@ class Known:
     `hits` are the built-in lists that it stands on, as rules.
     """
 
-    facts: dict[str, str | int | bool]
+    facts: dict[str, str | int | float | bool]
     at_ms: int
     hits: tuple[Rule, ...] = ()
 
@@ -265,7 +122,7 @@ def known_behind(
     asked: Asked, out: Outcome, at_ms: int, more: Mapping[str, int] | None = None
 ) -> Known:
     """A request's own facts, and what the store counted before it; `more` where it did not."""
-    facts: dict[str, str | int | bool] = facts_of(asked, at_ms)
+    facts: dict[str, str | int | float | bool] = {**facts_of(asked, at_ms)}
     facts.update(velocities_of(asked.terms, out.signals))
     if more:
         facts.update(more)
@@ -273,20 +130,60 @@ def known_behind(
     return Known(facts, at_ms, list_hits(asked, out))
 
 
-def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
+def facts_behind(asked: Asked, out: Outcome, at_ms: int) -> dict[str, str | int | float | bool]:
+    """All that a model may read of a request: its facts, what was counted, and what stood."""
+    known = known_behind(asked, out, at_ms)
+    known.facts.update(standing_of(asked, out))
+    return known.facts
+
+
+def judge(cited: Cited, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
     """A record with what follows from all that is known by now: a pure function of it.
 
     What is refused only now is told as if nothing had been taken: it is given back. Without the
     rule set that it cites, what it says itself is all that is known.
     """
-    risk = asked.risk
+    risk, phased = asked.risk, cited.rules
     if risk is None:
         return asked, out
+    is_scored = cited.model is not None and (out.allowed or is_assessed(asked, out))
+    reads_store = phased is not None and (phased.after is not None or waits(asked))
+    known = None
+    if is_scored or (reads_store and out.allowed):
+        known = known_behind(asked, out, risk.at_ms)
+    scoring = risk.scoring
+    if is_scored and scoring is not None and cited.model is not None and known is not None:
+        known.facts.update(standing_of(asked, out))
+        scoring = scored(cited.model, scoring, known.facts)
+        risk = structs.replace(risk, scoring=scoring)
+        asked = structs.replace(asked, risk=risk)
     hits = list_hits(asked, out)
-    found = _found(phased, asked, out, hits)
+    found = _found(phased, asked, out, known, hits)
+    score = score_hits(scoring) if scoring is not None and out.allowed else ()
+    if score:
+        found = found or _first(phased, risk, hits)
+        found = _with_score(found, score)
     if found is None:
         return asked, out
-    names = _ids(found.matches) if phased is not None else (*_ids(hits), *risk.rules)
+    return _weighed(phased, asked, out, found, hits)
+
+
+def _with_score(found: Weighed, score: tuple[Rule, ...]) -> Weighed:
+    matches = (*found.matches, *score)
+    is_listed = any(rule.id.startswith(BLOCKED) for rule in matches)
+    action = "block" if is_listed else strongest(matches)
+    return Weighed(action, matches, found.unknown)
+
+
+def _weighed(
+    phased: Phased | None, asked: Asked, out: Outcome, found: Weighed, hits: tuple[Rule, ...]
+) -> tuple[Asked, Outcome]:
+    """A record with what all that matched makes of it."""
+    risk = asked.risk
+    assert risk is not None
+    names = _ids(found.matches)
+    if phased is None:
+        names = tuple(dict.fromkeys((*names, *risk.rules)))
     told = structs.replace(risk, action=found.action, rules=names, unknown=found.unknown)
     is_lifted = risk.is_lifted and found.action == "challenge"
     # What refused it before the store was asked stands in it already; an exemption lifts no list.
@@ -299,21 +196,29 @@ def judge(phased: Phased | None, asked: Asked, out: Outcome) -> tuple[Asked, Out
     return judged, structs.replace(out, allowed=False, draws=[], hold_amount=0, hold_expires_ms=0)
 
 
-def _found(
-    phased: Phased | None, asked: Asked, out: Outcome, hits: tuple[Rule, ...]
-) -> Weighed | None:
-    """What the store's answer adds to an assessment; None where that is nothing."""
-    risk = asked.risk
-    assert risk is not None
-    if phased is not None and out.allowed and waits(asked):
-        return rehearsed(phased, asked, known_behind(asked, out, risk.at_ms))
-    if phased is not None and out.allowed and phased.after is not None:
-        found = weigh(phased, risk.rules, known_behind(asked, out, risk.at_ms), asked)
-        return with_lists(replace(found, unknown=risk.unknown + found.unknown), hits)
-    if not hits:
-        return None
+def _first(phased: Phased | None, risk: Risk, hits: tuple[Rule, ...]) -> Weighed:
+    """What matched before the store was asked, and the lists."""
     first = phased.merged(risk.rules, NOTHING) if phased is not None else ()
     return with_lists(Weighed(risk.action, first, risk.unknown), hits)
+
+
+def _found(
+    phased: Phased | None,
+    asked: Asked,
+    out: Outcome,
+    known: Known | None,
+    hits: tuple[Rule, ...],
+) -> Weighed | None:
+    """What the store's answer adds to an assessment by rules; None where that is nothing."""
+    risk = asked.risk
+    assert risk is not None
+    if phased is not None and out.allowed and known is not None:
+        if waits(asked):
+            return rehearsed(phased, asked, known)
+        if phased.after is not None:
+            found = weigh(phased, risk.rules, known, asked)
+            return with_lists(replace(found, unknown=risk.unknown + found.unknown), hits)
+    return _first(phased, risk, hits) if hits else None
 
 
 def is_assessed(asked: Asked, out: Outcome) -> bool:
@@ -370,12 +275,16 @@ def refusals_of(action: str, matches: Iterable[Rule]) -> tuple[Refusal, ...]:
     if reason is None:
         return ()
     found = [rule for rule in matches if rule.action == action]
-    return tuple(
-        Refusal(int(Reason.list_blocked), "block", rule.reason)
-        if rule.id.startswith(BLOCKED)
-        else Refusal(int(reason), rule.id, rule.reason)
-        for rule in found[:MOST_TOLD]
-    )
+    return tuple(_refusal(rule, reason) for rule in found[:MOST_TOLD])
+
+
+def _refusal(rule: Rule, reason: Reason) -> Refusal:
+    if rule.id.startswith(BLOCKED):
+        return Refusal(int(Reason.list_blocked), "block", rule.reason)
+    if rule.id in (SCORED, UNSCORED):
+        reason = Reason.risk_too_high if rule.action == "block" else reason
+        return Refusal(int(reason), rule.owner, rule.reason)
+    return Refusal(int(reason), rule.id, rule.reason)
 
 
 def _ids(matches: Iterable[Rule]) -> tuple[str, ...]:

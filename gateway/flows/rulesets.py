@@ -6,14 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
-from gateway.catalog.declared import WANTED_MS, declared
 from gateway.catalog.matches import RuleTotals
 from gateway.catalog.rulesets import (
     EVERYBODY,
     ROLLED_BACK,
-    WARMING,
     Change,
     Standing,
     Stored,
@@ -24,8 +20,9 @@ from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Span, backtest
 from gateway.flows.elsewhere import compile_elsewhere
-from gateway.flows.gateway import Caller, Gateway, reused
+from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.risk import reads_of
+from gateway.flows.switching import ATTEMPTS, change, made_before, once_of, warm
 from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
@@ -36,9 +33,6 @@ LOOKED_AT = 50_000
 """Records that the guard of an activation looks at, the newest ones of a day."""
 LOOKED_BACK = 400_000
 """Records before them that new windows are counted from; with more it would take too long."""
-ATTEMPTS = 40
-WARM_PATIENCE_S = 25.0
-WARM_LOOK_S = 0.1
 MOST_STANDING = 8
 """Rule sets, each of which every request is assessed by."""
 
@@ -83,9 +77,8 @@ async def activate(
     Raises CallerError where that may not be.
     """
     caller.check_unbound(CHANGE)
-    once = caller.idempotency("", body, 0)
-    key = f"{once.name} {once.digest.hex()}" if once else ""
-    before = _made_before(await gateway.rulesets.changes(), key)
+    key = once_of(caller, body)
+    before = made_before(await gateway.rulesets.changes(), key)
     if before is not None:
         return before, True
     stored = await find(gateway, ruleset)
@@ -107,46 +100,13 @@ async def activate(
     reads: tuple[str, ...] = ()
     if body.mode != "retired":
         reads = reads_of((await gateway.rules.compiled(ruleset)).ruleset)
-        await _warm(gateway, ruleset, reads, caller)
+        await warm(gateway, ruleset, reads, caller)
     said = (caller.credential.id, body.note or "", 0)
     made = Change(0, ruleset, body.mode, percent, *said, reads, key)
-    before = await _change(gateway, made, check=body.mode != "retired")
+    before = await change(gateway, made, _check_count if body.mode != "retired" else None)
     if before is not None:
         return before, True
     return standing(await gateway.rulesets.changes()), False
-
-
-def _made_before(changes: Sequence[Change], key: str) -> Standing | None:
-    """What stood behind the change that the same call made before. Raises CallerError."""
-    name = key.partition(" ")[0]
-    for place, change in enumerate(changes, 1):
-        if key and change.once.partition(" ")[0] == name:
-            if change.once != key:
-                raise reused()
-            return standing(changes[:place])
-    return None
-
-
-async def _warm(gateway: Gateway, ruleset: str, reads: tuple[str, ...], caller: Caller) -> None:
-    """Have counted what a rule set reads, and wait until all of it is known. Raises Unavailable."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + WARM_PATIENCE_S
-    while True:
-        changes = await gateway.rulesets.changes()
-        known, now_ms = declared(changes), gateway.clock.now_ms()
-        asked = [c.at_ms for c in changes if c.mode == WARMING and c.ruleset == ruleset]
-        is_old = bool(asked) and now_ms - asked[-1] > WANTED_MS // 2
-        is_warm = all(name in known and known[name].is_warm for name in reads)
-        if any(name not in known for name in reads) or (is_old and not is_warm):
-            # Said once more, too, so that it is not taken for given up.
-            author = caller.credential.id
-            await _change(gateway, Change(0, ruleset, WARMING, EVERYBODY, author, "", 0, reads))
-        elif is_warm:
-            return
-        if loop.time() > until:
-            detail = "what the rules read is still being counted back from the log; try again"
-            raise Unavailable("not_warm_yet", detail)
-        await asyncio.sleep(WARM_LOOK_S)
 
 
 async def rollback(gateway: Gateway, caller: Caller) -> Standing:
@@ -221,25 +181,6 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
             f" {most} %; force it with a note, or mend it"
         )
         raise CallerError("blast_radius", detail, status=409)
-
-
-async def _change(gateway: Gateway, change: Change, *, check: bool = False) -> Standing | None:
-    """Make a change behind the latest one, unless the same call has made it: what stood then.
-
-    With a `check` that no more rule sets stand then than may.
-    """
-    made = replace(change, at_ms=gateway.clock.now_ms())
-    for _ in range(ATTEMPTS):
-        changes = await gateway.rulesets.changes()
-        before = _made_before(changes, change.once)
-        if before is not None:
-            return before
-        if check:
-            _check_count(changes, made)
-        if await gateway.rulesets.change(changes[-1].n if changes else 0, [made]):
-            await gateway.rules.refresh()
-            return None
-    raise Unavailable("too_many_changes", "others are changing the rules; try again")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ async def allow(
     amount = plan.quote(terms, request)
     asked = plan.make(terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount)
     assess(gateway.rules.policies, asked, now_ms)
+    if gateway.rules.policies.scoring is not None and gateway.settings.unscored != "allow":
+        # Without the store nothing is known that it could be scored by.
+        return None
     if asked.is_refused or not outage.take(org, amount, profile.org.open_micros):
         return None
     opened = Opened(id_body, request, amount, now_ms, idempotency)

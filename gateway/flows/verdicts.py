@@ -12,7 +12,8 @@ from gateway.errors import Unavailable
 from gateway.flows.challenges import is_passed
 from gateway.flows.gateway import Gateway
 from gateway.flows.listed import waits
-from gateway.flows.risk import Policies, assess, judge, lift_challenge, with_shadows
+from gateway.flows.policies import Policies
+from gateway.flows.risk import assess, judge, lift_challenge, with_shadows
 from gateway.flows.settling import with_funds
 from gateway.wire import records
 
@@ -24,8 +25,10 @@ SETTLES_WITHIN_MS = 30_000
 def prepared(policies: Policies, request: plan.Request) -> plan.Request:
     """The request as it is planned: held first, where what the store counts may still stop it."""
     phased = policies.of(request.lineage.org) if policies.active else None
-    may_stop = policies.tallying.may_block or (
-        phased is not None and (phased.can_stop_after or policies.tallying.may_exempt)
+    may_stop = (
+        policies.tallying.may_block
+        or policies.score_may_stop
+        or (phased is not None and (phased.can_stop_after or policies.tallying.may_exempt))
     )
     if request.mode is Mode.CAPTURE and may_stop:
         return replace(request, mode=Mode.HOLD, hold_ttl_ms=SETTLES_WITHIN_MS)
@@ -37,11 +40,13 @@ async def before(
 ) -> None:
     """Assess what a request says, and whether it passed a challenge. Raises Unavailable."""
     risk = assess(policies, asked, at_ms)
-    if risk is None or not request.challenge or not risk.ruleset:
+    if risk is None or not request.challenge:
         return
     phased = policies.of(request.lineage.org)
-    may_challenge = risk.action == "challenge" or (
-        phased is not None and (phased.can_stop_after or waits(asked))
+    may_challenge = (
+        risk.action == "challenge"
+        or policies.score_may_stop
+        or (phased is not None and (phased.can_stop_after or waits(asked)))
     )
     # Read from the ledger, as seldom as challenges are.
     if may_challenge and await is_passed(gateway, request.challenge, request.lineage):

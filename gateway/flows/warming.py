@@ -19,7 +19,7 @@ from gateway.core.orders import Moved, Outcome
 from gateway.core.record import Asked, Happened
 from gateway.core.tallies import DISTINCT, FIRST, IF_REFUSED, MOST_DISTINCT, Past, Tally, latest
 from gateway.errors import SpendgateError
-from gateway.flows.risk import TAKEN_OVER_S
+from gateway.flows.policies import TAKEN_OVER_S
 from gateway.flows.tallying import Tallying
 from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger

@@ -29,6 +29,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 MAX_RULES_BODY = 2 * 1024 * 1024
+MAX_MODEL_BODY = 20 * 1024 * 1024
 MAX_KEY = 255
 VALUE = "value"
 """The part of a path that is no id: whoever takes it checks it."""

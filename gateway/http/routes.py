@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from gateway.http import accounts, books, decisions, lists, reviews, rules, service, spending
-from gateway.http.endpoint import MAX_BATCH_BODY, MAX_RULES_BODY, Route
+from gateway.http import (
+    accounts,
+    books,
+    decisions,
+    lists,
+    models,
+    reviews,
+    rules,
+    service,
+    spending,
+)
+from gateway.http.endpoint import MAX_BATCH_BODY, MAX_MODEL_BODY, MAX_RULES_BODY, Route
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
@@ -21,6 +31,7 @@ LOG |= {"decision": "allow, deny or challenge", "reason": "the code of a reason"
 DAYS = {"from": "first day (UTC), included; absent: today", "to": "last day, excluded"}
 ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
 SETS, RISK = "/v1/rulesets", ("risk",)
+MODELS = "/v1/models"
 ITEMS = "/v1/lists/{name}/items"
 s, p, r, w = spending, accounts, rules, reviews
 
@@ -63,6 +74,11 @@ ROUTES = (
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, BacktestAnswer, statuses=(202, 409)),
     Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "How far a backtest is", answer=BacktestAnswer, statuses=(202,)),
     Route("DELETE", "/v1/backtests/{id}", RISK, r.delete_backtest, "Cancel a backtest"),
+    Route("POST", MODELS, RISK, models.post_model, "Hand in a model", m.ModelBody, d.ModelAnswer, MAX_MODEL_BODY),
+    Route("GET", MODELS, RISK, models.get_models, "All models", answer=d.ModelsAnswer),
+    Route("POST", MODELS + "/rollback", RISK, models.rollback, "Let the model before score", m.EmptyBody, d.ChampionAnswer, statuses=(409,)),
+    Route("GET", MODELS + "/{id}", RISK, models.get_model, "A model", answer=d.ModelAnswer),
+    Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Set what a model does", m.ActivateModelBody, d.ChampionAnswer, statuses=(409,)),
     Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import Raw
+from msgspec import Raw, json
 
 from gateway.core.caps import MEASURES
 from gateway.core.counters import MONEY, SLIDING, room, used
@@ -20,6 +20,7 @@ from gateway.core.record import Asked, AskedTerms, LimitTerms, Risk
 from gateway.core.windows import FOREVER_MS
 from gateway.wire.answers import rfc3339
 
+_json = json.Encoder().encode
 NO_RISK = '{"score":null,"rules":[],"ruleset":null,"model":null,"review":false}'
 
 
@@ -29,7 +30,17 @@ def _risk(risk: Risk | None) -> str:
     rules = ",".join([f'"{rule}"' for rule in risk.rules])
     ruleset = f'"{risk.ruleset}"' if risk.ruleset else "null"
     review = "true" if risk.action == "review" else "false"
-    return f'{{"score":null,"rules":[{rules}],"ruleset":{ruleset},"model":null,"review":{review}}}'
+    score, model, scoring = "null", "null", risk.scoring
+    if scoring is not None and scoring.score is not None:
+        score, model = _json(scoring.score).decode(), f'"{scoring.model}"'
+    return (
+        f'{{"score":{score},"rules":[{rules}],"ruleset":{ruleset},"model":{model},'
+        f'"review":{review}}}'
+    )
+
+
+def _degraded(risk: Risk | None) -> str:
+    return "true" if risk is not None and risk.is_degraded else "false"
 
 
 class _Limit(NamedTuple):
@@ -95,7 +106,7 @@ class AllowedAnswers:
             f'{self._discount},"draws":[{",".join(draws)}],"granted_quantity":{granted}'
             f',"balance":{{"available_micros":{funds_available(asked, out) - asked.amount}'
             f',"held_micros":{held}}},"limits":[{",".join(self._states(asked, out))}]'
-            f',"risk":{_risk(asked.risk)},"degraded":false}}'
+            f',"risk":{_risk(asked.risk)},"degraded":{_degraded(asked.risk)}}}'
         )
         return Raw(text.encode())
 

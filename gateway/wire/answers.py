@@ -226,8 +226,14 @@ def _risk(decision: Decision) -> RiskAnswer:
     is_other = any(reason.code not in RISK_REASONS for reason in decision.reasons)
     if risk is None or is_other:
         return RiskAnswer()
-    ruleset, review = risk.ruleset or None, risk.action == "review"
-    return RiskAnswer(rules=list(risk.rules), ruleset=ruleset, review=review)
+    scoring = risk.scoring
+    return RiskAnswer(
+        score=scoring.score if scoring is not None else None,
+        rules=list(risk.rules),
+        ruleset=risk.ruleset or None,
+        model=(scoring.model or None) if scoring is not None else None,
+        review=risk.action == "review",
+    )
 
 
 def authorize_answer(decision: Decision) -> AuthorizeAnswer:
@@ -254,7 +260,7 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
         balance=BalancePart(available_micros=decision.available, held_micros=decision.held),
         limits=[_limit(state) for state in decision.limits],
         risk=_risk(decision),
-        degraded=False,
+        degraded=asked.risk is not None and asked.risk.is_degraded,
         retry_after_s=UNSET if decision.retry_after_s is None else decision.retry_after_s,
         max_affordable_micros=UNSET if decision.max_affordable is None else decision.max_affordable,
     )

@@ -287,10 +287,38 @@ class CredentialBody(Message, frozen=True):
     org: Id | None = None
 
 
+Score = Annotated[float, Meta(gt=0, le=1)]
+
+
 class RuleSetBody(Message, frozen=True):
     """A file of rules."""
 
     text: Annotated[str, Meta(min_length=1, max_length=300_000)]
+
+
+class ModelBody(Message, frozen=True):
+    """A model as a file: what `spendgate models train` wrote."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=16_000_000)]
+
+
+class Thresholds(Message, frozen=True):
+    """Scores from which on something is done; what is absent is not done."""
+
+    block: Score | None = None
+    challenge: Score | None = None
+    review: Score | None = None
+
+
+class ActivateModelBody(Message, frozen=True):
+    """What a model is set to; the `thresholds` of an active one are its own unless they are given.
+
+    Several challengers may be in shadow; an active model takes the place of the one before.
+    """
+
+    mode: Literal["shadow", "active", "retired"]
+    thresholds: Thresholds | None = None
+    note: Text | None = None
 
 
 class ActivateBody(Message, frozen=True):

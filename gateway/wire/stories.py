@@ -40,10 +40,27 @@ class ShadowPart(Answer):
     rules: list[str]
 
 
+class ScorePart(Answer):
+    """How a request was scored: by which model, and what it brings about from which score on.
+
+    `features` is the exact vector (null: missing), `contributions` what each feature added to the
+    log-odds beside `expected`, those of an average request (exact TreeSHAP): largest first.
+    """
+
+    model: str
+    score: float
+    thresholds: dict[str, float]
+    reasons: list[str]
+    features: dict[str, float | None]
+    expected: float
+    contributions: dict[str, float]
+
+
 class RiskPart(Answer):
     """How the request was assessed: by which rule set, when, and what matched.
 
-    `unknown` counts rules that could not be told, as something they read was missing.
+    `unknown` counts rules that could not be told, as something they read was missing. `score` is
+    null where no model scored it, as `degraded` says where one should have.
     """
 
     ruleset: str | None
@@ -52,6 +69,9 @@ class RiskPart(Answer):
     rules: list[str]
     unknown: int
     shadows: list[ShadowPart]
+    degraded: bool
+    model: str | None
+    score: float | None
 
 
 class Event(Place):
@@ -114,6 +134,7 @@ class DecisionAnswer(Answer):
     signals: dict[str, list[int]]
     tallies: dict[str, int]
     risk: RiskPart | None
+    scoring: ScorePart | None
     hold: HoldAnswer | None
     events: list[Event]
     charges: list[ChargePart]

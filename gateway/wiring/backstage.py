@@ -14,6 +14,7 @@ from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
+from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
 from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
@@ -187,7 +188,7 @@ async def build_backstage(
     pruner = Pruner(ledger_engine)
     matches = Matches(catalog_engine)
     rulesets = RuleSets(catalog_engine)
-    gatherer = Gatherer(history, rulesets, matches, on_event)
+    gatherer = Gatherer(history, rulesets, Models(catalog_engine), matches, on_event)
     warmer = Warmer(history, Ledger(ledger_engine), rulesets, store, on_event)
     parts = (
         store,

@@ -15,6 +15,7 @@ from gateway.catalog.credentials import Credentials
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
+from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
 from gateway.errors import SpendgateError
 from gateway.flows import aftermath
@@ -23,8 +24,8 @@ from gateway.flows.durability import Booked, Replicated
 from gateway.flows.elsewhere import THREADS_GIVE_WAY_S
 from gateway.flows.gateway import Gateway
 from gateway.flows.outage import Outage
+from gateway.flows.policies import RULES_EVERY_S, Rules
 from gateway.flows.profiles import Profiles
-from gateway.flows.risk import RULES_EVERY_S, Rules
 from gateway.http.app import App
 from gateway.http.listening import listening_socket, raise_file_limit
 from gateway.http.server import Serving, serve
@@ -87,7 +88,10 @@ async def build_worker(
     profiles = Profiles(catalog, store, settings.profile_cache)
     rulesets = RuleSets(catalog_engine)
     clock = StoreClock()
-    rules = Rules(rulesets, bytes.fromhex(secret), on_event, clock.now_ms)
+    models = Models(catalog_engine)
+    rules = Rules(
+        rulesets, models, bytes.fromhex(secret), on_event, clock.now_ms, settings.unscored
+    )
     await rules.refresh()
     gateway = Gateway(
         settings,
@@ -107,6 +111,7 @@ async def build_worker(
         Matches(catalog_engine),
         Lists(catalog_engine),
         Backtests(catalog_engine),
+        models,
     )
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),

@@ -19,6 +19,7 @@ from gateway.core.holds import LATE_CAPTURE_MS
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes
+from gateway.flows.policies import NOTHING_CITED, Cited
 from gateway.flows.replays import replayed
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
@@ -29,7 +30,7 @@ from tests.chaos import world
 from tests.chaos.world import Heard
 
 AT_A_TIME = 5_000
-RULES = Phased(load(world.RULES))
+RULES = Cited(Phased(load(world.RULES)))
 
 
 async def check(directory: Path, heard: Heard) -> tuple[int, int]:
@@ -91,7 +92,7 @@ class _Shard:
         answer = self._heard.decisions.get(asked.id)
         if answer is None:
             return
-        found = replayed(asked, out, RULES if asked.risk else None, ())
+        found = replayed(asked, out, RULES if asked.risk else NOTHING_CITED, ())
         assert msgspec.json.decode(msgspec.json.encode(found.recorded[0])) == answer, asked.id
         assert found.is_same, f"{asked.id} is not the same when it is made again"
         begin, end = self._heard.times[asked.id]

@@ -131,6 +131,13 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
     messages.CredentialBody: {"name": "x", "scopes": ["read", "admin"], "org": "acme"},
     messages.RuleSetBody: {"text": "rules: []"},
     messages.ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
+    messages.ModelBody: {"text": "{}"},
+    messages.Thresholds: {"block": 0.9, "challenge": 0.7, "review": 0.5},
+    messages.ActivateModelBody: {
+        "mode": "active",
+        "thresholds": {"block": 0.9, "challenge": 0.7, "review": 0.5},
+        "note": "why",
+    },
     messages.LabelBody: {
         "decision": "dec_1",
         "label": "fraud",

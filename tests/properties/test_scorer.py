@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from models.artifact import dump, load
+from models.artifact import Content, dump, load
 from models.boosting import forest_of
 from models.errors import ModelError
-from models.scorer import Scorer
+from models.features import FeatureSpec, Formula
+from models.scorer import Scorer, code_of
 from models.trees import LEAF, Forest, Tree, calibrated
 
 FEATURES = 4
@@ -44,7 +45,7 @@ def trees(draw: st.DrawFn) -> Tree:
 @given(st.floats(-5, 5), st.lists(trees(), max_size=5), st.lists(VALUES, min_size=1, max_size=5))
 def test_the_code_is_the_walk(baseline: float, found: list[Tree], rows: list[list[float]]) -> None:
     forest = Forest(baseline, tuple(found))
-    scorer = Scorer(forest, FEATURES)
+    scorer = Scorer(code_of(forest, FEATURES))
     for row in rows:
         assert scorer.raw(*row) == forest.raw(row)
         assert 0 <= scorer.score(row) <= 1
@@ -70,14 +71,14 @@ def test_scores_are_those_of_scikit_learn_to_the_last_bit(seed: int) -> None:
     chance = numpy.random.default_rng(seed)
     table = chance.normal(size=(4_000, 6)) * 10.0 ** chance.integers(-3, 4, size=6)
     table[chance.random(table.shape) < 0.1] = math.nan
-    known = numpy.nan_to_num(table)
-    odds = known[:, 0] / 10 + known[:, 1] * known[:, 2] + chance.normal(size=len(table))
+    whole = numpy.nan_to_num(table)
+    odds = whole[:, 0] / 10 + whole[:, 1] * whole[:, 2] + chance.normal(size=len(table))
     fitted = HistGradientBoostingClassifier(
         learning_rate=0.05, max_iter=60, max_leaf_nodes=31, random_state=seed
     ).fit(table, odds > numpy.quantile(odds, 0.9))
-    names, forest = [f"f{n}" for n in range(6)], forest_of(fitted)
+    known = {f"f{n}": FeatureSpec(f"f{n}", "count", Formula("value", ())) for n in range(6)}
     strange = [[math.inf] * 6, [-math.inf] * 6, [math.nan] * 6, [0.0] * 6, [-0.0, 1e308] * 3]
-    model = load(dump(names, forest, strange), names)
+    model = load(dump(Content(tuple(known), forest_of(fitted)), strange, known), known)
     rows = numpy.vstack([table, numpy.array(strange)])
     theirs = fitted.predict_proba(rows)[:, 1].tolist()
     assert [model.scorer.score(row) for row in rows.tolist()] == theirs

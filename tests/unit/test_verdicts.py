@@ -15,6 +15,7 @@ from gateway.core.record import AdminNote, Asked, Risk
 from gateway.core.terms import compile_terms
 from gateway.errors import Unavailable
 from gateway.flows import verdicts
+from gateway.flows.policies import NOTHING_CITED
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
 from gateway.wire import records
@@ -66,9 +67,12 @@ class World:
         async def none(*_: object) -> tuple[()]:
             return ()
 
+        async def cited(*_: object) -> object:
+            return NOTHING_CITED
+
         return SimpleNamespace(
             store=self.store,
-            rules=SimpleNamespace(of=nothing, shadows_of=none),
+            rules=SimpleNamespace(of=cited, shadows_of=none),
             profiles=SimpleNamespace(refresh=nothing, load=nothing, terms=terms),
             clock=SimpleNamespace(now_ms=lambda: self.now_ms),
             ledger=SimpleNamespace(hold=ledger or nothing),

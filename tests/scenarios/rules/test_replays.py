@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
+from gateway.flows.policies import Cited
 from gateway.flows.replays import replayed
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
@@ -86,7 +87,8 @@ async def test_a_record_that_lies_is_not_the_same(
     engine = open_engine(f"sqlite:///{gateway.directory / 'ledger.db'}")
     lines = await History(engine).lines(0, 100_000)
     await engine.dispose()
-    book, other = Phased(load(BOOK)), Phased(load(rules(rule("any", "block", "amount > 0 USD"))))
+    book = Cited(Phased(load(BOOK)))
+    other = Cited(Phased(load(rules(rule("any", "block", "amount > 0 USD")))))
     seen = dict.fromkeys(("same", "poor", "rules", "full", "told"), 0)
     for line in lines:
         if line.kind != "authorize":

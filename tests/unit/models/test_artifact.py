@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from models.artifact import dump, load
+from models.artifact import Content, Honest, Spread, dump, load
 from models.errors import ModelError
+from models.features import FeatureSpec, Formula
 from models.trees import LEAF, Forest, Tree
 
 FEATURES = ("spend", "age")
+KNOWN = {name: FeatureSpec(name, "count", Formula("value", (name,))) for name in FEATURES}
 STUMP = Tree(
-    (0, LEAF, LEAF), (5.0, 0, 0), (True, False, False), (1, 0, 0), (2, 0, 0), (0, -1.5, 2.0)
+    (0, LEAF, LEAF),
+    (5.0, 0, 0),
+    (True, False, False),
+    (1, 0, 0),
+    (2, 0, 0),
+    (0, -1.5, 2.0),
+    (9, 4, 5),
 )
 DEEP = Tree(
     (1, 0, LEAF, LEAF, LEAF),
@@ -24,26 +33,36 @@ DEEP = Tree(
     (1, 2, 0, 0, 0),
     (4, 3, 0, 0, 0),
     (0, 0, 0.125, -0.5, 0.75),
+    (9, 5, 2, 3, 4),
 )
 FOREST = Forest(-0.3, (STUMP, DEEP))
 ROWS = [[1.0, 2.0], [9.0, 2.0], [math.nan, 1.0], [5.0, math.nan], [math.inf, -math.inf]]
 RISING = [(0.0, 0.01), (0.5, 0.2), (1.0, 0.9)]
 
 
+MODEL = Content(
+    FEATURES,
+    FOREST,
+    tuple(RISING),
+    {"block": 0.9},
+    {"age": Honest(1.0, 9.0, 0.5)},
+    {"": Spread((0.5,), (0.9, 0.1, 0.0))},
+)
+
+
 def text(**more: Any) -> str:
-    return dump(FEATURES, FOREST, ROWS, calibration=RISING, thresholds={"block": 0.9}, **more)
+    return dump(replace(MODEL, **more), ROWS, KNOWN)
 
 
 def test_what_is_dumped_is_loaded_and_scores_the_same() -> None:
-    model = load(text(trained={"rows": 7}), FEATURES)
-    assert (model.forest, model.features) == (FOREST, FEATURES)
-    assert (model.thresholds, model.trained) == ({"block": 0.9}, {"rows": 7})
+    model = load(text(trained={"rows": 7}), KNOWN)
+    assert model.content == replace(MODEL, trained={"rows": 7})
     assert [model.scorer.score(row) for row in ROWS] == [one.score for one in model.golden]
-    assert load(text(trained={"rows": 7}), FEATURES).id == model.id != load(text(), FEATURES).id
+    assert load(text(trained={"rows": 7}), KNOWN).id == model.id != load(text(), KNOWN).id
 
 
 def test_a_score_follows_from_the_leaves() -> None:
-    model = load(dump(FEATURES, FOREST, ROWS), FEATURES)
+    model = load(dump(Content(FEATURES, FOREST), ROWS, KNOWN), KNOWN)
     assert model.scorer.raw(1.0, 2.0) == -0.3 + -1.5 + -0.5
     assert model.scorer.raw(math.nan, math.nan) == -0.3 + -1.5 + 0.75
     assert model.scorer.score([9.0, math.nan]) == 1 / (1 + math.exp(-(-0.3 + 2.0 + 0.75)))
@@ -80,6 +99,15 @@ BROKEN: dict[str, str] = {
     ),
     "another score": edited(lambda m: m["golden"][0].update(score=0.5)),
     "a number beyond all": edited(lambda m: m.update(baseline=10**400)),
+    "a feature that nobody counts": edited(lambda m: m.update(features=["spend", "shoe_size"])),
+    "a feature twice": edited(lambda m: m.update(features=["spend", "spend"])),
+    "a node nobody came by": edited(lambda m: m["trees"][0]["cover"].__setitem__(1, 0)),
+    "a threshold to do nothing known": edited(lambda m: m.update(thresholds={"fine": 0.5})),
+    "a threshold beyond all": edited(lambda m: m.update(thresholds={"block": 1.5})),
+    "a spread of too few shares": edited(lambda m: m.update(spread={"": [[0.5], [1.0]]})),
+    "not a number for a threshold": edited(
+        lambda m: m["trees"][0]["threshold"].__setitem__(0, math.nan)
+    ),
     "code for a number": edited(lambda m: m.update(baseline="__import__('os')")),
 }
 
@@ -87,7 +115,7 @@ BROKEN: dict[str, str] = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_model_is_refused_with_what_is_wrong(kind: str) -> None:
     with pytest.raises(ModelError) as told:
-        load(BROKEN[kind], FEATURES)
+        load(BROKEN[kind], KNOWN)
     assert str(told.value)[0].islower() and len(str(told.value)) > 10
 
 
@@ -100,8 +128,9 @@ def test_a_tree_deeper_than_python_reads_is_refused() -> None:
         tuple(n + 1 if n % 2 == 0 and n < count - 1 else 0 for n in range(count)),
         tuple(n + 2 if n % 2 == 0 and n < count - 1 else 0 for n in range(count)),
         (1.0,) * count,
+        (1.0,) * count,
     )
     told = json.loads(text())
     told["trees"] = [{name: list(getattr(deep, name)) for name in told["trees"][0]}]
     with pytest.raises(ModelError, match="too deep"):
-        load(json.dumps(told), FEATURES)
+        load(json.dumps(told), KNOWN)

@@ -1,0 +1,47 @@
+"""Models by the hash of their text, as they were handed in; never altered."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+
+from gateway.catalog import schema as t
+from gateway.catalog.tables import Tables
+
+
+class StoredModel(Struct, frozen=True):
+    """A model's text, and its `head`: JSON that tells of it without reading it."""
+
+    id: str
+    text: str
+    head: str
+    author: str
+    created_ms: int
+
+
+class Models(Tables):
+    """Models in the catalog."""
+
+    async def add(self, made: StoredModel) -> bool:
+        """Keep a model; False when it is there already."""
+        try:
+            async with self._write() as c:
+                await c.execute(insert(t.models).values(**asdict(made)))
+        except IntegrityError:
+            return False
+        return True
+
+    async def find(self, model: str) -> StoredModel | None:
+        """A model, or None."""
+        async with self._read() as c:
+            found = (await c.execute(select(t.models).where(t.models.c.id == model))).first()
+        return StoredModel(*found) if found is not None else None
+
+    async def listed(self) -> list[StoredModel]:
+        """All models without their texts, the newest first."""
+        m = t.models.c
+        query = select(m.id, m.head, m.author, m.created_ms).order_by(m.created_ms.desc(), m.id)
+        async with self._read() as c:
+            return [StoredModel(row.id, "", *row[1:]) for row in await c.execute(query)]

@@ -1,0 +1,159 @@
+"""The life of a model: handed in, tried in shadow, put in force, taken back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.catalog.models import StoredModel
+from gateway.catalog.rulesets import (
+    EVERYBODY,
+    MODEL,
+    NO_CUTS,
+    ROLLED_BACK,
+    Change,
+    Cuts,
+    Standing,
+    last_champion,
+    standing,
+)
+from gateway.core.facts import SIGNALS
+from gateway.errors import Bug, CallerError, Unavailable
+from gateway.flows.elsewhere import model_elsewhere
+from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.switching import change, made_before, once_of, warm
+from gateway.wire.messages import ActivateModelBody, EmptyBody, ModelBody
+from models.artifact import ACTIONS
+from models.errors import ModelError
+from models.serving import Served
+
+CHANGE = "change the models of all"
+MOST_CHALLENGERS = 4
+
+
+async def submit(gateway: Gateway, body: ModelBody, caller: Caller) -> StoredModel:
+    """Take in a model as a draft, once it has proved itself. Raises CallerError."""
+    caller.check_unbound(CHANGE)
+    try:
+        served = await asyncio.to_thread(model_elsewhere, body.text)
+    except ModelError as error:
+        raise CallerError("invalid_model", str(error), pointer="/text") from None
+    except (Bug, OSError) as error:
+        raise Unavailable("not_compiled", f"the model could not be read: {error}") from error
+    now_ms = gateway.clock.now_ms()
+    made = StoredModel(served.id, body.text, served.head, caller.credential.id, now_ms)
+    if not await gateway.models.add(made):
+        return await find(gateway, served.id)
+    return made
+
+
+async def find(gateway: Gateway, model: str) -> StoredModel:
+    """A model by its id. Raises 404."""
+    found = await gateway.models.find(model)
+    if found is None:
+        raise CallerError("not_found", f"there is no model {model}", status=404)
+    return found
+
+
+def reads_of(served: Served) -> tuple[str, ...]:
+    """What is to be counted, or looked up, because a model reads it."""
+    asked_for = (name for name in served.reads if name.startswith("velocity.") or " in @" in name)
+    return tuple(name for name in asked_for if name not in SIGNALS)
+
+
+async def activate(
+    gateway: Gateway, model: str, body: ActivateModelBody, caller: Caller
+) -> tuple[Standing, bool]:
+    """Set a model to shadow, active or retired; whether the same call did so before.
+
+    What it reads is counted, and warm, before it scores. Raises CallerError or Unavailable.
+    """
+    caller.check_unbound(CHANGE)
+    key = once_of(caller, body)
+    before = made_before(await gateway.rulesets.changes(), key)
+    if before is not None:
+        return before, True
+    await find(gateway, model)
+    if (body.note or "").startswith(ROLLED_BACK):
+        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
+        raise CallerError("invalid_request", detail, pointer="/note")
+    if body.thresholds is not None and body.mode != "active":
+        detail = "only an active model's score brings anything about"
+        raise CallerError("invalid_request", detail, pointer="/thresholds")
+    reads: tuple[str, ...] = ()
+    cuts = NO_CUTS
+    if body.mode != "retired":
+        served = await _served(gateway, model)
+        reads = reads_of(served)
+        if body.mode == "active":
+            cuts = _cuts(served, body)
+        _check_count(await gateway.rulesets.changes(), _made(model, body, caller, reads))
+        await warm(gateway, model, reads, caller)
+    made = _made(model, body, caller, reads, key=key, cuts=cuts)
+    before = await change(gateway, made, _check_count)
+    if before is not None:
+        return before, True
+    return standing(await gateway.rulesets.changes()), False
+
+
+def _made(
+    model: str,
+    body: ActivateModelBody,
+    caller: Caller,
+    reads: tuple[str, ...],
+    key: str = "",
+    cuts: Cuts = NO_CUTS,
+) -> Change:
+    said = (caller.credential.id, body.note or "", 0)
+    return Change(0, model, body.mode, EVERYBODY, *said, reads, key, cuts)
+
+
+async def _served(gateway: Gateway, model: str) -> Served:
+    try:
+        return await gateway.rules.served(model)
+    except ModelError as error:
+        # It was taken by a version that counted other things.
+        raise CallerError("invalid_model", str(error), status=409) from None
+    except (KeyError, Bug, OSError) as error:
+        raise Unavailable("not_compiled", f"the model could not be read: {error}") from error
+
+
+def _cuts(served: Served, body: ActivateModelBody) -> Cuts:
+    given = body.thresholds
+    if given is None:
+        block, challenge, review = (served.thresholds.get(action, 0.0) for action in ACTIONS)
+    else:
+        block, challenge, review = (getattr(given, action) or 0.0 for action in ACTIONS)
+    return block, challenge, review
+
+
+def _check_count(changes: Sequence[Change], made: Change) -> None:
+    count = len(standing([*changes, made]).challengers)
+    if count > MOST_CHALLENGERS:
+        detail = f"{count - 1} models are in shadow; retire one first"
+        raise CallerError("too_many_models", detail, status=409)
+
+
+async def rollback(gateway: Gateway, caller: Caller) -> Standing:
+    """Let the model score again that did before the last change; none, where none did.
+
+    Called again under its idempotency key it does nothing more. Raises CallerError.
+    """
+    caller.check_unbound(CHANGE)
+    key = once_of(caller, EmptyBody())
+    changes = await gateway.rulesets.changes()
+    before = made_before(changes, key)
+    if before is not None:
+        return before
+    now = standing(changes)
+    if not any(c.ruleset.startswith(MODEL) and c.mode == "active" for c in changes):
+        raise CallerError("nothing_to_roll_back", "no model was in force", status=409)
+    model, cuts = last_champion(changes)
+    reads = {c.ruleset: c.reads for c in changes if c.mode != "retired"}
+    said = (caller.credential.id, ROLLED_BACK, 0)
+    made = Change(0, now.champion, "retired", EVERYBODY, *said, (), key)
+    if model:
+        made = Change(0, model, "active", EVERYBODY, *said, reads[model], key, cuts)
+    elif not now.champion:
+        raise CallerError("nothing_to_roll_back", "no model was in force before", status=409)
+    return await change(gateway, made) or standing(await gateway.rulesets.changes())

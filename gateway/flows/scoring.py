@@ -1,0 +1,54 @@
+"""What a model makes of a request: its score, and what follows from it. Pure.
+
+A score counts as a rule that matched: whoever is exempt is exempt from it, and a passed check lifts
+the challenge that it asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.core.record import Scoring
+from models.artifact import ACTIONS
+from models.serving import Served
+from rules.ruleset import Rule
+from rules.syntax import Node
+
+SCORED, UNSCORED = "@score", "@unscored"
+"""The rules that a score is, and that there is none where there should be one."""
+
+
+def scored(model: Served, scoring: Scoring, facts: Mapping[str, Any]) -> Scoring:
+    """With the score of a request, of its facts; and what is unusual where that is worth a look."""
+    score = model.score(facts)
+    reasons = model.reasons(facts) if _action(scoring.cuts, score) else ()
+    return replace(scoring, score=score, reasons=reasons)
+
+
+def score_hits(scoring: Scoring) -> tuple[Rule, ...]:
+    """The rule that a score is, if it brings anything about; its owner is the model."""
+    if scoring.missing in ("challenge", "block"):
+        reason = "no score could be made of it"
+        return (_rule(UNSCORED, scoring.missing, reason, ""),)
+    action = _action(scoring.cuts, scoring.score)
+    if not action:
+        return ()
+    cut = scoring.cuts[ACTIONS.index(action)]
+    reason = f"the score {scoring.score:.3f} is {cut:.3f} or more"
+    if scoring.reasons:
+        reason += f"; unusual: {', '.join(scoring.reasons)}"
+    return (_rule(SCORED, action, reason, scoring.model),)
+
+
+def _action(cuts: tuple[float, float, float], score: float | None) -> str:
+    if score is None:
+        return ""
+    pairs = zip(ACTIONS, cuts, strict=True)
+    return next((action for action, cut in pairs if cut and score >= cut), "")
+
+
+def _rule(name: str, action: str, reason: str, owner: str) -> Rule:
+    return Rule(name, action, "", Node("const", 0, value=True), reason, "", owner, 0, ())

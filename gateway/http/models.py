@@ -1,0 +1,82 @@
+"""Handlers of models."""
+
+from __future__ import annotations
+
+import json
+
+from gateway.catalog.models import StoredModel
+from gateway.catalog.rulesets import WARM, WARMING, Change, Cuts, Standing, standing
+from gateway.flows import models
+from gateway.flows.gateway import Gateway
+from gateway.http.endpoint import Answered, Call
+from gateway.wire import documents as d
+from gateway.wire.answers import rfc3339
+from models.artifact import ACTIONS
+
+
+async def post_model(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/models."""
+    made = await models.submit(gateway, call.body, call.caller)
+    return Answered(_answer(made, await gateway.rulesets.changes()))
+
+
+async def get_models(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/models."""
+    call.caller.check_unbound(models.CHANGE)
+    changes = await gateway.rulesets.changes()
+    listed = [_answer(made, changes) for made in await gateway.models.listed()]
+    return Answered(d.ModelsAnswer(models=listed))
+
+
+async def get_model(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/models/{id}."""
+    call.caller.check_unbound(models.CHANGE)
+    stored = await models.find(gateway, call.ids["id"])
+    answer = _answer(stored, await gateway.rulesets.changes())
+    answer.text = stored.text
+    return Answered(answer)
+
+
+async def activate(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/models/{id}/activate."""
+    now, is_replay = await models.activate(gateway, call.ids["id"], call.body, call.caller)
+    return Answered(_champion(now), is_replay)
+
+
+async def rollback(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/models/rollback."""
+    return Answered(_champion(await models.rollback(gateway, call.caller)))
+
+
+def _champion(now: Standing) -> d.ChampionAnswer:
+    return d.ChampionAnswer(
+        champion=now.champion or None,
+        thresholds=thresholds(now.cuts),
+        challengers=list(now.challengers),
+    )
+
+
+def thresholds(cuts: Cuts) -> dict[str, float]:
+    """What a score brings about, from which one on."""
+    return {action: cut for action, cut in zip(ACTIONS, cuts, strict=True) if cut}
+
+
+def _answer(stored: StoredModel, changes: list[Change]) -> d.ModelAnswer:
+    told, now, mode = json.loads(stored.head), standing(changes), "draft"
+    own = told["thresholds"]
+    if stored.id == now.champion:
+        mode, own = "active", thresholds(now.cuts)
+    elif stored.id in now.challengers:
+        mode = "shadow"
+    elif any(c.ruleset == stored.id and c.mode not in (WARMING, WARM) for c in changes):
+        mode = "retired"
+    return d.ModelAnswer(
+        id=stored.id,
+        mode=mode,
+        author=stored.author,
+        created_at=rfc3339(stored.created_ms),
+        features=told["features"],
+        trees=told["trees"],
+        thresholds=own,
+        trained=told["trained"],
+    )
