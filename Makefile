@@ -40,7 +40,7 @@ loadtest: $(SETUP) ## a minute of three kinds of callers, with CSV and HTML repo
 lock: ## pin what pyproject.toml allows
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q pip-tools
-	$(BIN)/pip-compile -q --upgrade --extra server --extra dev --extra export --generate-hashes --strip-extras \
+	$(BIN)/pip-compile -q --upgrade --extra server --extra dev --extra export --extra train --generate-hashes --strip-extras \
 		--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		-o requirements.lock pyproject.toml
 

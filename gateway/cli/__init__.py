@@ -18,6 +18,7 @@ COMMANDS = {
     "restore": "backup",
     "ledger": "ledger",
     "rules": "rules",
+    "models": "models",
     "worker": "worker",
     "backstage": "backstage",
 }

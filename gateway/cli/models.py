@@ -1,0 +1,154 @@
+"""`spendgate models`: train a fraud model, and the models of a gateway that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.labels import Labels
+from gateway.catalog.rulesets import RuleSets
+from gateway.cli.calling import ADDRESS, Key, Url, call, text_of
+from gateway.cli.demo.data import trace
+from gateway.cli.options import DataDir, LedgerUrl, settings_of
+from gateway.cli.running import say
+from gateway.core.windows import DAY_MS
+from gateway.errors import OperatorError
+from gateway.flows.training import Sources, TrainingRows, training_rows
+from gateway.ledger.history import History
+from gateway.settings import Settings
+from gateway.sql.engine import open_engine
+from models.errors import ModelError
+from models.features import FEATURES
+
+app = typer.Typer(help="Fraud models: train them, and say which one scores.", no_args_is_help=True)
+MODELS = "/v1/models"
+WARM_DAYS = 10
+"""So many days of a world only fill the windows."""
+ModelId = Annotated[str, typer.Argument(help="the id that submit said")]
+
+
+@app.command()
+def train(
+    demo: Annotated[bool, typer.Option(help="on a simulated world, in minutes")] = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="an .npz of features, vectors, at_ms, amounts, told_ms; ids if any"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="where model, card, plots and page go")] = Path(
+        "var/model"
+    ),
+    days: Annotated[int, typer.Option(help="how far back; of a simulated world its length")] = 60,
+    delay_days: Annotated[int, typer.Option(help="how long labels take to come")] = 7,
+    false_stop_usd: Annotated[float, typer.Option(help="what a wrong stop costs")] = 0.25,
+    seed: Annotated[int, typer.Option(help="of a simulated world")] = 1,
+    data_dir: DataDir = None,
+    ledger_url: LedgerUrl = None,
+) -> None:
+    """Train on the decision log and its labels, on a table, or on a simulated world (--demo)."""
+    training = _training()
+    with Console(stderr=True).status("collecting rows") as status:
+        try:
+            if demo:
+                rows, skip_ms = training.simulated(_tokens(), days, seed), WARM_DAYS * DAY_MS
+            elif table is not None:
+                rows, skip_ms = training.loaded(table), 0
+            else:
+                settings = settings_of(data_dir, None, ledger_url)
+
+                def told(done: int, of: int) -> None:
+                    status.update(f"read {done:,} of {of:,} records")
+
+                found = asyncio.run(_collected(settings, days, told))
+                rows, skip_ms = training.collected(found), 0
+            say(f"{len(rows.at_ms):,} requests, {int((rows.told_ms > 0).sum()):,} told to be fraud")
+            status.update("training")
+            costs = training.Costs(stopped_micros=round(false_stop_usd * 1_000_000))
+            spans = (delay_days * DAY_MS, skip_ms)
+            figures, text = training.trained(rows, spans, costs, out)
+        except ModelError as error:
+            raise OperatorError("no_model", str(error)) from None
+    (out / "model.json").write_text(text, "utf-8")
+    for name, value in figures.model.items():
+        say(f"{name:<18} {value:.4f}   logistic regression {figures.baseline[name]:.4f}")
+    for name, (share, count) in figures.recall.items():
+        say(f"{name:<18} {share:.1%} of {count:,} requests stopped")
+    say(f"good requests      {figures.stopped_good:.3%} stopped")
+    say(f"written to {out}: model.json, card.md, report.html and plots")
+
+
+def _training() -> Any:
+    """What needs scikit-learn and matplotlib, which a server does without."""
+    try:
+        from models import training  # noqa: PLC0415  a server does without
+    except ImportError as error:
+        detail = f"{error.name} is missing: pip install 'spendgate[server,train]'"
+        raise OperatorError("not_installed", detail) from None
+    return training
+
+
+def _tokens() -> list[int]:
+    return [one.input_tokens + one.output_tokens for one in trace()]
+
+
+async def _collected(
+    settings: Settings, days: int, progress: Callable[[int, int], None]
+) -> TrainingRows:
+    ledger = open_engine(settings.sql_url("ledger"))
+    catalog = open_engine(settings.sql_url("catalog"))
+    try:
+        secret = bytes.fromhex(await Catalog(catalog).meta("secret", ""))
+        now_ms = time.time_ns() // 1_000_000
+        sources = Sources(History(ledger), Labels(catalog), RuleSets(catalog), secret)
+        names = [spec.name for spec in FEATURES]
+        span_ms = (now_ms - days * DAY_MS, now_ms)
+        return await training_rows(sources, names, span_ms, progress)
+    finally:
+        await ledger.dispose()
+        await catalog.dispose()
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="a model.json")], url: Url = ADDRESS, key: Key = ""
+) -> None:
+    """Hand a model in as a draft, and say its id."""
+    say(call(url, key, MODELS, {"text": text_of(file)})["id"])
+
+
+@app.command("list")
+def show(url: Url = ADDRESS, key: Key = "") -> None:
+    """Say which models there are, and what they do."""
+    for model in call(url, key, MODELS, method="GET")["models"]:
+        cuts = ", ".join(f"{name} from {at:.3f}" for name, at in model["thresholds"].items())
+        say(f"{model['id']} {model['mode']:<8} {model['created_at']} {cuts}")
+
+
+@app.command()
+def activate(
+    model: ModelId,
+    mode: Annotated[str, typer.Option(help="active, shadow or retired")] = "active",
+    note: Annotated[str | None, typer.Option(help="why")] = None,
+    url: Url = ADDRESS,
+    key: Key = "",
+) -> None:
+    """Set what a model does, and say which one scores then."""
+    _say(call(url, key, f"{MODELS}/{model}/activate", {"mode": mode, "note": note}))
+
+
+@app.command()
+def rollback(url: Url = ADDRESS, key: Key = "") -> None:
+    """Let the model score again that did before."""
+    _say(call(url, key, f"{MODELS}/rollback", {}))
+
+
+def _say(now: dict[str, Any]) -> None:
+    say(f"active {now['champion']}" if now["champion"] else "no model scores")
+    for model in now["challengers"]:
+        say(f"shadow {model}")

@@ -1,0 +1,99 @@
+"""All that `spendgate models train` does with scikit-learn: rows in, a model and its report out."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from models.artifact import dump, load
+from models.errors import ModelError
+from models.evaluate import Figures, write
+from models.features import FEATURES, specs_of
+from models.simulate import GOOD, SCENARIOS, Size, simulate
+from models.table import matrix
+from models.train import Costs, Rows, split_of, train
+
+__all__ = ["Costs", "collected", "loaded", "simulated", "trained"]
+
+
+class Collected(Protocol):
+    """Rows of a decision log, a list a column."""
+
+    features: tuple[str, ...]
+    at_ms: list[int]
+    amounts: list[int]
+    vectors: list[tuple[float, ...]]
+    told_ms: list[int]
+
+
+def collected(of: Collected) -> Rows:
+    """Rows of a decision log. Raises ModelError where there are none."""
+    if not of.at_ms:
+        raise ModelError("there are no decisions in that time")
+    told = np.array(of.told_ms, np.int64)
+    columns = (np.array(of.at_ms, np.int64), np.array(of.amounts, np.int64), told, told > 0)
+    return Rows(of.features, np.array(of.vectors, float), *columns)
+
+
+def simulated(tokens: Sequence[int], days: int, seed: int) -> Rows:
+    """Rows of a simulated world, whose truth is known."""
+    world = simulate(np.array(tokens, np.int64), Size(days=days), seed)
+    at = world.log.requests
+    scenario = world.scenario[at]
+    return Rows(
+        tuple(spec.name for spec in FEATURES),
+        matrix(world.log, FEATURES),
+        world.log.at_ms[at],
+        world.log.amounts[at],
+        world.fraud_told_ms[at],
+        scenario != GOOD,
+        scenario,
+        SCENARIOS,
+    )
+
+
+def loaded(file: Path) -> Rows:
+    """Rows of an .npz of features, vectors, at_ms, amounts and told_ms. Raises ModelError.
+
+    With `ids` a request may come twice, but not with two labels.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            told = {name: data[name] for name in data.files}
+        names = tuple(str(name) for name in told["features"])
+        vectors = told["vectors"].astype(float)
+        whole = [told[name].astype(np.int64) for name in ("at_ms", "amounts", "told_ms")]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{file} is no table of training rows: {error}") from None
+    specs_of(names)
+    if vectors.shape != (len(whole[0]), len(names)) or len({len(column) for column in whole}) != 1:
+        raise ModelError(f"{file}: each row has a value of each feature, a moment and an amount")
+    if "ids" in told:
+        _check_ids(told["ids"], whole[2] > 0)
+    order = np.argsort(whole[0], kind="stable")
+    at_ms, amounts, told_ms = (column[order] for column in whole)
+    return Rows(names, vectors[order], at_ms, amounts, told_ms, told_ms > 0)
+
+
+def _check_ids(ids: object, is_fraud: object) -> None:
+    names, flags = np.asarray(ids).astype(str), np.asarray(is_fraud)
+    both = set(names[flags].tolist()) & set(names[~flags].tolist())
+    if both:
+        raise ModelError(f"the labels of {min(both)} contradict: it is told to be both")
+
+
+def trained(rows: Rows, spans_ms: tuple[int, int], costs: Costs, out: Path) -> tuple[Figures, str]:
+    """Train, write card, plots and page, and return figures and the model's text, proved.
+
+    `spans_ms`: how long labels take, and how much of the beginning only fills windows.
+    """
+    delay_ms, skip_ms = spans_ms
+    split = split_of(rows, delay_ms, skip_ms)
+    made = train(rows, split, costs, from_ms=int(rows.at_ms[0]) + skip_ms)
+    text = dump(made.content, made.golden)
+    load(text)
+    return write(made, out, "Fraud model"), text
