@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.artifact import Honest, load
+from models.artifact import Honest, Spread, load
 from models.checks import check_golden
 from models.features import Assembler, reads_of, specs_of
 from models.scorer import Scorer
@@ -27,6 +27,7 @@ class Served:
     reads: tuple[str, ...]
     thresholds: Mapping[str, float]
     honest: Mapping[str, Honest]
+    spread: Mapping[str, Spread]
     scorer: Scorer
     assembler: Assembler
 
@@ -59,6 +60,7 @@ def packed(text: str) -> bytes:
     model = load(text)
     content = model.content
     honest = {name: (h.low, h.high, h.weight) for name, h in content.honest.items()}
+    spread = {name: (s.edges, s.shares) for name, s in content.spread.items()}
     golden = [(g.values, g.raw, g.score) for g in model.golden]
     head = {
         "features": content.features,
@@ -72,6 +74,7 @@ def packed(text: str) -> bytes:
         content.features,
         dict(content.thresholds),
         honest,
+        spread,
         content.calibration,
     )
     return marshal.dumps((*told, golden, model.scorer.code))
@@ -79,11 +82,13 @@ def packed(text: str) -> bytes:
 
 def unpacked(data: bytes) -> Served:
     """The model, once it has scored its golden vectors here, too. Raises ModelError."""
-    name, head, features, thresholds, honest, calibration, golden, code = marshal.loads(data)  # noqa: S302  what our own process wrote
+    parts = marshal.loads(data)  # noqa: S302  what our own process wrote
+    name, head, features, thresholds, honest, spread, calibration, golden, code = parts
     specs = specs_of(features)
     scorer = Scorer(code, calibration)
     check_golden(golden, len(features), scorer)
     ranges = {feature: Honest(*of) for feature, of in honest.items()}
+    spreads = {feature: Spread(*of) for feature, of in spread.items()}
     return Served(
-        name, head, features, reads_of(specs), thresholds, ranges, scorer, Assembler(specs)
+        name, head, features, reads_of(specs), thresholds, ranges, spreads, scorer, Assembler(specs)
     )

@@ -6,7 +6,7 @@ a number has everything before it; an item that went stays as a row that says so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, tuple_, update
 
 from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
-from gateway.core.tallies import Entry
+from gateway.core.tallies import Entry, entry_name
 
 
 class Item(Struct, frozen=True):
@@ -70,6 +70,14 @@ class Lists(Tables):
         query = select(*columns).where(of.n > n).order_by(of.n).limit(limit)
         async with self._read() as c:
             return [Entry(*row) for row in await c.execute(query)]
+
+    async def standing(self, lists: Collection[str], now_ms: int) -> set[str]:
+        """The entries of some lists that stand at a moment, by the names of their tallies."""
+        of = t.list_items.c
+        lives = (of.expires_ms == 0) | (of.expires_ms > now_ms)
+        query = select(of.list, of.digest).where(of.list.in_(lists), of.is_gone.is_(False), lives)
+        async with self._read() as c:
+            return {entry_name(*row) for row in await c.execute(query)}
 
     async def prune(self, before_ms: int) -> int:
         """Forget items that went or expired before a moment; how many."""

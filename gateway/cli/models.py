@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.labels import Labels
+from gateway.catalog.lists import Lists
 from gateway.catalog.rulesets import RuleSets
 from gateway.cli.calling import ADDRESS, Key, Url, call, text_of
 from gateway.cli.demo.data import trace
@@ -105,7 +106,9 @@ async def _collected(
     try:
         secret = bytes.fromhex(await Catalog(catalog).meta("secret", ""))
         now_ms = time.time_ns() // 1_000_000
-        sources = Sources(History(ledger), Labels(catalog), RuleSets(catalog), secret)
+        sources = Sources(
+            History(ledger), Labels(catalog), RuleSets(catalog), Lists(catalog), secret
+        )
         names = [spec.name for spec in FEATURES]
         span_ms = (now_ms - days * DAY_MS, now_ms)
         return await training_rows(sources, names, span_ms, progress)

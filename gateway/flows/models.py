@@ -83,7 +83,7 @@ async def activate(
     reads: tuple[str, ...] = ()
     cuts = NO_CUTS
     if body.mode != "retired":
-        served = await _served(gateway, model)
+        served = await served_or_refused(gateway, model)
         reads = reads_of(served)
         if body.mode == "active":
             cuts = _cuts(served, body)
@@ -108,7 +108,8 @@ def _made(
     return Change(0, model, body.mode, EVERYBODY, *said, reads, key, cuts)
 
 
-async def _served(gateway: Gateway, model: str) -> Served:
+async def served_or_refused(gateway: Gateway, model: str) -> Served:
+    """A model as it serves. Raises CallerError where it can be read no longer, or Unavailable."""
     try:
         return await gateway.rules.served(model)
     except ModelError as error:

@@ -7,12 +7,14 @@ computed from the log by the reference machine, as of each moment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.catalog.labels import Labels
+from gateway.catalog.lists import Lists
 from gateway.catalog.rulesets import RuleSets
-from gateway.core.facts import SIGNALS
+from gateway.core.facts import MEMBERSHIP, SIGNALS
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.flows.lookback import READ, InOrder, Line, Lookback, cold
@@ -22,8 +24,6 @@ from gateway.wire.records import StreamRecord
 from models.features import Assembler, reads_of, specs_of
 
 AT_A_TIME = 2_000
-LISTS_HAVE_NO_PAST = ()
-"""Who stood on a list then is not known: nobody did."""
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Sources:
     history: History
     labels: Labels
     rulesets: RuleSets
+    lists: Lists
     secret: bytes
 
 
@@ -54,18 +55,28 @@ async def training_rows(
     features: Sequence[str],
     span_ms: tuple[int, int],
     progress: Callable[[int, int], None] = lambda done, rows: None,
+    *,
+    most: int = 0,
+    looks: bool = True,
 ) -> TrainingRows:
-    """The rows of [from, to). Raises Unavailable, or ModelError for unknown features."""
+    """The rows of [from, to), the newest of at most so many records (0: all).
+
+    What nobody counted then is computed from the log, unless it `looks` no further than each
+    record. Raises Unavailable, or ModelError for unknown features.
+    """
     from_ms = span_ms[0]
     collector = Collector(features, span_ms)
     wanted = [n for n in collector.reads if n.startswith("velocity.") or " in @" in n]
     names = cold(await sources.rulesets.changes(), [n for n in wanted if n not in SIGNALS], from_ms)
     history = sources.history
-    first = await history.row_at(from_ms)
-    if names:
-        collector.lookback = Lookback(names, sources.secret)
-        first = await history.row_at(from_ms - collector.lookback.windows_ms)
     rows = (await history.head()).rows
+    first = collector.from_row = max(await history.row_at(from_ms), rows - most if most else 0)
+    if names and looks:
+        collector.lookback = Lookback(names, sources.secret)
+        read = {str(name).rpartition("@")[2] for name in names if MEMBERSHIP in name}
+        collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
+        since_ms = max(from_ms, await history.moment_before(first))
+        first = await history.row_at(since_ms - collector.lookback.windows_ms)
     for at in range(first, rows, AT_A_TIME):
         lines = await history.numbered(at, AT_A_TIME, READ)
         await asyncio.to_thread(collector.add, lines)
@@ -86,6 +97,9 @@ class Collector:
         self.reads = reads_of(specs)
         self.order = InOrder()
         self.lookback: Lookback | None = None
+        self.from_row = 0
+        self.standing: Collection[str] = ()
+        """Entries of lists that stand now: lists have no past."""
         self._assembler = Assembler(specs)
         self._from_ms, self._to_ms = span_ms
 
@@ -95,7 +109,7 @@ class Collector:
 
     def take(self, lines: Iterable[Line]) -> None:
         """Take in records in the order of their moments."""
-        for _, line, out, asked in lines:
+        for row, line, out, asked in lines:
             if line.kind != "authorize" or not isinstance(asked, Asked):
                 if self.lookback is not None:
                     self.lookback.note(out, asked)
@@ -103,8 +117,9 @@ class Collector:
             assert isinstance(out, Outcome)
             more = {}
             if self.lookback is not None:
-                more = self.lookback.seen(asked, out, LISTS_HAVE_NO_PAST)
-            if self._from_ms <= out.now_ms < self._to_ms and is_assessed(asked, out):
+                more = self.lookback.seen(asked, out, self.standing)
+            in_span = self._from_ms <= out.now_ms < self._to_ms and row >= self.from_row
+            if in_span and is_assessed(asked, out):
                 self._add(asked, out, more)
 
     def _add(self, asked: Asked, out: Outcome, more: dict[str, int]) -> None:

@@ -6,12 +6,15 @@ import json
 
 from gateway.catalog.models import StoredModel
 from gateway.catalog.rulesets import WARM, WARMING, Change, Cuts, Standing, standing
-from gateway.flows import models
+from gateway.core.windows import DAY_MS
+from gateway.flows import comparing, models
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
-from gateway.wire import documents as d
+from gateway.http.query import moment_in
+from gateway.wire import models as d
 from gateway.wire.answers import rfc3339
 from models.artifact import ACTIONS
+from models.drift import SCORE
 
 
 async def post_model(gateway: Gateway, call: Call) -> Answered:
@@ -46,6 +49,40 @@ async def activate(gateway: Gateway, call: Call) -> Answered:
 async def rollback(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/models/rollback."""
     return Answered(_champion(await models.rollback(gateway, call.caller)))
+
+
+async def report(gateway: Gateway, call: Call) -> Answered:
+    """GET /v1/models/{id}/report."""
+    now_ms, query = gateway.clock.now_ms(), call.query
+    span_ms = (
+        moment_in(query.get("from"), "from", now_ms - DAY_MS),
+        moment_in(query.get("to"), "to", now_ms + DAY_MS),
+    )
+    found = await comparing.compare(gateway, call.ids["id"], span_ms, call.caller)
+    models_ = [_compared(one) for one in found.models]
+    return Answered(
+        d.ComparisonAnswer(
+            requests=found.requests, fraud=found.fraud, good=found.good, models=models_
+        )
+    )
+
+
+def _compared(one: comparing.Compared) -> d.ComparedModel:
+    drift = dict(one.drift)
+    reached = {
+        action: d.Reached(requests=n, amount_micros=micros, fraud=fraud, good=good)
+        for action, (n, micros, fraud, good) in one.reached.items()
+    }
+    return d.ComparedModel(
+        model=one.model,
+        mean_score=one.mean_score,
+        score_bins=one.bins,
+        thresholds=dict(one.thresholds),
+        reached=reached,
+        average_precision=one.average_precision,
+        score_drift=drift.pop(SCORE, None),
+        drift=drift,
+    )
 
 
 def _champion(now: Standing) -> d.ChampionAnswer:

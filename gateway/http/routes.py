@@ -17,6 +17,7 @@ from gateway.http.endpoint import MAX_BATCH_BODY, MAX_MODEL_BODY, MAX_RULES_BODY
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
+from gateway.wire import models as mm
 from gateway.wire.risks import BacktestAnswer, DecisionsAnswer, EventAnswer, ItemAnswer, ItemsAnswer
 from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
 
@@ -27,6 +28,7 @@ CREDS, ONE_CRED = "/v1/credentials", "/v1/credentials/{id}"
 USAGE = {"from": "start, included", "to": "end, excluded", "group_by": "product,day"}
 PAGE = {"limit": "at most so many", "cursor": "go on behind what an answer ended with"}
 LOG = {"org": "of one org", "from": "start; absent: a day ago", "to": "end, excluded", **PAGE}
+SPAN = {"from": "start; absent: a day ago", "to": "end, excluded"}
 LOG |= {"decision": "allow, deny or challenge", "reason": "the code of a reason"}
 DAYS = {"from": "first day (UTC), included; absent: today", "to": "last day, excluded"}
 ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
@@ -74,11 +76,12 @@ ROUTES = (
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Try a rule set on the past", m.SpanBody, BacktestAnswer, statuses=(202, 409)),
     Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "How far a backtest is", answer=BacktestAnswer, statuses=(202,)),
     Route("DELETE", "/v1/backtests/{id}", RISK, r.delete_backtest, "Cancel a backtest"),
-    Route("POST", MODELS, RISK, models.post_model, "Hand in a model", m.ModelBody, d.ModelAnswer, MAX_MODEL_BODY),
-    Route("GET", MODELS, RISK, models.get_models, "All models", answer=d.ModelsAnswer),
-    Route("POST", MODELS + "/rollback", RISK, models.rollback, "Let the model before score", m.EmptyBody, d.ChampionAnswer, statuses=(409,)),
-    Route("GET", MODELS + "/{id}", RISK, models.get_model, "A model", answer=d.ModelAnswer),
-    Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Set what a model does", m.ActivateModelBody, d.ChampionAnswer, statuses=(409,)),
+    Route("POST", MODELS, RISK, models.post_model, "Hand in a model", m.ModelBody, mm.ModelAnswer, MAX_MODEL_BODY),
+    Route("GET", MODELS, RISK, models.get_models, "All models", answer=mm.ModelsAnswer),
+    Route("POST", MODELS + "/rollback", RISK, models.rollback, "Let the model before score", m.EmptyBody, mm.ChampionAnswer, statuses=(409,)),
+    Route("GET", MODELS + "/{id}", RISK, models.get_model, "A model", answer=mm.ModelAnswer),
+    Route("GET", MODELS + "/{id}/report", RISK, models.report, "A model beside the one that scores", answer=mm.ComparisonAnswer, query=SPAN),
+    Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Set what a model does", m.ActivateModelBody, mm.ChampionAnswer, statuses=(409,)),
     Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),

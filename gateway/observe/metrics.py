@@ -34,6 +34,8 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_rule_matches": (("ruleset", "rule"), "requests that a rule in force matched"),
     "spendgate_rule_micros": (("ruleset", "rule"), "what those would cost, in micro-units"),
     "spendgate_shadow_matches": (("ruleset", "rule"), "requests that a rule in shadow matched"),
+    "spendgate_scored": (("model",), "requests that a model scored"),
+    "spendgate_unscored": ((), "requests that should have been scored and were not"),
     "spendgate_rules_unknown": (("ruleset",), "rules that could not be told, as facts are missing"),
     "spendgate_hold_ends": (("status",), "holds ended by a call"),
     "spendgate_captured_micros": (("currency",), "money captured by calls, in micro-units"),
@@ -47,9 +49,13 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_reconcile_orgs": ((), "orgs whose hot state was compared with the ledger"),
 }
 LEDGER_STOPPED = "spendgate_ledger_stopped"
+DRIFT_SCORE = "spendgate_model_score_psi"
+DRIFT_FEATURE = "spendgate_model_feature_psi"
 DIFFERENCES = "spendgate_reconcile_differences"
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     LEDGER_STOPPED: ((), "1 when the ledger's writer has stopped at a gap"),
+    DRIFT_SCORE: ((), "stability index of the model's scores against its training; 0.25 alarms"),
+    DRIFT_FEATURE: ((), "the largest stability index of a feature's"),
     DIFFERENCES: ((), "differences between hot state, ledger and decisions, as last compared"),
 }
 LATENCY = "spendgate_request_seconds"
@@ -93,6 +99,11 @@ class CountingHooks:
         for shadow in risk.shadows:
             for rule in shadow.rules:
                 counters[f"spendgate_shadow_matches\n{shadow.ruleset}\n{rule}"] += 1
+        scoring = risk.scoring
+        if scoring is not None and scoring.score is not None:
+            counters[f"spendgate_scored\n{scoring.model}"] += 1
+        elif risk.is_degraded:
+            counters["spendgate_unscored"] += 1
         if risk.unknown:
             counters[f"spendgate_rules_unknown\n{ruleset}"] += risk.unknown
 
@@ -139,6 +150,11 @@ class CountingHooks:
         """What the continuous comparison of all books found."""
         self._counters["spendgate_reconcile_orgs"] = orgs
         self._gauges[DIFFERENCES] = differences
+
+    def set_drift(self, score: float, feature: float) -> None:
+        """How far requests are from those the model was trained on."""
+        self._gauges[DRIFT_SCORE] = score
+        self._gauges[DRIFT_FEATURE] = feature
 
     def write(self) -> None:
         """Write the counts for whoever answers /metrics."""

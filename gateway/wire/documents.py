@@ -287,38 +287,6 @@ class RuleSetsAnswer(Answer):
     changes: list[RuleSetChange]
 
 
-class ModelAnswer(Answer):
-    """A model: `mode` is draft, shadow, active or retired; `trained` tells on what it was.
-
-    `thresholds` are its own, or those it was activated with. `text` is told of one that is asked
-    for alone.
-    """
-
-    id: str
-    mode: str
-    author: str
-    created_at: str
-    features: list[str]
-    trees: int
-    thresholds: dict[str, float]
-    trained: dict[str, Any]
-    text: str | None = None
-
-
-class ModelsAnswer(Answer):
-    """All models, the newest first."""
-
-    models: list[ModelAnswer]
-
-
-class ChampionAnswer(Answer):
-    """The model that scores now (null: none), and those in shadow."""
-
-    champion: str | None
-    thresholds: dict[str, float]
-    challengers: list[str]
-
-
 class Share(Answer):
     """A rule set in force, and its share of orgs in percent."""
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog, VersionConflict
+from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
 from gateway.catalog.models import Models
@@ -20,8 +21,10 @@ from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
 from gateway.flows.contents import Kept
+from gateway.flows.drifting import Drift
 from gateway.flows.following import follow
 from gateway.flows.gathering import Gatherer
+from gateway.flows.policies import Rules
 from gateway.flows.profiles import FREE_PLAN, Profiles
 from gateway.flows.reconcile import Reconciler, Watch
 from gateway.flows.recovery import Recovery
@@ -85,6 +88,7 @@ class Backstage:
     watch: Watch
     pruner: Pruner
     gatherer: Gatherer
+    drift: Drift
     warmer: Warmer
     matches: Matches
     lists: Lists
@@ -102,6 +106,7 @@ class Backstage:
             self.recovery.watch(),
             self.watch.run(),
             self.gatherer.run(),
+            self.drift.run(),
             self.warmer.run(),
             self._follow(),
             self._prune(settings),
@@ -132,6 +137,7 @@ class Backstage:
 
     def _count(self, hooks: CountingHooks) -> None:
         hooks.set_ledger(self.writer.written, self.writer.stopped_by is not None)
+        hooks.set_drift(self.drift.score, self.drift.feature)
         hooks.set_reconcile(self.watch.orgs, self.watch.differences)
 
     async def stop(self) -> None:
@@ -188,7 +194,10 @@ async def build_backstage(
     pruner = Pruner(ledger_engine)
     matches = Matches(catalog_engine)
     rulesets = RuleSets(catalog_engine)
-    gatherer = Gatherer(history, rulesets, Models(catalog_engine), matches, on_event)
+    models = Models(catalog_engine)
+    gatherer = Gatherer(history, rulesets, models, matches, on_event)
+    rules = Rules(rulesets, models, b"", on_event)
+    drift = Drift(history, rulesets, Labels(catalog_engine), lists, rules, on_event)
     warmer = Warmer(history, Ledger(ledger_engine), rulesets, store, on_event)
     parts = (
         store,
@@ -199,6 +208,7 @@ async def build_backstage(
         watch,
         pruner,
         gatherer,
+        drift,
         warmer,
         matches,
         lists,

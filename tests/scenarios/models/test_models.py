@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -205,3 +207,44 @@ async def test_what_makes_no_sense_changes_nothing(
     assert answer[0] == status
     modes = {m["id"]: m["mode"] for m in (await caller.ok("GET", "/v1/models"))["models"]}
     assert modes[name] in ("draft", "retired")
+
+
+async def test_a_report_sets_a_challenger_beside_the_one_that_scores(
+    caller: Caller, org: str
+) -> None:
+    """On logged requests and their labels; what only the challenger reads comes from the log."""
+    champion = await in_force(caller, BY_AMOUNT)
+    since = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    large = [await caller.authorize(org, key="k_1", **cents(400)) for _ in range(3)]
+    for _ in range(5):
+        await caller.authorize(org, key="k_1", **cents(10))
+    for answer in large[:2]:
+        label = {"decision": answer["id"], "label": "fraud"}
+        await caller.ok("POST", "/v1/labels", label)
+    challenger = model(stump("week_vs_month", 0.5, -3.0, 3.0, missing_left=True))
+    name = await submit(caller, challenger)
+    await booked(caller)
+    found = await caller.ok("GET", f"/v1/models/{name}/report?from={since}")
+    assert (found["requests"], found["fraud"], found["good"]) == (8, 2, 0)
+    ours, theirs = found["models"]
+    assert (ours["model"], theirs["model"]) == (name, champion)
+    assert theirs["reached"]["block"] == {
+        "requests": 3, "amount_micros": 1200 * CENT, "fraud": 2, "good": 0,
+    }  # fmt: skip
+    assert sum(theirs["score_bins"]) == found["requests"] == sum(ours["score_bins"])
+    assert theirs["average_precision"] == 2 / 3
+    # All but an org's first request have a week and a month to be compared.
+    assert ours["reached"]["block"]["requests"] == 7
+    status, _, _ = await caller.send("GET", "/v1/models/m_none/report")
+    assert status == 404
+
+
+async def test_what_is_scored_is_counted(caller: Caller, org: str) -> None:
+    name = await in_force(caller, BY_AMOUNT)
+    await caller.authorize(org, **cents(1))
+    wanted = f'spendgate_scored_total{{model="{name}"}}'
+    for _ in range(30):
+        if (await rulebook.metrics(caller)).get(wanted, 0) >= 1:
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError("it was not counted")

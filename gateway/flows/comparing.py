@@ -1,0 +1,108 @@
+"""What models make of the same logged requests: a challenger beside the one that scores.
+
+Nothing is scored twice while a request waits: a challenger's features are counted, and this is
+where its scores come from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.catalog.rulesets import Cuts
+from gateway.errors import CallerError
+from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.models import CHANGE, find, served_or_refused
+from gateway.flows.training import Sources, TrainingRows, training_rows
+from models.artifact import ACTIONS
+from models.drift import SCORE, average_precision, drift_of
+from models.serving import Served
+
+MOST_ROWS = 50_000
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What one model makes of some requests.
+
+    `bins` counts scores by tenths; `reached` are for each action requests that its threshold
+    reaches, their micros, and by their labels frauds and good ones; `drift` are indices of features
+    and of the score ("").
+    """
+
+    model: str
+    thresholds: Mapping[str, float]
+    mean_score: float
+    bins: list[int]
+    reached: Mapping[str, tuple[int, int, int, int]]
+    average_precision: float | None
+    drift: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Requests that were looked at, their labels, and what each model makes of them."""
+
+    requests: int
+    fraud: int
+    good: int
+    models: list[Compared]
+
+
+async def compare(
+    gateway: Gateway, model: str, span_ms: tuple[int, int], caller: Caller
+) -> Comparison:
+    """A model beside the champion on the newest requests of a span. Raises 404 or 409."""
+    caller.check_unbound(CHANGE)
+    await find(gateway, model)
+    tried = [await served_or_refused(gateway, model)]
+    champion = gateway.rules.policies.champion
+    if champion is not None and champion.id != model:
+        tried.append(champion)
+    sources = Sources(
+        gateway.history, gateway.labels, gateway.rulesets, gateway.lists, gateway.secret
+    )
+    names = tuple(dict.fromkeys(name for one in tried for name in one.features))
+    rows = await training_rows(sources, names, span_ms, most=MOST_ROWS)
+    if not rows.decisions:
+        raise CallerError("not_found", "nothing was decided in that time", status=404)
+    labels = await gateway.labels.of(rows.decisions)
+    scoring = gateway.rules.policies.scoring
+    cuts = {champion.id: scoring.cuts} if champion is not None and scoring is not None else {}
+    told = [labels.get(decision, "") for decision in rows.decisions]
+    found = [await asyncio.to_thread(_compared, one, rows, told, cuts) for one in tried]
+    return Comparison(len(told), told.count("fraud"), told.count("good"), found)
+
+
+def _compared(
+    served: Served, rows: TrainingRows, labels: Sequence[str], cuts: Mapping[str, Cuts]
+) -> Compared:
+    places = [rows.features.index(name) for name in served.features]
+    vectors = [[vector[place] for place in places] for vector in rows.vectors]
+    scores = [served.scorer.score(vector) for vector in vectors]
+    thresholds = dict(served.thresholds)
+    if served.id in cuts:
+        thresholds = {a: cut for a, cut in zip(ACTIONS, cuts[served.id], strict=True) if cut}
+    bins = [0] * BINS
+    for score in scores:
+        bins[min(BINS - 1, int(score * BINS))] += 1
+    columns = dict(zip(served.features, zip(*vectors, strict=True), strict=True))
+    return Compared(
+        served.id,
+        thresholds,
+        sum(scores) / len(scores),
+        bins,
+        {a: _reached(scores, cut, rows.amounts, labels) for a, cut in thresholds.items()},
+        average_precision(scores, [label == "fraud" for label in labels]),
+        drift_of(served.spread, {**columns, SCORE: scores}),
+    )
+
+
+def _reached(
+    scores: Sequence[float], cut: float, amounts: Sequence[int], labels: Sequence[str]
+) -> tuple[int, int, int, int]:
+    hit = [n for n, score in enumerate(scores) if score >= cut]
+    found = [labels[n] for n in hit]
+    return len(hit), sum(amounts[n] for n in hit), found.count("fraud"), found.count("good")

@@ -1,0 +1,70 @@
+"""How far values are spread from how they were in training, and how well scores tell fraud."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+
+from models.artifact import Spread
+
+LEAST_SHARE = 1e-4
+"""What stands for a share of nothing, whose logarithm there is not."""
+ALARM = 0.25
+"""A population stability index above which the population is another one, by convention."""
+LEAST_VALUES = 500
+"""With fewer values an index tells of chance more than of change."""
+SCORE = ""
+"""The name that the score has among the features."""
+
+
+def counts_of(spread: Spread, values: Iterable[float]) -> list[int]:
+    """How many values lie in each bin of a spread; the last counts those that are missing."""
+    counts = [0] * len(spread.shares)
+    for value in values:
+        counts[-1 if math.isnan(value) else bisect_left(spread.edges, value)] += 1
+    return counts
+
+
+def psi(spread: Spread, counts: Sequence[int]) -> float:
+    """The population stability index: sum of (now - then) x ln(now / then) over the bins.
+
+    Source: Siddiqi, "Credit Risk Scorecards", 2006. 0 is the same, 0.1 worth a look, 0.25 another
+    population.
+    """
+    whole = sum(counts) or 1
+    found = 0.0
+    for then, count in zip(spread.shares, counts, strict=True):
+        before, now = max(then, LEAST_SHARE), max(count / whole, LEAST_SHARE)
+        found += (now - before) * math.log(now / before)
+    return found
+
+
+def drift_of(
+    spreads: Mapping[str, Spread], columns: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
+    """The index of each column that a spread is known of; the largest first."""
+    found = {
+        name: psi(spreads[name], counts_of(spreads[name], values))
+        for name, values in columns.items()
+        if name in spreads and len(values) >= LEAST_VALUES
+    }
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
+
+
+def average_precision(scores: Sequence[float], is_fraud: Sequence[bool]) -> float | None:
+    """The mean precision at each fraud, by falling score (ties count as one); None without any."""
+    frauds = sum(is_fraud)
+    if not frauds:
+        return None
+    order = sorted(range(len(scores)), key=lambda n: -scores[n])
+    found, seen, hits, at = 0.0, 0, 0, 0
+    while at < len(order):
+        end, caught = at, 0
+        while end < len(order) and scores[order[end]] == scores[order[at]]:
+            caught += is_fraud[order[end]]
+            end += 1
+        seen, hits = end, hits + caught
+        found += caught / frauds * (hits / seen)
+        at = end
+    return found
