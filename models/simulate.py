@@ -27,11 +27,23 @@ PRODUCTS = ("gpt-5-pro", "claude-opus-5", "gpt-5", "gemini-pro", "gpt-5-mini", "
 DEARNESS = np.array([100, 60, 25, 12, 5, 2])
 DEAREST_MICROS = 60.0
 """What a token of the dearest product costs."""
+CARD = {
+    product: {"input_tokens": round(DEAREST_MICROS * 1_000_000 * dear / 100)}
+    for product, dear in zip(PRODUCTS, DEARNESS.tolist(), strict=True)
+}
+"""The prices of a world as a rate card tells them."""
 COUNTRIES = ("US", "DE", "GB", "IN", "BR", "JP", "FR", "SG")
+HOURS_AHEAD = np.array([-6, 1, 0, 5, -3, 9, 1, 8])
+"""Of UTC, by country."""
+TIMEZONES = tuple(f"Etc/GMT{-hours:+}" if hours else "Etc/GMT" for hours in HOURS_AHEAD.tolist())
+"""The same as names, whose signs are the other way round."""
 TYPES = ("", "payment_succeeded", "payment_declined", "labelled_fraud")
 LABELLED = 3
 HOME_NETWORKS, DATACENTRES = 220, 40
 """Network operators: those that people are with, and behind them those of datacentres."""
+IS_DISPOSABLE = "context.email_domain in @disposable_mail"
+IS_DATACENTRE = "context.asn in @datacentres"
+DISPOSABLE = "mail-for-an-hour.example"
 FREE_LIMIT = 20
 """Requests a minute that a free org may make."""
 REFUSED = 0.004
@@ -48,7 +60,7 @@ class Size:
     orgs: int = 280
     free_orgs: int = 500
     leaks: int = 30
-    resellers: int = 9
+    resellers: int = 20
     farms: int = 9
     card_testers: int = 20
 
@@ -66,30 +78,38 @@ class World:
     products: Whole
     org_names: Whole
 
-    def bodies(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Each request as a gateway is asked, and its moment (Unix ms)."""
-        log, of = self.log, self.log.entities
-        for row in log.requests.tolist():
-            ip = int(of["ip"][row])
-            yield (
-                int(log.at_ms[row]),
-                {
-                    "subject": {
-                        "org": f"org-{of['org'][row]}",
-                        "user": f"u-{of['user'][row]}",
-                        "key": f"k-{of['key'][row]}",
-                    },
-                    "product": PRODUCTS[int(self.products[row])],
-                    "amount_micros": int(log.amounts[row]),
-                    "capture": True,
-                    "context": {
-                        "ip": f"10.{ip >> 16 & 255}.{ip >> 8 & 255}.{ip & 255}",
-                        "asn": int(of["asn"][row]),
-                        "country": COUNTRIES[int(log.facts["context.country"][row])],
-                        "device": f"d-{of['device'][row]}",
-                    },
-                },
-            )
+    def calls(self) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
+        """What a gateway is told, in order: the row, its moment (Unix ms), path and body.
+
+        Labels are left out: they are told of decisions.
+        """
+        log = self.log
+        for row, code in enumerate(log.type_codes.tolist()):
+            kind, org = TYPES[code], f"org-{log.entities['org'][row]}"
+            if code == 0:
+                yield row, int(log.at_ms[row]), "/v1/authorize", self._request(row, org)
+            elif code != LABELLED:
+                amount = int(log.amounts[row])
+                event = {"type": kind, "subject": {"org": org}, "amount_micros": amount}
+                yield row, int(log.at_ms[row]), "/v1/events", event
+
+    def _request(self, row: int, org: str) -> dict[str, Any]:
+        of, facts = self.log.entities, self.log.facts
+        ip = int(of["ip"][row])
+        context = {
+            "ip": f"10.{ip >> 8 & 255}.{ip & 255}.1",
+            "asn": int(of["asn"][row]),
+            "country": COUNTRIES[int(facts["context.country"][row])],
+            "device": f"d-{of['device'][row]}",
+            "email_domain": DISPOSABLE if facts[IS_DISPOSABLE][row] else "example.com",
+        }
+        return {
+            "subject": {"org": org, "user": f"u-{of['user'][row]}", "key": f"k-{of['key'][row]}"},
+            "product": PRODUCTS[int(self.products[row])],
+            "quantity": {"input_tokens": int(facts["tokens"][row])},
+            "capture": True,
+            "context": context,
+        }
 
 
 class _Rows:
@@ -137,7 +157,7 @@ class _Maker:
         return {
             "org": self._orgs,
             "country": country,
-            "zone": (-6, 1, 0, 5, -3, 9, 1, 8)[country],
+            "zone": int(HOURS_AHEAD[country]),
             "keys": self.code(1 + int(self.chance.integers(4)) if kind == "paid" else 1),
             "users": self.code(1 + int(self.chance.integers(6)) if kind == "paid" else 1),
             "ips": self.code(1 + int(self.chance.integers(3))),
@@ -145,7 +165,8 @@ class _Maker:
             "device": self.code(2),
             "flat": is_server and self.chance.random() < 0.5,
             "free": kind == "free",
-            "free_share": 1.0 if kind == "free" else float(self.chance.random() * 0.2),
+            "free_share": 1.0 if kind == "free" else float(max(0, self.chance.normal(0, 0.1))),
+            "holds": kind == "free" or self.chance.random() < 0.5,
             "mix": self.chance.dirichlet(np.array([0.4, 0.5, 1.0, 1.0, 1.5, 1.0])),
         }
 
@@ -175,6 +196,7 @@ class _Maker:
             "amount": np.maximum(1, np.floor(tokens * price)),
             "free": of["free"],
             "free_share": of["free_share"],
+            "holds": of["holds"],
             "disposable": of.get("disposable", False),
             "began": of["began"],
             "scenario": GOOD,
@@ -184,7 +206,13 @@ class _Maker:
     def events(self, of: dict[str, Any], at: Real, kind: Whole, amount: int) -> None:
         """Payments of an org."""
         nothing = dict.fromkeys(("user", "key", "ip", "asn", "device", "country", "product"), -1)
-        facts = {"tokens": 0, "free": of["free"], "free_share": 0.0, "disposable": False}
+        facts = {
+            "tokens": 0,
+            "free": of["free"],
+            "free_share": 0.0,
+            "disposable": False,
+            "holds": False,
+        }
         told = {"type": kind, "at": at, "org": of["org"], "home": of["country"], "amount": amount}
         rest = {"began": of["began"], "scenario": GOOD}
         self.rows.add(len(at), **nothing, **facts, **told, **rest)
@@ -262,12 +290,13 @@ class _Maker:
             begins = min(begins, self.size.days - 0.5)
 
     def resell(self) -> None:
-        """An org grows by 5 % a day for three weeks, and what it asks for becomes dearer."""
+        """An org grows by 5 % a day, and what it asks for becomes dearer, until it is found."""
         chance, days = self.chance, self.size.days
         of = self.org("paid")
         of["began"] = -float(chance.exponential(60))
-        starts = int(chance.integers(1, days - 14))
-        rate = float(chance.uniform(6, 30))
+        starts = int(chance.integers(1, days - 6))
+        lasts = int(chance.integers(8, 29))
+        rate = float(chance.uniform(5, 25))
         dear = np.array([0.9, 0.1, 0, 0, 0, 0])
         plain = np.array([0, 0, 0.2, 0.3, 0.4, 0.1])
         for day in range(days):
@@ -275,8 +304,8 @@ class _Maker:
             share = 0.05 + 0.75 * since / 21
             at = self.moments(day, rate * 1.05**since, of["zone"], flat=since > 7)
             mix = share * dear + (1 - share) * plain
-            scenario = RESALE if since >= 5 and day < starts + 28 else GOOD
-            if day < starts + 28:
+            scenario = RESALE if since >= 5 else GOOD
+            if day < starts + lasts:
                 self.requests(of, at, mix=mix, scenario=scenario)
         self.events(of, np.arange(1, days, 5.0), np.array([1]), 50_000_000)
 
@@ -333,9 +362,8 @@ def _joined(maker: _Maker, size: Size) -> World:
     c = {name: column[inside] for name, column in c.items()}
     at_ms = BEGINS_MS + np.floor(c["at"] * DAY_MS).astype(np.int64)
     is_fraud = (c["scenario"] != GOOD) & (c["type"] == 0)
-    delay_ms = (DAY_MS * maker.chance.lognormal(1.2, 0.7, len(at_ms))).astype(np.int64)
-    is_told = is_fraud & (maker.chance.random(len(at_ms)) < 0.85)
-    told_ms = np.where(is_told, at_ms + delay_ms, 0)
+    told_ms = _told(maker.chance, at_ms, np.where(is_fraud, c["org"] * 10 + c["scenario"], -1))
+    is_told = told_ms > 0
     labels = np.flatnonzero(is_told & (told_ms < BEGINS_MS + size.days * DAY_MS))
     c = {name: np.concatenate([column, column[labels]]) for name, column in c.items()}
     c["type"][len(at_ms) :] = LABELLED
@@ -348,6 +376,21 @@ def _joined(maker: _Maker, size: Size) -> World:
     return World(log, whole["scenario"], told[order], whole["product"], whole["org"])
 
 
+def _told(chance: Generator, at_ms: Whole, incidents: Whole) -> Whole:
+    """When requests were labelled: all of an incident once it is found, days after its end.
+
+    So nothing is known of it while it goes on. Some of its requests are missed.
+    """
+    found = np.zeros(len(at_ms), np.int64)
+    for incident in np.unique(incidents[incidents >= 0]):
+        rows = np.flatnonzero(incidents == incident)
+        ended_ms = int(at_ms[rows].max())
+        delay_ms = int(DAY_MS * min(6.0, chance.lognormal(0.6, 0.6)))
+        seen = rows[chance.random(len(rows)) < 0.92]
+        found[seen] = ended_ms + delay_ms + chance.integers(0, HOUR_MS, len(seen))
+    return found
+
+
 def _log(c: dict[str, Any], at_ms: Whole, chance: Generator) -> Log:
     whole = {n: c[n].astype(np.int64) for n in ("org", "user", "key", "ip", "asn", "device")}
     amounts, is_request = c["amount"].astype(np.int64), c["type"] == 0
@@ -355,7 +398,7 @@ def _log(c: dict[str, Any], at_ms: Whole, chance: Generator) -> Log:
     open_holds, held = trailing(orgs, at_ms, amounts.astype(float), OPEN_MS)
     in_minute, _ = trailing(orgs, at_ms, np.zeros(len(at_ms)), MINUTE_MS)
     hours = at_ms // HOUR_MS
-    zones = np.array([-6, 1, 0, 5, -3, 9, 1, 8])[c["home"].astype(int)]
+    zones = HOURS_AHEAD[c["home"].astype(int)]
     local = hours + zones
     product = c["product"].astype(np.int64)
     dearness = np.where(product >= 0, DEARNESS[product], 0)
@@ -370,11 +413,12 @@ def _log(c: dict[str, Any], at_ms: Whole, chance: Generator) -> Log:
         "org.age": np.where(c["free"], np.nan, at_ms - BEGINS_MS - np.floor(c["began"] * DAY_MS)),
         "context.country": c["country"].astype(float),
         "org.country": np.where(c["free"], np.nan, c["home"]).astype(float),
-        "context.asn in @datacentres": (whole["asn"] >= HOME_NETWORKS).astype(float),
-        "context.email_domain in @disposable_mail": c["disposable"].astype(float),
+        IS_DATACENTRE: (whole["asn"] >= HOME_NETWORKS).astype(float),
+        IS_DISPOSABLE: c["disposable"].astype(float),
         "free_share": c["free_share"].astype(float),
-        "held": held - amounts,
-        "open_holds": open_holds - 1,
+        # Some settle at once and have no limit of what may be open.
+        "held": np.where(c["holds"], held - amounts, 0.0),
+        "open_holds": np.where(c["holds"], open_holds - 1, np.nan),
     }
     same = {
         "product": product,

@@ -185,7 +185,8 @@ def thresholds_of(scores: Real, is_fraud: Mask, amounts: Whole, costs: Costs) ->
     for action, cost in (("block", costs.stopped_micros), ("review", costs.reviewed_micros)):
         cuts, losses = losses_of(scores, is_fraud, np.asarray(amounts * costs.fraud_share), cost)
         best = int(np.argmin(losses))
-        if np.isfinite(cuts[best]) and cuts[best] > 0:
+        # Nothing is done that is not cheaper than doing nothing.
+        if losses[best] < losses[-1] and cuts[best] > 0:
             found[action] = float(min(1.0, cuts[best]))
     if found.get("review", 0.0) >= found.get("block", 2.0):
         del found["review"]

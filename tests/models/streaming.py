@@ -11,15 +11,22 @@ from gateway.core.pricing import Price
 from gateway.core.record import Asked, AskedTerms, Customer, Happened
 from gateway.flows.lookback import Lookback
 from models.features import FEATURES, Assembler, reads_of
-from models.simulate import BEGINS_MS, COUNTRIES, DAY_MS, DEARNESS, PRODUCTS, World
+from models.simulate import (
+    BEGINS_MS,
+    COUNTRIES,
+    DAY_MS,
+    DEARNESS,
+    HOURS_AHEAD,
+    PRODUCTS,
+    TIMEZONES,
+    World,
+)  # fmt: skip
 
 READS = reads_of(FEATURES)
 TOLD = ("free_share", "held", "open_holds", "tokens", "context.asn in @datacentres",
         "context.email_domain in @disposable_mail")  # fmt: skip
 """What a world says itself: no window tells it."""
-ZONES = {-6: "Etc/GMT+6", 1: "Etc/GMT-1", 0: "Etc/GMT", 5: "Etc/GMT-5", -3: "Etc/GMT+3",
-         9: "Etc/GMT-9", 8: "Etc/GMT-8"}  # fmt: skip
-HOURS = (-6, 1, 0, 5, -3, 9, 1, 8)
+ZONES = dict(zip(HOURS_AHEAD.tolist(), TIMEZONES, strict=True))
 
 
 class Stream:
@@ -78,9 +85,9 @@ class Stream:
         is_free = bool(self._facts["org.is_free"][row])
         age = self._facts["org.age"][row]
         created_ms = 0 if is_free else int(self._log.at_ms[row] - age)
-        zone = next(
-            z for z in ZONES if (hour + z) % 24 == local and (is_free or z == HOURS[int(home)])
-        )
+        # Of a free user it is not known where they are: any zone of that hour.
+        zones = [z for z in ZONES if (hour + z) % 24 == local]
+        zone = zones[0] if is_free else int(HOURS_AHEAD[int(home)])
         country = "" if is_free else COUNTRIES[int(home)]
         customer = _customer("free" if is_free else "payg", created_ms, ZONES[zone], country)
         product = int(self._world.products[row])
