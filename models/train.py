@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -132,6 +132,7 @@ def train(
     _check(rows)
     known = (rows.told_ms > 0) & (rows.told_ms < split.test_ms)
     learns = (rows.at_ms >= from_ms) & (rows.at_ms < split.train_ms)
+    rows = _with_known(rows, learns)
     proves = (rows.at_ms >= split.train_ms) & (rows.at_ms < split.calibrate_ms)
     for name, mask in (("train", learns), ("calibrate", proves)):
         if known[mask].sum() < LEAST_FRAUDS:
@@ -213,6 +214,13 @@ def _check(rows: Rows) -> None:
         raise ModelError(f"{column} is infinite in some row: no such number can be learned from")
     if np.any((rows.told_ms > 0) & (rows.told_ms < rows.at_ms)):
         raise ModelError("a label was told before its request was made")
+
+
+def _with_known(rows: Rows, learns: Mask) -> Rows:
+    """Without the features that no row to learn from knows: nothing can be said of them."""
+    known = ~np.isnan(rows.vectors[learns]).all(axis=0)
+    names = tuple(name for name, is_known in zip(rows.features, known, strict=True) if is_known)
+    return replace(rows, features=names, vectors=np.asarray(rows.vectors[:, known]))
 
 
 def _boosted(settings: Settings) -> HistGradientBoostingClassifier:

@@ -34,9 +34,11 @@ def collected(of: Collected) -> Rows:
     """Rows of a decision log. Raises ModelError where there are none."""
     if not of.at_ms:
         raise ModelError("there are no decisions in that time")
-    told = np.array(of.told_ms, np.int64)
-    columns = (np.array(of.at_ms, np.int64), np.array(of.amounts, np.int64), told, told > 0)
-    return Rows(of.features, np.array(of.vectors, float), *columns)
+    order = np.argsort(np.array(of.at_ms, np.int64), kind="stable")
+    whole = (np.array(column, np.int64)[order] for column in (of.at_ms, of.amounts, of.told_ms))
+    at_ms, amounts, told_ms = whole
+    vectors = np.array(of.vectors, float)[order]
+    return Rows(of.features, vectors, at_ms, amounts, told_ms, told_ms > 0)
 
 
 def simulated(tokens: Sequence[int], days: int, seed: int) -> Rows:

@@ -30,6 +30,7 @@ from models.features import FEATURES
 
 app = typer.Typer(help="Fraud models: train them, and say which one scores.", no_args_is_help=True)
 MODELS = "/v1/models"
+EVER_MS = 2**53
 WARM_DAYS = 10
 """So many days of a world only fill the windows."""
 ModelId = Annotated[str, typer.Argument(help="the id that submit said")]
@@ -110,7 +111,7 @@ async def _collected(
             History(ledger), Labels(catalog), RuleSets(catalog), Lists(catalog), secret
         )
         names = [spec.name for spec in FEATURES]
-        span_ms = (now_ms - days * DAY_MS, now_ms)
+        span_ms = (now_ms - days * DAY_MS, EVER_MS)
         return await training_rows(sources, names, span_ms, progress)
     finally:
         await ledger.dispose()

@@ -72,6 +72,13 @@ def test_what_is_tested_on_is_later_than_all_that_was_learned_by_the_delay_of_la
     assert made(changed) == made(rows)
 
 
+def test_what_no_row_knows_is_left_out_of_the_model() -> None:
+    rows = some()
+    rows.vectors[:, 4] = np.nan
+    content = load(made(rows)).content
+    assert content.features == (*NAMES[:4], NAMES[5])
+
+
 def test_the_same_rows_make_the_same_model() -> None:
     assert made(some(3)) == made(some(3)) != made(some(4))
 

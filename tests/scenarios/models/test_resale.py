@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -22,7 +25,7 @@ from gateway.flows.risk import facts_behind
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url
-from models.artifact import dump
+from models.artifact import dump, load
 from models.features import FEATURES, Assembler, reads_of
 from models.simulate import (
     BEGINS_MS,
@@ -135,6 +138,32 @@ async def test_r2_slow_resale_is_caught_by_the_score_and_by_no_cap(
 
     await booked(caller)
     await same_when_replayed(gateway)
+    await asyncio.to_thread(trained_from_the_log, gateway, [answers[row]["id"] for row in resold])
+
+
+def trained_from_the_log(gateway: Gateway, frauds: list[str]) -> None:
+    """With labels that came three days later, and none of the last fifty, a model comes of it."""
+    with sqlite3.connect(gateway.directory / "ledger.db") as ledger:
+        rows = ledger.execute("SELECT id, at_ms FROM records WHERE kind = 'authorize'").fetchall()
+    at_ms = dict(rows)
+    told = [(one, "fraud", at_ms[one], at_ms[one] + 3 * DAY_MS, "test") for one in frauds[:-50]]
+    with sqlite3.connect(gateway.directory / "catalog.db") as catalog:
+        catalog.executemany(
+            "INSERT INTO labels (decision, label, observed_ms, recorded_ms, author)"
+            " VALUES (?, ?, ?, ?, ?)",
+            told,
+        )
+    out = gateway.directory / "model"
+    command = [sys.executable, "-m", "gateway.cli", "models", "train", "--days", "90"]
+    places = ["--data-dir", str(gateway.directory), "--out", str(out)]
+    done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"3,009 requests, {len(told)} told to be fraud" in done.stdout, done.stdout
+    model = load((out / "model.json").read_text("utf-8"))
+    # What no request told (how many tokens may be open at once, say) is left out.
+    assert set(NAMES) - set(model.content.features) <= {"open_holds", "denied_share_10m"}
+    assert model.content.trained["frauds"] > 20
+    assert (out / "report.html").stat().st_size > 100_000
 
 
 async def same_when_replayed(gateway: Gateway) -> None:

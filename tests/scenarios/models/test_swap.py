@@ -1,0 +1,89 @@
+"""R9: a model is swapped under load. R10: without a scorer caps hold, and the policy decides."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.trees import probability
+from tests.gateways import Caller, running
+from tests.scenarios.models.making import BY_AMOUNT, in_force, model, stump, submit
+from tests.scenarios.rules.rulebook import CARD, CENT, USD, cents, metrics
+
+SWAPS, CALLERS = 8, 12
+OTHER = model(stump("amount", 2.0 * USD, -3.0, 2.5, missing_left=True))
+
+
+async def test_r9_a_model_is_swapped_under_load(caller: Caller, org: str) -> None:
+    """Every request is scored by exactly one of the two, with that one's score; none fails."""
+    raws = {await in_force(caller, BY_AMOUNT): -4.0, await submit(caller, OTHER): -3.0}
+    broken = OTHER.replace("-3.0", "-3.5", 1)
+    is_over, seen = asyncio.Event(), []
+
+    async def call() -> None:
+        while not is_over.is_set():
+            seen.append(await caller.authorize(org, capture=True, **cents(10)))
+
+    async def swap() -> None:
+        for n in range(SWAPS):
+            name = list(raws)[(n + 1) % 2]
+            await caller.ok("POST", f"/v1/models/{name}/activate", {"mode": "active"})
+            status, problem, _ = await caller.send("POST", "/v1/models", {"text": broken})
+            assert (status, problem["title"]) == (422, "the model is not taken")
+            await asyncio.sleep(0.3)
+        is_over.set()
+
+    await asyncio.gather(swap(), *(call() for _ in range(CALLERS)))
+    told = {(a["risk"]["model"], a["risk"]["score"]) for a in seen}
+    assert told == {(name, probability(raw)) for name, raw in raws.items()}
+    assert not any(a["degraded"] for a in seen) and len(seen) > 100
+
+
+@pytest.mark.parametrize(
+    ("policy", "decision", "code"),
+    [("allow", "allow", None), ("block", "deny", "risk_too_high"),
+     ("challenge", "challenge", "challenge_required")],
+)  # fmt: skip
+async def test_r10_without_a_scorer_caps_hold_the_policy_decides_and_the_decision_says_so(
+    tmp_path: Path, policy: str, decision: str, code: str | None
+) -> None:
+    with running(tmp_path, unscored=policy) as gateway:
+        async with Caller(gateway.address) as caller:
+            await caller.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
+            org = await caller.org(f"org-{secrets.token_hex(4)}", 100 * USD)
+            cap = {"level": "org", "window": "day", "limit_micros": 50 * CENT, "mode": "hard"}
+            await caller.ok("PUT", f"/v1/orgs/{org}/caps/daily", cap)
+            await in_force(caller, BY_AMOUNT)
+            assert (await caller.authorize(org, **cents(1)))["risk"]["score"] is not None
+        gateway.stop()
+        # What another version wrote, say, whose features nobody counts any more.
+        with sqlite3.connect(gateway.directory / "catalog.db") as catalog:
+            catalog.execute("UPDATE models SET text = replace(text, 'tokens', 'shoe_size')")
+        gateway.start()
+        async with Caller(gateway.address) as caller:
+            answers: list[Any] = [await caller.authorize(org, **cents(20)) for _ in range(4)]
+            first = answers[0]
+            assert (first["decision"], first["degraded"]) == (decision, True)
+            assert (first["risk"]["score"], first["risk"]["model"]) == (None, None)
+            assert [r["code"] for r in first["reasons"]] == ([code] if code else [])
+            if policy == "allow":
+                assert [a["decision"] for a in answers] == ["allow", "allow", "deny", "deny"]
+            over = await caller.authorize(org, **cents(60))
+            assert [r["code"] for r in over["reasons"]] == ["cap_exceeded"]
+            balance = await caller.ok("GET", f"/v1/orgs/{org}/balance")
+            held = 41 if policy == "allow" else 1
+            assert balance["held_micros"] == held * CENT
+            replayed = await caller.ok("POST", f"/v1/decisions/{first['id']}/replay", {})
+            assert replayed["same"] and replayed["answer"]["degraded"]
+            for _ in range(50):
+                if (await metrics(caller)).get("spendgate_unscored_total", 0) >= 1:
+                    break
+                await asyncio.sleep(0.2)
+            else:
+                raise AssertionError("it was not counted")
+        assert any("does not score" in line and "shoe_size" in line for line in gateway.errors)
