@@ -10,7 +10,7 @@ from typing import Any
 
 from models.artifact import Honest, Spread, load
 from models.checks import check_golden
-from models.features import Assembler, reads_of, specs_of
+from models.features import Assembler, reads_of, specs_of, vector_code
 from models.scorer import Scorer
 
 MOST_REASONS = 3
@@ -77,18 +77,18 @@ def packed(text: str) -> bytes:
         spread,
         content.calibration,
     )
-    return marshal.dumps((*told, golden, model.scorer.code))
+    assembling = vector_code(specs_of(content.features))
+    return marshal.dumps((*told, golden, model.scorer.code, assembling))
 
 
 def unpacked(data: bytes) -> Served:
     """The model, once it has scored its golden vectors here, too. Raises ModelError."""
     parts = marshal.loads(data)  # noqa: S302  what our own process wrote
-    name, head, features, thresholds, honest, spread, calibration, golden, code = parts
+    name, head, features, thresholds, honest, spread, calibration, golden, code, assembling = parts
     specs = specs_of(features)
     scorer = Scorer(code, calibration)
     check_golden(golden, len(features), scorer)
     ranges = {feature: Honest(*of) for feature, of in honest.items()}
     spreads = {feature: Spread(*of) for feature, of in spread.items()}
-    return Served(
-        name, head, features, reads_of(specs), thresholds, ranges, spreads, scorer, Assembler(specs)
-    )
+    reads, assembler = reads_of(specs), Assembler(specs, assembling)
+    return Served(name, head, features, reads, thresholds, ranges, spreads, scorer, assembler)

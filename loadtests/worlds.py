@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from gateway.core.facts import facts_of
@@ -28,6 +28,8 @@ TOLD = ("free_share", "held", "open_holds", "tokens", "context.asn in @datacentr
 """What a world says itself: no window tells it."""
 ZONES = dict(zip(HOURS_AHEAD.tolist(), TIMEZONES, strict=True))
 
+Record = tuple[Outcome | Moved, Asked | Happened, dict[str, float]]
+
 
 class Stream:
     """The rows of a world, one by one."""
@@ -41,26 +43,34 @@ class Stream:
         self.lookback = Lookback(names, b"secret")
         self._assembler = Assembler(FEATURES)
 
-    def vectors(self) -> Iterator[tuple[float, ...]]:
-        """The vector of each request, from what stands before it."""
+    def records(self) -> list[Record]:
+        """What a gateway would have written: of each request with what no window tells."""
         log = self._log
         types = log.type_codes.tolist()
         rows = zip(log.at_ms.tolist(), log.amounts.tolist(), log.refused.tolist(), strict=True)
+        found: list[Record] = []
         for row, (at_ms, amount, refused) in enumerate(rows):
             if types[row]:
-                self._tell(row, log.types[types[row]], at_ms, amount)
+                found.append(self._told(row, log.types[types[row]], at_ms, amount))
                 continue
-            asked = self._asked(row, amount)
+            told = {name: self._facts[name][row] for name in TOLD}
             out = Outcome(not refused, at_ms, [], [], [], [])
-            facts = {**facts_of(asked, at_ms), **self.lookback.seen(asked, out, ())}
-            for name in TOLD:
-                facts[name] = self._facts[name][row]
-            yield self._assembler.vector(facts)
+            found.append((out, self._asked(row, amount), told))
+        return found
 
-    def _tell(self, row: int, kind: str, at_ms: int, amount: int) -> None:
+    def vectors(self, records: Iterable[Record]) -> Iterator[tuple[float, ...]]:
+        """The vector of each request, from what stands before it."""
+        for out, of, told in records:
+            if isinstance(of, Asked) and isinstance(out, Outcome):
+                seen = self.lookback.seen(of, out, ())
+                yield self._assembler.vector({**facts_of(of, out.now_ms), **seen, **told})
+            else:
+                self.lookback.note(out, of)
+
+    def _told(self, row: int, kind: str, at_ms: int, amount: int) -> Record:
         context, (org, user, key) = self._context(row), self._subject(row)
         happened = Happened(kind, "", user, key, at_ms, amount, context, "cred_1")
-        self.lookback.note(Moved(at_ms, kind, "evt", org, "", 0, 0, 0, 0, []), happened)
+        return Moved(at_ms, kind, "evt", org, "", 0, 0, 0, 0, []), happened, {}
 
     def _subject(self, row: int) -> tuple[str, str, str]:
         user, key = self._columns["user"][row], self._columns["key"][row]
