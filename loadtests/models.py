@@ -25,8 +25,9 @@ from loadtests.worlds import Stream
 from models.artifact import Content, Honest, Spread, dump
 from models.boosting import forest_of
 from models.features import FEATURES, Assembler, reads_of
-from models.simulate import Size, simulate
+from models.simulate import simulate
 from models.table import matrix
+from models.world import Size
 
 TREES, LEAVES, WIDTH = 200, 31, 30
 ROWS, TRIED = 20_000, 500

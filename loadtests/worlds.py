@@ -11,7 +11,7 @@ from gateway.core.pricing import Price
 from gateway.core.record import Asked, AskedTerms, Customer, Happened
 from gateway.flows.lookback import Lookback
 from models.features import FEATURES, Assembler, reads_of
-from models.simulate import (
+from models.world import (
     BEGINS_MS,
     COUNTRIES,
     DAY_MS,
@@ -20,7 +20,7 @@ from models.simulate import (
     PRODUCTS,
     TIMEZONES,
     World,
-)  # fmt: skip
+)
 
 READS = reads_of(FEATURES)
 TOLD = ("free_share", "held", "open_holds", "tokens", "context.asn in @datacentres",

@@ -8,8 +8,6 @@ whoever asks for a world hands in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,99 +15,33 @@ from numpy.random import Generator, default_rng
 
 from models.table import Log
 from models.windows import Grouped, Real, Whole, trailing
-
-DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
-BEGINS_MS = 20_454 * DAY_MS
-"""1 January 2026, a Thursday."""
-GOOD, LEAKED, RESALE, FARM, CARDS = range(5)
-SCENARIOS = ("good", "leaked key", "resale", "free-credit farm", "card testing")
-PRODUCTS = ("gpt-5-pro", "claude-opus-5", "gpt-5", "gemini-pro", "gpt-5-mini", "gpt-5-nano")
-DEARNESS = np.array([100, 60, 25, 12, 5, 2])
-DEAREST_MICROS = 60.0
-"""What a token of the dearest product costs."""
-CARD = {
-    product: {"input_tokens": round(DEAREST_MICROS * 1_000_000 * dear / 100)}
-    for product, dear in zip(PRODUCTS, DEARNESS.tolist(), strict=True)
-}
-"""The prices of a world as a rate card tells them."""
-COUNTRIES = ("US", "DE", "GB", "IN", "BR", "JP", "FR", "SG")
-HOURS_AHEAD = np.array([-6, 1, 0, 5, -3, 9, 1, 8])
-"""Of UTC, by country."""
-TIMEZONES = tuple(f"Etc/GMT{-hours:+}" if hours else "Etc/GMT" for hours in HOURS_AHEAD.tolist())
-"""The same as names, whose signs are the other way round."""
-TYPES = ("", "payment_succeeded", "payment_declined", "labelled_fraud")
-LABELLED = 3
-HOME_NETWORKS, DATACENTRES = 220, 40
-"""Network operators: those that people are with, and behind them those of datacentres."""
-IS_DISPOSABLE = "context.email_domain in @disposable_mail"
-IS_DATACENTRE = "context.asn in @datacentres"
-DISPOSABLE = "mail-for-an-hour.example"
-FREE_LIMIT = 20
-"""Requests a minute that a free org may make."""
-REFUSED = 0.004
-"""So many requests are refused for one reason or another."""
-OPEN_MS = 20_000
-"""How long a request is on hold."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a world is: days, honest orgs, and abusers of each kind."""
-
-    days: int = 60
-    orgs: int = 280
-    free_orgs: int = 500
-    leaks: int = 30
-    resellers: int = 20
-    farms: int = 9
-    card_testers: int = 20
-
-
-@dataclass(frozen=True)
-class World:
-    """Requests and events in order, what each request is (`scenario`), and when it was told.
-
-    `fraud_told_ms` is when its label came (0: never): of some fraud it never does.
-    """
-
-    log: Log
-    scenario: Whole
-    fraud_told_ms: Whole
-    products: Whole
-    org_names: Whole
-
-    def calls(self) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
-        """What a gateway is told, in order: the row, its moment (Unix ms), path and body.
-
-        Labels are left out: they are told of decisions.
-        """
-        log = self.log
-        for row, code in enumerate(log.type_codes.tolist()):
-            kind, org = TYPES[code], f"org-{log.entities['org'][row]}"
-            if code == 0:
-                yield row, int(log.at_ms[row]), "/v1/authorize", self._request(row, org)
-            elif code != LABELLED:
-                amount = int(log.amounts[row])
-                event = {"type": kind, "subject": {"org": org}, "amount_micros": amount}
-                yield row, int(log.at_ms[row]), "/v1/events", event
-
-    def _request(self, row: int, org: str) -> dict[str, Any]:
-        of, facts = self.log.entities, self.log.facts
-        ip = int(of["ip"][row])
-        context = {
-            "ip": f"10.{ip >> 8 & 255}.{ip & 255}.1",
-            "asn": int(of["asn"][row]),
-            "country": COUNTRIES[int(facts["context.country"][row])],
-            "device": f"d-{of['device'][row]}",
-            "email_domain": DISPOSABLE if facts[IS_DISPOSABLE][row] else "example.com",
-        }
-        return {
-            "subject": {"org": org, "user": f"u-{of['user'][row]}", "key": f"k-{of['key'][row]}"},
-            "product": PRODUCTS[int(self.products[row])],
-            "quantity": {"input_tokens": int(facts["tokens"][row])},
-            "capture": True,
-            "context": context,
-        }
+from models.world import (
+    BEGINS_MS,
+    CARDS,
+    COUNTRIES,
+    DATACENTRES,
+    DAY_MS,
+    DEAREST_MICROS,
+    DEARNESS,
+    FARM,
+    FREE_LIMIT,
+    GOOD,
+    HOME_NETWORKS,
+    HOUR_MS,
+    HOURS_AHEAD,
+    IS_DATACENTRE,
+    IS_DISPOSABLE,
+    LABELLED,
+    LEAKED,
+    MINUTE_MS,
+    OPEN_MS,
+    PRODUCTS,
+    REFUSED,
+    RESALE,
+    TYPES,
+    Size,
+    World,
+)
 
 
 class _Rows:

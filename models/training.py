@@ -13,9 +13,10 @@ from models.artifact import dump, load
 from models.errors import ModelError
 from models.evaluate import Figures, write
 from models.features import FEATURES, specs_of
-from models.simulate import GOOD, SCENARIOS, Size, simulate
+from models.simulate import simulate
 from models.table import matrix
 from models.train import Costs, Rows, split_of, train
+from models.world import GOOD, SCENARIOS, Size
 
 __all__ = ["Costs", "collected", "loaded", "simulated", "trained"]
 

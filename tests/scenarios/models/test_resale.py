@@ -27,7 +27,10 @@ from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url
 from models.artifact import dump, load
 from models.features import FEATURES, Assembler, reads_of
-from models.simulate import (
+from models.simulate import simulate
+from models.table import matrix
+from models.train import Rows, Settings, split_of, train
+from models.world import (
     BEGINS_MS,
     CARD,
     COUNTRIES,
@@ -40,10 +43,7 @@ from models.simulate import (
     TIMEZONES,
     Size,
     World,
-    simulate,
-)  # fmt: skip
-from models.table import matrix
-from models.train import Rows, Settings, split_of, train
+)
 from tests.gateways import Caller, Gateway
 from tests.scenarios.clocks import Clock
 from tests.scenarios.models.making import NAMES, USD, in_force
