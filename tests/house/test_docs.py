@@ -14,6 +14,7 @@ import pytest
 from gateway import settings
 from gateway.core.reasons import Reason
 from gateway.observe import metrics
+from models import features
 from rules import schema
 from tests.house.source import ROOT, shown
 from tests.unit.rules import mistakes
@@ -22,6 +23,7 @@ HOUSE_BOOK = ROOT / "gateway/README.md"
 """The living copy of the architecture; the generated tables stand in it."""
 
 RULE_BOOK = ROOT / "rules/README.md"
+MODEL_BOOK = ROOT / "models" / "README.md"
 NOT_OURS = {".venv", "var", "node_modules", "build", ".git"}
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
 OUTSIDE = ("http://", "https://", "mailto:")
@@ -45,12 +47,24 @@ def fields_table() -> str:
     return "\n".join(rows)
 
 
+def features_table() -> str:
+    """The features of models as a Markdown table."""
+    rows = ["| feature | kind | what it is |", "|---|---|---|"]
+    for spec in features.FEATURES:
+        told = f"{spec.source.op} of {', '.join(f'`{name}`' for name in spec.source.names)}"
+        if spec.source.scale != 1:
+            told += f", times {spec.source.scale:.4g}"
+        rows.append(f"| `{spec.name}` | {spec.type} | {told} |")
+    return "\n".join(rows)
+
+
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (HOUSE_BOOK, settings.table),
     "reasons": (HOUSE_BOOK, reasons_table),
     "metrics": (HOUSE_BOOK, metrics.table),
     "fields": (RULE_BOOK, fields_table),
     "mistakes": (RULE_BOOK, mistakes.table),
+    "features": (MODEL_BOOK, features_table),
 }
 """By name, the book that a generated table stands in, and what generates it."""
 
