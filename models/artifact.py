@@ -20,7 +20,8 @@ from models.scorer import Scorer, code_of
 from models.trees import Forest, Tree
 
 FORMAT = 1
-LARGEST_FILE = 32_000_000
+LARGEST_FILE = 16_000_000
+MOST_TOLD, LONGEST_TOLD = 50, 200
 HEAD = ("format", "features", "schema", "trained")
 KEYS = (*HEAD, "baseline", "trees", "calibration", "thresholds", "honest", "spread", "golden")
 TREE = ("feature", "threshold", "missing_left", "left", "right", "value", "cover")
@@ -155,8 +156,21 @@ def _content(told: Mapping[str, Any]) -> Content:
         {str(name): _number(at) for name, at in told["thresholds"].items()},
         {str(name): Honest(*map(_finite_or_inf, of)) for name, of in told["honest"].items()},
         {str(name): _spread(*of) for name, of in told["spread"].items()},
-        dict(told["trained"]),
+        _trained(told["trained"]),
     )
+
+
+def _trained(told: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """What is told to people: few short texts and numbers, whatever somebody made them of."""
+    if len(told) > MOST_TOLD:
+        raise ValueError(f"trained tells at most {MOST_TOLD} things")
+    for name, value in told.items():
+        text = value if isinstance(value, str) else ""
+        if not isinstance(value, str):
+            _number(value)
+        if max(len(name), len(text)) > LONGEST_TOLD or not (name + text).isprintable():
+            raise ValueError("trained tells short printable texts, and numbers")
+    return dict(told)
 
 
 def _golden(told: Mapping[str, Any]) -> Golden:
@@ -183,6 +197,7 @@ def _read(text: str) -> dict[str, Any]:
     if len(text) > LARGEST_FILE:
         raise ModelError(f"the file has more than {LARGEST_FILE:,} characters")
     try:
+        text.encode()
         told = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the file is no JSON: {error}") from None

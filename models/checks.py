@@ -10,9 +10,10 @@ from models.errors import ModelError
 from models.scorer import Scorer
 from models.trees import LEAF, Forest
 
-MOST_TREES, MOST_NODES, DEEPEST = 2_000, 200_000, 60
-"""Python's own parser nests no deeper than some ninety parentheses."""
-LEAST_GOLDEN = 5
+MOST_TREES, MOST_NODES, DEEPEST = 600, 40_000, 60
+"""So many are scored in some tens of microseconds, and read in milliseconds. Python's own parser
+nests no deeper than some ninety parentheses."""
+LEAST_GOLDEN, MOST_GOLDEN = 5, 200
 LAST_BITS = 1e-12
 """What exponential functions of two machines may differ by."""
 
@@ -54,6 +55,8 @@ def check_golden(
     """Each golden vector (values, log-odds, score) scores as it did. Raises ModelError."""
     if len(golden) < LEAST_GOLDEN:
         raise ModelError(f"the model has fewer than {LEAST_GOLDEN} golden vectors to prove it")
+    if len(golden) > MOST_GOLDEN:
+        raise ModelError(f"the model has more than {MOST_GOLDEN} golden vectors")
     for number, (told, was_raw, was_score) in enumerate(golden):
         if len(told) != features:
             raise ModelError(f"golden vector {number} has {len(told)} values")

@@ -174,10 +174,15 @@ class _Maker:
             if chance.random() < 0.01:
                 # Somebody works from elsewhere from now on.
                 of["ips"] = np.append(of["ips"], self.code())
+        self.pay(of, began, rate)
+        return of
+
+    def pay(self, of: dict[str, Any], began: float, rate: float) -> None:
+        """Pay now and then, as much as it asks for; a card fails now and then."""
+        chance, days = self.chance, self.size.days
         paid = np.sort(chance.uniform(max(0, began), days, 1 + chance.poisson(days / 12)))
         kinds = np.where(chance.random(len(paid)) < 0.03, 2, 1)
         self.events(of, paid, kinds, int(20e6 * max(1, rate / 20)))
-        return of
 
     def campus(self, count: int) -> None:
         """Free orgs of people, many of them behind one address."""
@@ -239,7 +244,7 @@ class _Maker:
             scenario = RESALE if since >= 5 else GOOD
             if day < starts + lasts:
                 self.requests(of, at, mix=mix, scenario=scenario)
-        self.events(of, np.arange(1, days, 5.0), np.array([1]), 50_000_000)
+        self.pay(of, 0.0, rate)
 
     def farm(self) -> None:
         """Many free orgs of one, from few addresses and devices, with mail that lasts an hour."""
@@ -262,7 +267,7 @@ class _Maker:
         chance = self.chance
         of = self.org("paid")
         begins = chance.uniform(1, self.size.days - 1)
-        of["began"], of["free_share"] = begins - float(chance.uniform(0, 2)), 0.5
+        of["began"] = begins - float(chance.uniform(0, 2))
         tries = begins + np.sort(chance.uniform(0, 0.3, int(chance.integers(40, 400))))
         kinds = np.where(chance.random(len(tries)) < 0.9, 2, 1)
         self.events(of, tries, kinds, 1_000_000)

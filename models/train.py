@@ -42,8 +42,9 @@ RARE = 0.005
 class Rows:
     """Requests in the order of time: their vectors, moments (Unix ms) and amounts (micros).
 
-    `told_ms` is when each was told to be fraud (0: never). `is_fraud` is what is known by now, in
-    a simulated world the truth; `scenario` codes name what it was, by `scenarios`.
+    `told_ms` is when each was told to be fraud (0: never), `cleared_ms` when that was taken back.
+    `is_fraud` is what is known by now, in a simulated world the truth; `scenario` codes name what
+    it was, by `scenarios`.
     """
 
     features: tuple[str, ...]
@@ -54,6 +55,7 @@ class Rows:
     is_fraud: Mask
     scenario: Whole | None = None
     scenarios: tuple[str, ...] = ()
+    cleared_ms: Whole | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Trained:
 
 def split_of(rows: Rows, delay_ms: int = 7 * DAY_MS, skip_ms: int = 0) -> Split:
     """A split by time: of what is left behind a beginning that is skipped and without the delay
-    of labels, 60 % train, 15 % calibrate, the rest tests."""
+    of labels, 60 % train, 15 % calibrate, the rest tests. Raises ModelError."""
+    _check(rows)
     first, last = int(rows.at_ms[0]) + skip_ms, int(rows.at_ms[-1]) + 1
     whole = last - first - delay_ms
     if whole < DAY_MS:
@@ -131,6 +134,8 @@ def train(
     costs, settings = costs or Costs(), settings or Settings()
     _check(rows)
     known = (rows.told_ms > 0) & (rows.told_ms < split.test_ms)
+    if rows.cleared_ms is not None:
+        known &= (rows.cleared_ms == 0) | (rows.cleared_ms >= split.test_ms)
     learns = (rows.at_ms >= from_ms) & (rows.at_ms < split.train_ms)
     rows = _with_known(rows, learns)
     proves = (rows.at_ms >= split.train_ms) & (rows.at_ms < split.calibrate_ms)
@@ -138,6 +143,8 @@ def train(
         if known[mask].sum() < LEAST_FRAUDS:
             raise ModelError(f"fewer than {LEAST_FRAUDS} frauds are known among rows to {name} on")
     test = part(rows, rows.at_ms >= split.test_ms)
+    if test.is_fraud.sum() < LEAST_FRAUDS:
+        raise ModelError(f"fewer than {LEAST_FRAUDS} frauds are known among rows to test on")
     boosted = _boosted(settings).fit(rows.vectors[learns], known[learns])
     plain = _plain().fit(rows.vectors[learns], known[learns])
     odds = boosted.predict_proba(rows.vectors[proves])[:, 1]

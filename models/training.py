@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -27,8 +28,9 @@ class Collected(Protocol):
     features: tuple[str, ...]
     at_ms: list[int]
     amounts: list[int]
-    vectors: list[tuple[float, ...]]
+    vectors: list[array[float]]
     told_ms: list[int]
+    cleared_ms: list[int]
 
 
 def collected(of: Collected) -> Rows:
@@ -36,10 +38,13 @@ def collected(of: Collected) -> Rows:
     if not of.at_ms:
         raise ModelError("there are no decisions in that time")
     order = np.argsort(np.array(of.at_ms, np.int64), kind="stable")
-    whole = (np.array(column, np.int64)[order] for column in (of.at_ms, of.amounts, of.told_ms))
-    at_ms, amounts, told_ms = whole
+    columns = (of.at_ms, of.amounts, of.told_ms, of.cleared_ms)
+    at_ms, amounts, told, cleared = (np.array(column, np.int64)[order] for column in columns)
+    # Clocks differ: nothing is told before it was.
+    told = np.where(told > 0, np.maximum(told, at_ms), 0)
     vectors = np.array(of.vectors, float)[order]
-    return Rows(of.features, vectors, at_ms, amounts, told_ms, told_ms > 0)
+    is_fraud = (told > 0) & (cleared == 0)
+    return Rows(of.features, vectors, at_ms, amounts, told, is_fraud, cleared_ms=cleared)
 
 
 def simulated(tokens: Sequence[int], days: int, seed: int) -> Rows:

@@ -133,12 +133,12 @@ def distinct(by: Grouped, at_ms: Whole, members: Whole, width_ms: int) -> tuple[
 
 
 def age(by: Grouped, at_ms: Whole, width_ms: int) -> Real:
-    """For how many ms an entity is met, without a pause as long as the window."""
+    """For how many ms an entity is met, without a pause as long as the window, up to that."""
     times = at_ms[by.order]
     pauses = np.zeros(len(times), np.int64)
     pauses[1:] = np.diff(times) >= width_ms
     first = _starts(by.codes, np.cumsum(pauses))
-    return by.back((times - times[first]).astype(float))
+    return by.back(np.minimum(times - times[first], width_ms).astype(float))
 
 
 def trailing(

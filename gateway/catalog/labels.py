@@ -54,18 +54,22 @@ class Labels(Tables):
         async with self._read() as c:
             return [Label(*row) for row in await c.execute(query)]
 
-    async def frauds(self, after_ms: int) -> dict[str, int]:
-        """Decisions whose latest label is fraud, and when that was told (Unix ms).
+    async def frauds(self, after_ms: int) -> dict[str, tuple[int, int]]:
+        """Decisions that were told to be fraud: when, and when that was taken back (0: never).
 
-        Of labels that were told from a moment on.
+        Of labels that were told from a moment on (Unix ms).
         """
-        c, found = t.labels.c, {}
+        c, found = t.labels.c, dict[str, tuple[int, int]]()
         query = select(c.decision, c.label, c.recorded_ms).where(c.recorded_ms >= after_ms)
         async with self._read() as connection:
             rows = (await connection.execute(query.order_by(c.n))).all()
         for row in rows:
-            found[row.decision] = row.recorded_ms if row.label == "fraud" else 0
-        return {decision: told_ms for decision, told_ms in found.items() if told_ms}
+            told_ms, cleared_ms = found.get(row.decision, (0, 0))
+            if row.label == "fraud" and (not told_ms or cleared_ms):
+                found[row.decision] = row.recorded_ms, 0
+            elif row.label == "good" and told_ms and not cleared_ms:
+                found[row.decision] = told_ms, row.recorded_ms
+        return found
 
     async def of(self, decisions: Sequence[str], before_ms: int = 0) -> dict[str, str]:
         """What holds of these decisions; nothing of those without a label.

@@ -21,7 +21,7 @@ from gateway.cli.options import DataDir, LedgerUrl, settings_of
 from gateway.cli.running import say
 from gateway.core.windows import DAY_MS
 from gateway.errors import OperatorError
-from gateway.flows.training import Sources, TrainingRows, training_rows
+from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
 from gateway.ledger.history import History
 from gateway.settings import Settings
 from gateway.sql.engine import open_engine
@@ -30,7 +30,6 @@ from models.features import FEATURES
 
 app = typer.Typer(help="Fraud models: train them, and say which one scores.", no_args_is_help=True)
 MODELS = "/v1/models"
-EVER_MS = 2**53
 WARM_DAYS = 10
 """So many days of a world only fill the windows."""
 ModelId = Annotated[str, typer.Argument(help="the id that submit said")]
@@ -110,9 +109,8 @@ async def _collected(
         sources = Sources(
             History(ledger), Labels(catalog), RuleSets(catalog), Lists(catalog), secret
         )
-        names = [spec.name for spec in FEATURES]
-        span_ms = (now_ms - days * DAY_MS, EVER_MS)
-        return await training_rows(sources, names, span_ms, progress)
+        names = tuple(spec.name for spec in FEATURES)
+        return await training_rows(sources, Wanted(names, now_ms - days * DAY_MS), progress)
     finally:
         await ledger.dispose()
         await catalog.dispose()

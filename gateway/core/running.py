@@ -95,7 +95,7 @@ class Running:
             else:
                 if now_ms - state[1] >= width_ms or state[0] == NEVER:
                     state[0] = now_ms
-                seen[first] = max(0, now_ms - state[0])
+                seen[first] = min(width_ms, max(0, now_ms - state[0]))
                 state[1] = now_ms
         seen.pop("", None)
         return seen

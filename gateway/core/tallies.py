@@ -68,7 +68,7 @@ class Past(Struct, frozen=True):
     """What happened before a tally was counted.
 
     By bucket attempts and micros, or by member the moment (Unix ms) it was met last; of a FIRST one
-    by "" the moment since when it is met.
+    in the bucket 0 the moments since when, and when last it was met.
     """
 
     tally: Tally
@@ -130,7 +130,7 @@ def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: in
 
     Of a COUNTED one attempts and micros; the bucket before counts by its overlap, rounded down, as
     in a signal. Of a DISTINCT one how many members, and whether the request's own is one. Of others
-    one number: whether it stands, or for how many ms it is met.
+    one number: whether it stands, or for how many ms it is met, up to the width.
     """
     seen: list[int] = []
     for tally in tallies:
@@ -146,7 +146,7 @@ def _shown(tally: Tally, value: Any, now_ms: int) -> tuple[int, ...]:
     if tally.kind == LISTED:
         return (int(value is not None),)
     if tally.kind == FIRST:
-        return (max(0, now_ms - _first_met(value, width_ms, now_ms)),)
+        return (min(width_ms, max(0, now_ms - _first_met(value, width_ms, now_ms))),)
     members, since_ms = value or {}, now_ms - width_ms
     is_known = members.get(tally.adds, since_ms) > since_ms
     return sum(at_ms > since_ms for at_ms in members.values()), int(is_known)
@@ -208,8 +208,12 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
         cells.prolong(tally.org, tally.name, ends_ms)
         return
     if tally.kind == FIRST:
-        first_ms = min(past.members[""], _first_met(value, width_ms, now_ms))
-        cells.replace(tally.org, tally.name, (first_ms, now_ms), now_ms + width_ms)
+        first_ms, last_ms = past.buckets[0]
+        if value is not None:
+            # Unless it was away in between, it is met since then.
+            first_ms = min(first_ms, value[0]) if value[0] - last_ms < width_ms else value[0]
+            last_ms = max(last_ms, value[1])
+        cells.replace(tally.org, tally.name, (first_ms, last_ms), last_ms + width_ms)
         return
     count = rolled_count(value, width_ms, now_ms)
     here = count[0]

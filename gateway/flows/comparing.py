@@ -14,12 +14,13 @@ from gateway.catalog.rulesets import Cuts
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.models import CHANGE, find, served_or_refused
-from gateway.flows.training import Sources, TrainingRows, training_rows
+from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
 from models.artifact import ACTIONS
 from models.drift import SCORE, average_precision, drift_of
 from models.serving import Served
 
-MOST_ROWS = 50_000
+MOST_ROWS, MOST_BACK = 20_000, 200_000
+"""The newest requests, and how far back windows that nobody counted are counted."""
 BINS = 10
 
 
@@ -43,12 +44,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Requests that were looked at, their labels, and what each model makes of them."""
+    """Requests that were looked at, their labels, and what each model makes of them.
+
+    `is_cut` where windows that nobody counted were not counted from their beginning.
+    """
 
     requests: int
     fraud: int
     good: int
     models: list[Compared]
+    is_cut: bool
 
 
 async def compare(
@@ -65,15 +70,24 @@ async def compare(
         gateway.history, gateway.labels, gateway.rulesets, gateway.lists, gateway.secret
     )
     names = tuple(dict.fromkeys(name for one in tried for name in one.features))
-    rows = await training_rows(sources, names, span_ms, most=MOST_ROWS)
+    if gateway.comparing.locked():
+        detail = "this worker is making a report already; try again in a while"
+        raise CallerError("too_many_reports", detail, status=409)
+    async with gateway.comparing:
+        wanted = Wanted(names, *span_ms, most=MOST_ROWS, most_back=MOST_BACK)
+        return await _on(gateway, tried, await training_rows(sources, wanted))
+
+
+async def _on(gateway: Gateway, tried: Sequence[Served], rows: TrainingRows) -> Comparison:
     if not rows.decisions:
         raise CallerError("not_found", "nothing was decided in that time", status=404)
     labels = await gateway.labels.of(rows.decisions)
     scoring = gateway.rules.policies.scoring
-    cuts = {champion.id: scoring.cuts} if champion is not None and scoring is not None else {}
+    cuts = {scoring.model: scoring.cuts} if scoring is not None else {}
     told = [labels.get(decision, "") for decision in rows.decisions]
     found = [await asyncio.to_thread(_compared, one, rows, told, cuts) for one in tried]
-    return Comparison(len(told), told.count("fraud"), told.count("good"), found)
+    counts = (len(told), told.count("fraud"), told.count("good"))
+    return Comparison(*counts, found, rows.is_cut)
 
 
 def _compared(

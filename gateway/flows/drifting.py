@@ -13,15 +13,22 @@ from gateway.catalog.rulesets import RuleSets, standing
 from gateway.core.windows import DAY_MS
 from gateway.errors import Bug, SpendgateError
 from gateway.flows.policies import Rules
-from gateway.flows.training import Sources, training_rows
+from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
 from gateway.ledger.history import History
 from models.drift import ALARM, SCORE, drift_of
 from models.errors import ModelError
+from models.serving import Served
 
 LOOK_EVERY_S = 60.0
 LOOKED_AT = 5_000
 """The newest requests of a day."""
 MOST_NAMED = 3
+
+
+def _drift_of(served: Served, rows: TrainingRows) -> dict[str, float]:
+    columns = dict(zip(served.features, zip(*rows.vectors, strict=True), strict=False))
+    scores = [served.scorer.score(vector) for vector in rows.vectors]
+    return drift_of(served.spread, {**columns, SCORE: scores})
 
 
 @dataclass
@@ -58,11 +65,10 @@ class Drift:
             return
         served = await self.rules.served(champion)
         sources = Sources(self.history, self.labels, self.rulesets, self.lists, b"")
-        span_ms = (now_ms - DAY_MS, now_ms + DAY_MS)
-        rows = await training_rows(sources, served.features, span_ms, most=LOOKED_AT, looks=False)
-        columns = dict(zip(served.features, zip(*rows.vectors, strict=True), strict=False))
-        scores = [served.scorer.score(vector) for vector in rows.vectors]
-        found = drift_of(served.spread, {**columns, SCORE: scores})
+        # Only of what it scored does the record tell all.
+        wanted = Wanted(served.features, now_ms - DAY_MS, most=LOOKED_AT, scored_by=champion)
+        rows = await training_rows(sources, wanted)
+        found = await asyncio.to_thread(_drift_of, served, rows)
         self.score = found.pop(SCORE, 0.0)
         self.feature = max(found.values(), default=0.0)
         self._ring(champion, {"the score": self.score, **found})

@@ -19,13 +19,16 @@ SHORT = 2_000
 """Characters that are compiled here: in well under a millisecond."""
 THREADS_GIVE_WAY_S = 0.0005
 """How long a thread may keep the loop waiting, for all else that is done beside it."""
+PATIENCE_S = 60.0
 _RULES = (
+    "-I",
     "-S",
     "-c",
     "import marshal, sys;"
     "sys.stdout.buffer.write(marshal.dumps(compile(sys.stdin.read(), '<rules>', 'exec')))",
 )
-_MODEL = ("-m", "models.packing")
+_MODEL = ("-P", "-m", "models.packing")
+"""Not from the directory that it happens to run in."""
 
 
 def compile_elsewhere(source: str) -> CodeType:
@@ -62,13 +65,17 @@ def explain_elsewhere(text: str, values: Sequence[float]) -> tuple[float, list[f
 
 
 def _run(what: str, arguments: tuple[str, ...], text: str) -> bytes:
-    command = [sys.executable, *arguments]
-    if arguments is _RULES:
-        command.insert(1, "-I")
     source = text.encode("utf-8", "surrogatepass")
-    done = subprocess.run(  # noqa: S603  our own command
-        command, input=source, capture_output=True, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  our own command
+            [sys.executable, *arguments],
+            input=source,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise Bug(f"{what} took more than {PATIENCE_S:.0f} s") from None
     if done.returncode:
         detail = done.stderr.decode(errors="replace")[-300:]
         raise Bug(f"{what} could not be compiled: {detail}")

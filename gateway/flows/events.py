@@ -58,7 +58,7 @@ async def tell(gateway: Gateway, body: EventBody, caller: Caller) -> Told:
 
 
 async def tell_label(gateway: Gateway, asked: Asked, label: Label, caller: Caller) -> None:
-    """Count what a decision was labelled, from now on; the same said again counts once.
+    """Count what a decision was labelled, from now on; within a day the same counts once.
 
     It counts when it is told, never when it was observed: what was decided meanwhile did not know.
     Raises Unavailable.

@@ -86,6 +86,8 @@ class Gateway:
     models: Models
     chance: Chance = field(default_factory=Chance)
     health: Health = field(default_factory=Health)
+    comparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever has it compares models on the log: one at a time."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """What was begun by a call and goes on behind it."""
 

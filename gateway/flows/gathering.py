@@ -21,7 +21,7 @@ from gateway.errors import Bug, Unavailable
 from gateway.flows.backtest import decided_in
 from gateway.flows.policies import Cited, Rules
 from gateway.flows.risk import judge, with_shadows
-from gateway.flows.scoring import SCORED
+from gateway.flows.scoring import SCORED, UNSCORED
 from gateway.ledger.history import History
 from models.errors import ModelError
 from rules.engine import Phased
@@ -131,7 +131,7 @@ def gather(seen: Iterable[Seen]) -> Gathered:
         if risk.ruleset:
             found.assessed[risk.ruleset, ACTIVE, day] += 1
             told = (risk.ruleset, ACTIVE, risk.action)
-            rules = [rule for rule in risk.rules if rule != SCORED]
+            rules = [rule for rule in risk.rules if rule not in (SCORED, UNSCORED)]
             found.matches += [_match(judged, one.out, told, rule) for rule in rules]
         scoring = risk.scoring
         if scoring is not None and scoring.score is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from gateway.catalog.models import StoredModel
 from gateway.catalog.rulesets import (
     EVERYBODY,
-    MODEL,
     NO_CUTS,
     ROLLED_BACK,
     Change,
@@ -21,7 +22,7 @@ from gateway.core.facts import SIGNALS
 from gateway.errors import Bug, CallerError, Unavailable
 from gateway.flows.elsewhere import model_elsewhere
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.switching import change, made_before, once_of, warm
+from gateway.flows.switching import ATTEMPTS, change, made_before, once_of, warm
 from gateway.wire.messages import ActivateModelBody, EmptyBody, ModelBody
 from models.artifact import ACTIONS
 from models.errors import ModelError
@@ -142,19 +143,31 @@ async def rollback(gateway: Gateway, caller: Caller) -> Standing:
     """
     caller.check_unbound(CHANGE)
     key = once_of(caller, EmptyBody())
-    changes = await gateway.rulesets.changes()
-    before = made_before(changes, key)
-    if before is not None:
-        return before
-    now = standing(changes)
-    if not any(c.ruleset.startswith(MODEL) and c.mode == "active" for c in changes):
-        raise CallerError("nothing_to_roll_back", "no model was in force", status=409)
+    for _ in range(ATTEMPTS):
+        changes = await gateway.rulesets.changes()
+        before = made_before(changes, key)
+        if before is not None:
+            return before
+        step = replace(_step_back(changes, caller, key), at_ms=gateway.clock.now_ms())
+        if step.mode == "active":
+            # One step back all that it reads is counted on; further back it is counted anew.
+            await warm(gateway, step.ruleset, step.reads, caller)
+            changes = await gateway.rulesets.changes()
+            if last_champion(changes) != (step.ruleset, step.cuts):
+                continue
+        if await gateway.rulesets.change(changes[-1].n, [step]):
+            await gateway.rules.refresh()
+            return standing(await gateway.rulesets.changes())
+    raise Unavailable("too_many_changes", "others are changing the models; try again")
+
+
+def _step_back(changes: Sequence[Change], caller: Caller, key: str) -> Change:
     model, cuts = last_champion(changes)
-    reads = {c.ruleset: c.reads for c in changes if c.mode != "retired"}
+    now = standing(changes)
     said = (caller.credential.id, ROLLED_BACK, 0)
-    made = Change(0, now.champion, "retired", EVERYBODY, *said, (), key)
     if model:
-        made = Change(0, model, "active", EVERYBODY, *said, reads[model], key, cuts)
-    elif not now.champion:
+        reads = {c.ruleset: c.reads for c in changes if c.mode != "retired"}
+        return Change(0, model, "active", EVERYBODY, *said, reads[model], key, cuts)
+    if not now.champion:
         raise CallerError("nothing_to_roll_back", "no model was in force before", status=409)
-    return await change(gateway, made) or standing(await gateway.rulesets.changes())
+    return Change(0, now.champion, "retired", EVERYBODY, *said, (), key)

@@ -135,12 +135,16 @@ class Rules:
                     version = UNTRIED
                     self._on_event(f"rule set {ruleset} is not in force yet: {error}")
             champion, is_final = await self._champion(now)
+            scoring = self._scoring(now, champion)
+            if not is_final and self.policies.champion is not None:
+                # Until the new one can be read, the old one stays.
+                champion, scoring = self.policies.champion, self.policies.scoring
             self.policies = Policies(
                 version if is_final else UNTRIED,
                 tuple((found[name], percent) for name, percent in now.active if name in found),
                 tuple(found[name] for name in now.shadows if name in found),
                 Tallying(now.version, declared(changes), self._secret),
-                self._scoring(now, champion),
+                scoring,
                 champion,
             )
             self._settle()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,26 +18,49 @@ from gateway.catalog.rulesets import RuleSets
 from gateway.core.facts import MEMBERSHIP, SIGNALS
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.lookback import READ, InOrder, Line, Lookback, cold
+from gateway.flows.lookback import READ, SETTLED_MS, InOrder, Line, Lookback, cold
 from gateway.flows.risk import facts_behind, is_assessed
 from gateway.ledger.history import History
 from gateway.wire.records import StreamRecord
 from models.features import Assembler, reads_of, specs_of
 
 AT_A_TIME = 2_000
+FOR_EVER = 2**53
 
 
 @dataclass
 class TrainingRows:
     """Requests in their order: moments (Unix ms), amounts, vectors, and when each was told to be
-    fraud (0: never)."""
+    fraud, and cleared of it (0: never).
+
+    `is_cut` where windows that nobody counted were not counted from their beginning.
+    """
 
     features: tuple[str, ...]
     decisions: list[str] = field(default_factory=list)
     at_ms: list[int] = field(default_factory=list)
     amounts: list[int] = field(default_factory=list)
-    vectors: list[tuple[float, ...]] = field(default_factory=list)
+    vectors: list[array[float]] = field(default_factory=list)
     told_ms: list[int] = field(default_factory=list)
+    cleared_ms: list[int] = field(default_factory=list)
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows: of which features, of [from, to) (Unix ms), the newest of at most `most` records.
+
+    What nobody counted then is computed from at most `most_back` records before them (0: from all
+    that matter; in both). Where only those matter that a model scored, it is named: their records
+    tell all.
+    """
+
+    features: tuple[str, ...]
+    from_ms: int
+    to_ms: int = FOR_EVER
+    most: int = 0
+    most_back: int = 0
+    scored_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,65 +74,76 @@ class Sources:
     secret: bytes
 
 
-async def training_rows(
-    sources: Sources,
-    features: Sequence[str],
-    span_ms: tuple[int, int],
-    progress: Callable[[int, int], None] = lambda done, rows: None,
-    *,
-    most: int = 0,
-    looks: bool = True,
-) -> TrainingRows:
-    """The rows of [from, to), the newest of at most so many records (0: all).
+def nobody(done: int, rows: int) -> None:
+    """Progress that nobody wants to hear of."""
 
-    What nobody counted then is computed from the log, unless it `looks` no further than each
-    record. Raises Unavailable, or ModelError for unknown features.
-    """
-    from_ms = span_ms[0]
-    collector = Collector(features, span_ms)
-    wanted = [n for n in collector.reads if n.startswith("velocity.") or " in @" in n]
-    names = cold(await sources.rulesets.changes(), [n for n in wanted if n not in SIGNALS], from_ms)
-    history = sources.history
-    rows = (await history.head()).rows
-    first = collector.from_row = max(await history.row_at(from_ms), rows - most if most else 0)
-    if names and looks:
-        collector.lookback = Lookback(names, sources.secret)
-        read = {str(name).rpartition("@")[2] for name in names if MEMBERSHIP in name}
-        collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
-        since_ms = max(from_ms, await history.moment_before(first))
-        first = await history.row_at(since_ms - collector.lookback.windows_ms)
-    for at in range(first, rows, AT_A_TIME):
-        lines = await history.numbered(at, AT_A_TIME, READ)
+
+async def training_rows(
+    sources: Sources, wanted: Wanted, progress: Callable[[int, int], None] = nobody
+) -> TrainingRows:
+    """The rows that are wanted. Raises Unavailable, or ModelError for unknown features."""
+    collector, history = Collector(wanted), sources.history
+    last = (await history.head()).rows
+    if wanted.to_ms < FOR_EVER:
+        last = min(last, await history.row_at(wanted.to_ms + SETTLED_MS) + AT_A_TIME)
+    first = await history.row_at(wanted.from_ms)
+    collector.from_row = first = max(first, last - wanted.most if wanted.most else 0)
+    names = [n for n in collector.reads if n.startswith("velocity.") or MEMBERSHIP in n]
+    names = [n for n in names if n not in SIGNALS]
+    if not wanted.scored_by:
+        names = list(cold(await sources.rulesets.changes(), names, wanted.from_ms))
+        first = await _look_back(sources, collector, names, first)
+    for at in range(first, last, AT_A_TIME):
+        lines = await history.numbered(at, min(AT_A_TIME, last - at), READ)
         await asyncio.to_thread(collector.add, lines)
-        progress(min(at + AT_A_TIME, rows) - first, rows - first)
-    collector.take(collector.order.rest())
-    frauds = await sources.labels.frauds(from_ms)
-    found = collector.found
-    found.told_ms = [frauds.get(decision, 0) for decision in found.decisions]
+        progress(min(at + AT_A_TIME, last) - first, last - first)
+    await asyncio.to_thread(collector.add_rest)
+    frauds, found = await sources.labels.frauds(wanted.from_ms), collector.found
+    told = [frauds.get(decision, (0, 0)) for decision in found.decisions]
+    found.told_ms = [told_ms for told_ms, _ in told]
+    found.cleared_ms = [cleared_ms for _, cleared_ms in told]
     return found
+
+
+async def _look_back(sources: Sources, collector: Collector, names: list[str], first: int) -> int:
+    """Have names counted from before a row; from which one on, then."""
+    if not names:
+        return first
+    wanted, history = collector.wanted, sources.history
+    collector.lookback = Lookback(names, sources.secret)
+    read = {name.rpartition("@")[2] for name in names if MEMBERSHIP in name}
+    collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
+    since_ms = max(wanted.from_ms, await history.moment_before(first))
+    begin = await history.row_at(since_ms - collector.lookback.windows_ms)
+    if wanted.most_back and begin < first - wanted.most_back:
+        begin, collector.found.is_cut = first - wanted.most_back, True
+    return begin
 
 
 class Collector:
     """Makes vectors of records as they come, in the order of their moments."""
 
-    def __init__(self, features: Sequence[str], span_ms: tuple[int, int]) -> None:
-        specs = specs_of(features)
-        self.found = TrainingRows(tuple(features))
+    def __init__(self, wanted: Wanted) -> None:
+        specs = specs_of(wanted.features)
+        self.wanted = wanted
+        self.found = TrainingRows(wanted.features)
         self.reads = reads_of(specs)
-        self.order = InOrder()
         self.lookback: Lookback | None = None
         self.from_row = 0
         self.standing: Collection[str] = ()
         """Entries of lists that stand now: lists have no past."""
+        self._order = InOrder()
         self._assembler = Assembler(specs)
-        self._from_ms, self._to_ms = span_ms
 
     def add(self, lines: Sequence[tuple[int, StreamRecord]]) -> None:
         """Take in the next records, each with its row, as soon as none can come before them."""
-        self.take(self.order.take(lines))
+        self._take(self._order.take(lines))
 
-    def take(self, lines: Iterable[Line]) -> None:
-        """Take in records in the order of their moments."""
+    def add_rest(self) -> None:
+        """There are no more."""
+        self._take(self._order.rest())
+
+    def _take(self, lines: Iterable[Line]) -> None:
         for row, line, out, asked in lines:
             if line.kind != "authorize" or not isinstance(asked, Asked):
                 if self.lookback is not None:
@@ -118,9 +153,15 @@ class Collector:
             more = {}
             if self.lookback is not None:
                 more = self.lookback.seen(asked, out, self.standing)
-            in_span = self._from_ms <= out.now_ms < self._to_ms and row >= self.from_row
-            if in_span and is_assessed(asked, out):
+            if row >= self.from_row and self._is_wanted(asked, out):
                 self._add(asked, out, more)
+
+    def _is_wanted(self, asked: Asked, out: Outcome) -> bool:
+        wanted, risk = self.wanted, asked.risk
+        if not wanted.from_ms <= out.now_ms < wanted.to_ms or not is_assessed(asked, out):
+            return False
+        scoring = risk.scoring if risk is not None else None
+        return not wanted.scored_by or (scoring is not None and scoring.model == wanted.scored_by)
 
     def _add(self, asked: Asked, out: Outcome, more: dict[str, int]) -> None:
         at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
@@ -129,4 +170,4 @@ class Collector:
         found.decisions.append(asked.id)
         found.at_ms.append(out.now_ms)
         found.amounts.append(asked.amount)
-        found.vectors.append(self._assembler.vector(facts))
+        found.vectors.append(array("d", self._assembler.vector(facts)))

@@ -158,9 +158,12 @@ class PastOf:
     def _note(self, tally: Tally, amount: int, at_ms: int) -> None:
         width_ms = tally.width_ms
         if tally.kind == FIRST:
-            if at_ms > self._now_ms - width_ms:
-                members = self._of(tally).members
-                members[""] = min(at_ms, members.get("", at_ms))
+            # In the order of the log: of one org's own entities that is the order of time.
+            buckets = self._of(tally).buckets
+            first_ms, last_ms = buckets.get(0, (at_ms, at_ms))
+            if at_ms - last_ms >= width_ms:
+                first_ms = at_ms
+            buckets[0] = first_ms, max(last_ms, at_ms)
         elif tally.kind != DISTINCT:
             bucket = at_ms // width_ms
             if bucket < self._now_ms // width_ms - 1:

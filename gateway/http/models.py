@@ -62,7 +62,11 @@ async def report(gateway: Gateway, call: Call) -> Answered:
     models_ = [_compared(one) for one in found.models]
     return Answered(
         d.ComparisonAnswer(
-            requests=found.requests, fraud=found.fraud, good=found.good, models=models_
+            requests=found.requests,
+            fraud=found.fraud,
+            good=found.good,
+            is_cut=found.is_cut,
+            models=models_,
         )
     )
 

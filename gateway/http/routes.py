@@ -80,7 +80,7 @@ ROUTES = (
     Route("GET", MODELS, RISK, models.get_models, "All models", answer=mm.ModelsAnswer),
     Route("POST", MODELS + "/rollback", RISK, models.rollback, "Let the model before score", m.EmptyBody, mm.ChampionAnswer, statuses=(409,)),
     Route("GET", MODELS + "/{id}", RISK, models.get_model, "A model", answer=mm.ModelAnswer),
-    Route("GET", MODELS + "/{id}/report", RISK, models.report, "A model beside the one that scores", answer=mm.ComparisonAnswer, query=SPAN),
+    Route("GET", MODELS + "/{id}/report", RISK, models.report, "A model beside the one that scores", answer=mm.ComparisonAnswer, query=SPAN, statuses=(409,)),
     Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Set what a model does", m.ActivateModelBody, mm.ChampionAnswer, statuses=(409,)),
     Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),

@@ -59,11 +59,15 @@ class ComparedModel(Answer):
 
 
 class ComparisonAnswer(Answer):
-    """A model beside the one that scores, on the same logged requests and labels."""
+    """A model beside the one that scores, on the same logged requests and labels.
+
+    `is_cut` where windows that nobody counted then were not counted from their beginning.
+    """
 
     requests: int
     fraud: int
     good: int
+    is_cut: bool
     models: list[ComparedModel]
 
 

@@ -42,6 +42,7 @@ TITLES = {
     "invalid_rule": "a rule is wrong",
     "invalid_model": "the model is not taken",
     "not_compiled": "the model could not be read",
+    "too_many_reports": "another report is being made",
     "too_many_models": "too many models are in shadow",
     "example_failed": "a rule does not do what its example says",
     "blast_radius": "the rule set would stop too much",

@@ -79,6 +79,20 @@ def test_what_no_row_knows_is_left_out_of_the_model() -> None:
     assert content.features == (*NAMES[:4], NAMES[5])
 
 
+def test_a_label_that_was_taken_back_in_time_is_none_and_one_taken_back_later_was() -> None:
+    rows, split = some(), split_of(some())
+    some_of = np.flatnonzero(rows.is_fraud)[::4]
+    cleared = np.zeros(len(rows.at_ms), np.int64)
+    cleared[some_of] = rows.told_ms[some_of] + 1
+    never = np.where(cleared > 0, 0, rows.told_ms)
+    in_time = cleared * (cleared < split.test_ms)
+    assert made(replace(rows, cleared_ms=in_time)) == made(
+        replace(rows, told_ms=np.where(in_time > 0, 0, rows.told_ms))
+    )
+    late = np.where(cleared > 0, split.test_ms, 0)
+    assert made(replace(rows, cleared_ms=late)) == made(rows) != made(replace(rows, told_ms=never))
+
+
 def test_the_same_rows_make_the_same_model() -> None:
     assert made(some(3)) == made(some(3)) != made(some(4))
 
@@ -94,6 +108,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "out of order": ({"at_ms": some().at_ms[::-1]}, "order of time"),
     "infinite": ({"vectors": np.full((6_000, 6), np.inf)}, "amount is infinite"),
     "told before it was": ({"told_ms": np.ones(6_000, np.int64)}, "before its request"),
+    "nothing to test on": ({"is_fraud": np.zeros(6_000, bool)}, "among rows to test on"),
     "nothing known": ({"told_ms": np.zeros(6_000, np.int64)}, "fewer than 20 frauds"),
 }
 
@@ -104,6 +119,13 @@ def test_of_nonsense_no_model_is_made(kind: str) -> None:
     rows = some()
     with pytest.raises(ModelError, match=told):
         train(replace(rows, **change), split_of(rows), settings=QUICK)
+
+
+def test_of_no_rows_there_is_no_split() -> None:
+    rows = some()
+    none = replace(rows, at_ms=rows.at_ms[:0], vectors=rows.vectors[:0])
+    with pytest.raises(ModelError, match="there are no rows"):
+        split_of(none)
 
 
 def test_a_day_is_too_short_to_be_split_by_time() -> None:

@@ -259,7 +259,8 @@ class Life:
                 at_ms = self.now_ms - self.chance.randrange(100_000)
                 found.append(Past(tally, members={f"m{n}": at_ms + n for n in some}))
             elif tally.kind == FIRST:
-                found.append(Past(tally, members={"": self.now_ms - self.chance.randrange(9000)}))
+                last_ms = self.now_ms - self.chance.choice([0, 9_000, 499_999, 500_000, 700_000])
+                found.append(Past(tally, {0: (last_ms - self.chance.randrange(9000), last_ms)}))
         return found
 
     def lists(self) -> tuple[Entry, ...]:

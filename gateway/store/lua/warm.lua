@@ -20,7 +20,13 @@ local function warm(keys, args)
       redis.call('PEXPIREAT', key, latest + width, 'NX')
       redis.call('PEXPIREAT', key, latest + width, 'GT')
     elseif kind == FIRST then
-      write_first(key, width, min(past[2], first_met(redis.call('GET', key), width, now)), now)
+      local first, last, stood = past[2], past[3], redis.call('GET', key)
+      if stood then
+        local since, latest = struct.unpack('<dd', stood)
+        first = since - last < width and min(first, since) or since
+        last = max(last, latest)
+      end
+      write_first(key, width, first, last)
     else
       add_past(key, width, past, now)
     end

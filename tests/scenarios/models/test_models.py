@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.gateways import Caller
+from gateway.catalog.labels import Labels
+from gateway.catalog.lists import Lists
+from gateway.catalog.models import Models
+from gateway.catalog.rulesets import RuleSets
+from gateway.flows.drifting import Drift
+from gateway.flows.policies import Rules
+from gateway.ledger.history import History
+from gateway.sql.engine import open_engine
+from tests.gateways import Caller, Gateway
 from tests.scenarios.models.making import BY_AMOUNT, NAMES, in_force, model, stump, submit
 from tests.scenarios.rules import rulebook
 from tests.scenarios.rules.rulebook import CENT, booked, cents, rule, rules
@@ -248,3 +257,47 @@ async def test_what_is_scored_is_counted(caller: Caller, org: str) -> None:
             return
         await asyncio.sleep(0.2)
     raise AssertionError("it was not counted")
+
+
+async def test_going_back_twice_scores_on_warm_windows(caller: Caller, org: str) -> None:
+    """What was counted no more in between is counted back before it scores again."""
+    first = await in_force(caller, model(stump("new_asn", 0.5, -3.0, 3.0, missing_left=True)))
+    await caller.authorize(org, key="k_1", context={"asn": 64_501}, **cents(1))
+    for baseline in (-1.0, -2.0):
+        await in_force(caller, model(thresholds={}, baseline=baseline))
+    await caller.ok("POST", "/v1/models/rollback", {})
+    back = await caller.ok("POST", "/v1/models/rollback", {})
+    assert back["champion"] == first
+    answers = [
+        await caller.authorize(org, key="k_1", context={"asn": asn}, **cents(1))
+        for asn in (64_501, 64_502, 64_503)
+    ]
+    scores = [a["risk"]["score"] for a in answers if a["risk"]["model"] == first]
+    assert scores == [odds(-3.0), odds(3.0), odds(3.0)][-len(scores) :]
+
+
+async def test_requests_unlike_the_training_ring_once_and_those_never_scored_do_not(
+    caller: Caller, org: str, gateway: Gateway
+) -> None:
+    async def some(count: int) -> None:
+        await asyncio.gather(
+            *(caller.authorize(org, capture=True, **cents(1)) for _ in range(count))
+        )
+
+    await some(40)
+    name = await in_force(caller, BY_AMOUNT)
+    await some(510)
+    await booked(caller)
+    catalog = open_engine(f"sqlite:///{gateway.directory / 'catalog.db'}")
+    ledger = open_engine(f"sqlite:///{gateway.directory / 'ledger.db'}")
+    told: list[str] = []
+    rulesets = RuleSets(catalog)
+    rules = Rules(rulesets, Models(catalog), b"", told.append)
+    drift = Drift(History(ledger), rulesets, Labels(catalog), Lists(catalog), rules, told.append)
+    for _ in range(2):
+        await drift.step(time.time_ns() // 1_000_000)
+    # Nine of ten should have scored below a half, and one above: all did below.
+    assert 0.6 < drift.score < 0.8 and drift.feature == 0.0
+    assert told == [f"model {name} was trained on other requests: the score {drift.score:.2f}"]
+    await catalog.dispose()
+    await ledger.dispose()

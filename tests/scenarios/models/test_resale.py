@@ -155,6 +155,7 @@ def trained_from_the_log(gateway: Gateway, frauds: list[str]) -> None:
         )
     out = gateway.directory / "model"
     command = [sys.executable, "-m", "gateway.cli", "models", "train", "--days", "90"]
+    command += ["--delay-days", "3"]
     places = ["--data-dir", str(gateway.directory), "--out", str(out)]
     done = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,9 @@ from gateway.core.tallies import (
     LISTED,
     MOST_DISTINCT,
     ONE_MORE,
+    Past,
     Tally,
+    add_past,
     add_to_tallies,
     count_ends_ms,
     read_tallies,
@@ -124,14 +126,30 @@ def test_what_counts_refused_ones_counts_no_others() -> None:
     assert counted.read(refused) == [1, 7]
 
 
-def test_an_entity_is_as_old_as_it_is_met_without_a_pause_as_long_as_the_width() -> None:
+def test_an_entity_is_as_old_as_it_is_met_without_a_pause_as_long_as_the_width_up_to_it() -> None:
     counted = Counted()
     first = Tally(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
     assert counted.read(first, 0) == [0]
     for into_ms in (0, WIDTH_MS - 1, 2 * WIDTH_MS - 2):
         counted.add(first, 0, into_ms)
-    assert counted.read(first, 2 * WIDTH_MS) == [2 * WIDTH_MS]
+    assert counted.read(first, WIDTH_MS - 2) == [WIDTH_MS - 2]
+    assert counted.read(first, 2 * WIDTH_MS) == [WIDTH_MS]
     assert counted.read(first, 3 * WIDTH_MS - 2) == [0]
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "last_ms", "age_ms"),
+    [(-9_000, -1, 10_000), (-9_000, -WIDTH_MS, 1_000), (-9_000 - WIDTH_MS, -9_000, WIDTH_MS)],
+)
+def test_what_happened_before_makes_it_older_unless_it_was_away_in_between(
+    since_ms: int, last_ms: int, age_ms: int
+) -> None:
+    counted = Counted()
+    first = Tally(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
+    counted.add(first, 0, 0)
+    past = Past(first, {0: (MIDNIGHT + since_ms, MIDNIGHT + last_ms)})
+    add_past(counted.own, counted.shared, past, MIDNIGHT + 500)
+    assert counted.read(first, 1_000) == [age_ms]
 
 
 def test_of_too_many_members_the_longest_unseen_go() -> None:

@@ -108,6 +108,13 @@ BROKEN: dict[str, str] = {
     "not a number for a threshold": edited(
         lambda m: m["trees"][0]["threshold"].__setitem__(0, math.nan)
     ),
+    "half a character told": edited(lambda m: m.update(trained={"a": "\ud800"})),
+    "a book told": edited(lambda m: m.update(trained={"a": "x" * 201})),
+    "too much told": edited(lambda m: m.update(trained={f"a{n}": n for n in range(51)})),
+    "something nested told": edited(lambda m: m.update(trained={"a": [[[]]]})),
+    "too many golden vectors": edited(lambda m: m.update(golden=m["golden"] * 50)),
+    "too many trees": edited(lambda m: m.update(trees=m["trees"] * 400)),
+    "half a character": text() + "\ud800",
     "code for a number": edited(lambda m: m.update(baseline="__import__('os')")),
 }
 

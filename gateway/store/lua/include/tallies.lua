@@ -57,7 +57,7 @@ local function read_tallies(told, seen, now)
   for at = 1, #firsts, 2 do
     local first = first_met(redis.call('GET', firsts[at]), firsts[at + 1], now)
     values[#counts + at] = first
-    seen[#seen + 1] = max(0, now - first)
+    seen[#seen + 1] = min(firsts[at + 1], max(0, now - first))
   end
   return values
 end
