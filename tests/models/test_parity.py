@@ -26,7 +26,7 @@ def world(size: Size, seed: int) -> World:
     return simulate(tokens, size, seed)
 
 
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [3])
 def test_the_table_is_what_the_stream_shows_to_the_last_bit(seed: int) -> None:
     of = world(LARGE if IS_LONG else SMALL, seed)
     stream = Stream(of)

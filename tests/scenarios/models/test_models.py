@@ -19,7 +19,7 @@ from gateway.flows.policies import Rules
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from tests.gateways import Caller, Gateway
-from tests.scenarios.models.making import BY_AMOUNT, NAMES, in_force, model, stump, submit
+from tests.scenarios.models.making import BY_AMOUNT, NAMES, USD, in_force, model, stump, submit
 from tests.scenarios.rules import rulebook
 from tests.scenarios.rules.rulebook import CENT, booked, cents, rule, rules
 
@@ -285,7 +285,7 @@ async def test_requests_unlike_the_training_ring_once_and_those_never_scored_do_
         )
 
     await some(40)
-    name = await in_force(caller, BY_AMOUNT)
+    name = await in_force(caller, model(stump("amount", 1.0 * USD, -4.2, 4.2, missing_left=True)))
     await some(510)
     await booked(caller)
     catalog = open_engine(f"sqlite:///{gateway.directory / 'catalog.db'}")
