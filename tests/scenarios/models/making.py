@@ -51,14 +51,23 @@ BY_AMOUNT = model(
 )
 """Up to 1 USD good, more to be looked at, more than 3 USD blocked."""
 
+PROBES, PATIENCE = 24, 100
+"""At once, so that each worker has some; and how often."""
+
 
 async def submit(caller: Caller, text: str) -> str:
     return str((await caller.ok("POST", "/v1/models", {"text": text}))["id"])
 
 
 async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any) -> str:
-    """Put a model in force, and wait until all workers know."""
+    """Put a model in force, and wait until all workers know: each reads it for itself."""
     name = await submit(caller, text)
     await caller.ok("POST", f"/v1/models/{name}/activate", {"mode": mode, **more})
     await asyncio.sleep(SWITCHED_S)
-    return name
+    for _ in range(PATIENCE):
+        probes = [caller.authorize("probe", dry_run=True) for _ in range(PROBES)]
+        told = {answer["risk"]["model"] for answer in await asyncio.gather(*probes)}
+        if mode != "active" or told == {name}:
+            return name
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"{name} is not in force everywhere, but {told}")
