@@ -5,7 +5,6 @@ And the vector that it is made of, taking a model over, and features by columns 
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import math
 import statistics
@@ -16,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy
-import uvloop
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from gateway.cli.demo.data import trace
-from gateway.flows.elsewhere import THREADS_GIVE_WAY_S, model_elsewhere
+from gateway.flows.elsewhere import model_elsewhere
+from loadtests.pauses import longest_pause_ms
 from loadtests.worlds import Stream
 from models.artifact import Content, Honest, Spread, dump
 from models.boosting import forest_of
@@ -93,26 +92,6 @@ def vectors() -> None:
         print(f"vector             {spent:.1f} us ({count} features)")
 
 
-async def _longest_pause(text: str) -> float:
-    """Milliseconds that a worker's loop stands still while a model is taken over."""
-    sys.setswitchinterval(THREADS_GIVE_WAY_S)
-    pauses: list[float] = []
-    await asyncio.to_thread(int)
-
-    async def beat() -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(0)
-            pauses.append(time.perf_counter() - began)
-
-    beating = asyncio.create_task(beat())
-    await asyncio.sleep(0.05)
-    pauses.clear()
-    await asyncio.to_thread(model_elsewhere, text)
-    beating.cancel()
-    return 1000 * max(pauses)
-
-
 MEMORY = """
 import gc, sys
 from pathlib import Path
@@ -133,8 +112,8 @@ def swaps(text: str) -> None:
     command = [sys.executable, "-c", MEMORY]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)  # noqa: S603  our own
     print(f"                   {float(done.stdout):.1f} MiB a model that a worker keeps")
-    found = sorted(uvloop.run(_longest_pause(text)) for _ in range(SWAPS))
-    print(f"                   longest pause of the loop {found[SWAPS // 2]:.1f} ms (median)")
+    pause_ms = longest_pause_ms(lambda: model_elsewhere(text), SWAPS)
+    print(f"                   longest pause of the loop {pause_ms:.1f} ms (median)")
 
 
 def worlds() -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
-import uvloop
 from cel_expr_python import cel
 
-from gateway.flows.elsewhere import THREADS_GIVE_WAY_S, compile_elsewhere
+from gateway.flows.elsewhere import compile_elsewhere
+from loadtests.pauses import longest_pause_ms
 from rules.engine import Engine, Phased
 from rules.ruleset import RuleSet, load
 from rules.schema import Field, Schema
@@ -91,24 +90,8 @@ def measure(count: int) -> None:
     )
 
 
-async def _longest_pause(text: str) -> float:
-    """Milliseconds that a worker's loop stands still while rules are read and compiled."""
-    sys.setswitchinterval(THREADS_GIVE_WAY_S)
-    pauses: list[float] = []
-    await asyncio.to_thread(int)
-
-    async def beat() -> None:
-        while True:
-            began = time.perf_counter()
-            await asyncio.sleep(0)
-            pauses.append(time.perf_counter() - began)
-
-    beating = asyncio.create_task(beat())
-    await asyncio.sleep(0.05)
-    pauses.clear()
-    await asyncio.to_thread(lambda: Phased(load(text, SCHEMA), compile_elsewhere))
-    beating.cancel()
-    return 1000 * max(pauses)
+def _taken_over(text: str) -> Phased:
+    return Phased(load(text, SCHEMA), compile_elsewhere)
 
 
 def main() -> None:
@@ -118,8 +101,7 @@ def main() -> None:
         measure(count)
     for count in (100, 1000):
         text = ruleset(count).text
-        found = sorted(uvloop.run(_longest_pause(text)) for _ in range(ROUNDS))
-        pause = found[ROUNDS // 2]
+        pause = longest_pause_ms(partial(_taken_over, text), ROUNDS)
         print(f"{count:>5} rules        longest pause of the loop {pause:.1f} ms (median)")
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from gateway.core import facts
 from gateway.core.facts import SIGNALS
 from models.errors import ModelError
 from models.features import (
+    DEAR_PERCENT,
     FEATURES,
     Assembler,
     FeatureSpec,
@@ -52,6 +54,10 @@ def test_a_schema_tells_of_all_that_defines_its_features() -> None:
     assert len({schema_of([of]) for of in (one, *others)}) == len(others) + 1
 
 
+def test_what_is_dear_is_dear_to_the_store_and_to_features() -> None:
+    assert DEAR_PERCENT == facts.DEAR_PERCENT
+
+
 def test_an_entity_and_a_window_are_those_of_what_is_counted() -> None:
     (spec,) = specs_of(["size_share_7d"])
     assert (spec.entity, spec.window) == ("org", "7d")
@@ -90,8 +96,8 @@ def test_an_operation_says_what_it_says(
 ) -> None:
     names = tuple(f"f{n}" for n in range(len(values)))
     spec = FeatureSpec("one", "count", Formula(op, names, scale))
-    facts = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    (found,) = Assembler([spec]).vector(facts)
+    told = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    (found,) = Assembler([spec]).vector(told)
     assert type(found) is float
     assert found == expected or (math.isnan(found) and math.isnan(expected))
 
@@ -102,8 +108,8 @@ def test_an_operation_says_what_it_says(
 def test_where_a_request_comes_from_is_compared_with_where_bills_go(
     here: str | None, home: str, expected: float
 ) -> None:
-    facts = {"org.country": home} | ({"context.country": here} if here else {})
-    (found,) = Assembler(specs_of(["foreign"])).vector(facts)
+    told = {"org.country": home} | ({"context.country": here} if here else {})
+    (found,) = Assembler(specs_of(["foreign"])).vector(told)
     assert found == expected or (math.isnan(found) and math.isnan(expected))
 
 
