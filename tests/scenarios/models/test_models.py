@@ -268,12 +268,14 @@ async def test_going_back_twice_scores_on_warm_windows(caller: Caller, org: str)
     await caller.ok("POST", "/v1/models/rollback", {})
     back = await caller.ok("POST", "/v1/models/rollback", {})
     assert back["champion"] == first
-    answers = [
-        await caller.authorize(org, key="k_1", context={"asn": asn}, **cents(1))
-        for asn in (64_501, 64_502, 64_503)
-    ]
-    scores = [a["risk"]["score"] for a in answers if a["risk"]["model"] == first]
-    assert scores == [odds(-3.0), odds(3.0), odds(3.0)][-len(scores) :]
+    scored = 0
+    for asn, raw in ((64_501, -3.0), (64_502, 3.0), (64_503, 3.0), (64_501, -3.0), (64_504, 3.0)):
+        answer = await caller.authorize(org, key="k_1", context={"asn": asn}, **cents(1))
+        if answer["risk"]["model"] == first:
+            # Not every worker knows of it yet; whoever does has warm windows.
+            assert answer["risk"]["score"] == odds(raw), asn
+            scored += 1
+    assert scored
 
 
 async def test_requests_unlike_the_training_ring_once_and_those_never_scored_do_not(
