@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ class Served:
             for name, value in values
             if name in self.honest
             and not self.honest[name].low <= value <= self.honest[name].high
-            and value == value  # noqa: PLR0124  not-a-number is not unusual
+            and not math.isnan(value)
         ]
         unusual.sort(key=lambda name: -self.honest[name].weight)
         return tuple(unusual[:MOST_REASONS])

@@ -309,8 +309,8 @@ def _joined(maker: _Maker, size: Size) -> World:
     order = np.argsort(moments, kind="stable")
     c = {name: column[order] for name, column in c.items()}
     log = _log(c, moments[order], maker.chance)
-    whole = {name: c[name].astype(np.int64) for name in ("scenario", "product", "org")}
-    return World(log, whole["scenario"], told[order], whole["product"], whole["org"])
+    scenario, product = (c[name].astype(np.int64) for name in ("scenario", "product"))
+    return World(log, scenario, told[order], product)
 
 
 def _told(chance: Generator, at_ms: Whole, incidents: Whole) -> Whole:

@@ -6,6 +6,7 @@ thousand requests a second; each row knows only what stands before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,6 @@ import numpy as np
 from models.features import DEAR_PERCENT, FeatureSpec, Signal, reads_of
 from models.windows import Grouped, Real, Whole, age, counted, distinct, told
 
-SHARED = ("ip", "network", "asn", "device", "email_domain")
-"""Entities that many orgs share; all others are told apart within their org."""
 REQUEST = ""
 """The type of rows that are requests; others are events of that type."""
 
@@ -118,7 +117,7 @@ def matrix(log: Log, specs: Sequence[FeatureSpec]) -> Real:
     with np.errstate(divide="ignore", invalid="ignore"):
         for place, spec in enumerate(specs):
             column = _computed(spec, [inputs[name] for name in spec.source.names])
-            if spec.default == spec.default:
+            if not math.isnan(spec.default):
                 column = np.where(np.isnan(column), spec.default, column)
             found[place] = column
     return found.T

@@ -8,8 +8,8 @@ fail on data of so few frauds; calibrated on later rows; thresholds by what erro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -101,7 +100,6 @@ class Trained:
     scores: Real
     baseline: Real
     costs: Costs
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def split_of(rows: Rows, delay_ms: int = 7 * DAY_MS, skip_ms: int = 0) -> Split:
@@ -304,8 +302,3 @@ def _told(
 
 def _day(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
-
-
-def precision(is_fraud: Mask, scores: Real) -> float:
-    """Average precision: the area below precision over recall."""
-    return float(average_precision_score(is_fraud, scores))

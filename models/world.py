@@ -69,7 +69,6 @@ class World:
     scenario: Whole
     fraud_told_ms: Whole
     products: Whole
-    org_names: Whole
 
     def calls(self) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
         """What a gateway is told, in order: the row, its moment (Unix ms), path and body.

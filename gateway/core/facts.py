@@ -20,10 +20,14 @@ QUARTER_MS = 15 * MINUTE_MS
 """Clocks of all timezones differ from UTC by whole quarters of an hour."""
 
 
-def facts_of(asked: Asked, at_ms: int) -> dict[str, str | int | bool]:
+Facts = dict[str, str | int | float | bool]
+"""What is known of a request, by the names that rules and models use."""
+
+
+def facts_of(asked: Asked, at_ms: int) -> Facts:
     """The facts of a request at a moment (Unix ms). Amounts are micros, durations ms."""
     terms = asked.terms
-    facts: dict[str, str | int | bool] = {
+    facts: Facts = {
         "amount": asked.amount,
         "product": terms.product,
         # Whatever settles at once takes no slot, a dry run of it neither.

@@ -103,6 +103,16 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
     scoring: Scoring | None = None
 
     @property
+    def model(self) -> str:
+        """The model that it cites; "" for none."""
+        return self.scoring.model if self.scoring is not None else ""
+
+    @property
+    def score(self) -> float | None:
+        """The score, once it was judged; None where nothing scored it."""
+        return self.scoring.score if self.scoring is not None else None
+
+    @property
     def is_degraded(self) -> bool:
         """Whether it should have been scored and was not."""
         return self.scoring is not None and bool(self.scoring.missing)

@@ -14,8 +14,8 @@ from gateway.catalog.rulesets import Cuts
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.models import CHANGE, find, served_or_refused
+from gateway.flows.scoring import thresholds_of
 from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
-from models.artifact import ACTIONS
 from models.drift import SCORE, average_precision, drift_of
 from models.serving import Served
 
@@ -98,7 +98,7 @@ def _compared(
     scores = [served.scorer.score(vector) for vector in vectors]
     thresholds = dict(served.thresholds)
     if served.id in cuts:
-        thresholds = {a: cut for a, cut in zip(ACTIONS, cuts[served.id], strict=True) if cut}
+        thresholds = thresholds_of(cuts[served.id])
     bins = [0] * BINS
     for score in scores:
         bins[min(BINS - 1, int(score * BINS))] += 1

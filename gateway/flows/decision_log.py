@@ -92,9 +92,7 @@ def _decode(lines: list[tuple[int, StreamRecord]], wanted: Wanted) -> list[_Deci
 def _cites(asked: Asked) -> tuple[str, str]:
     """The ids of the rule set and the model that a record cites."""
     risk = asked.risk
-    if risk is None:
-        return "", ""
-    return risk.ruleset, risk.scoring.model if risk.scoring is not None else ""
+    return (risk.ruleset, risk.model) if risk is not None else ("", "")
 
 
 async def _cited(gateway: Gateway, asked: Asked) -> Cited:

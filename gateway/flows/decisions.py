@@ -20,11 +20,11 @@ from gateway.errors import CallerError
 from gateway.flows.elsewhere import explain_elsewhere
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.risk import facts_behind, judge, with_shadows
+from gateway.flows.scoring import thresholds_of
 from gateway.ledger.batch import RecordRow, Stored
 from gateway.ledger.reader import DECISIONS, hold_from
 from gateway.wire import answers, records, stories
 from gateway.wire.answers import rfc3339
-from models.artifact import ACTIONS
 
 CATCH_UP_S = 2.0
 """How long what just happened may take to reach the ledger."""
@@ -131,7 +131,7 @@ async def score_told(gateway: Gateway, asked: Asked, out: Outcome) -> stories.Sc
     return stories.ScorePart(
         model=scoring.model,
         score=scoring.score,
-        thresholds={a: cut for a, cut in zip(ACTIONS, scoring.cuts, strict=True) if cut},
+        thresholds=thresholds_of(scoring.cuts),
         reasons=list(scoring.reasons),
         features={name: None if math.isnan(value) else value for name, value in values},
         expected=average,
@@ -154,8 +154,8 @@ def risk_told(risk: Risk | None) -> stories.RiskPart | None:
             for s in risk.shadows
         ],
         degraded=risk.is_degraded,
-        model=(risk.scoring.model or None) if risk.scoring is not None else None,
-        score=risk.scoring.score if risk.scoring is not None else None,
+        model=risk.model or None,
+        score=risk.score,
     )
 
 

@@ -100,10 +100,9 @@ class Gatherer:
     async def _seen(self, asked: Asked, out: Outcome) -> Seen:
         risk = asked.risk
         assert risk is not None, "only what was assessed is seen"
-        model = risk.scoring.model if risk.scoring is not None else ""
         cited = Cited(
             await self._read(risk.ruleset, self._rules.compiled),
-            await self._read(model, self._rules.served),
+            await self._read(risk.model, self._rules.served),
         )
         return Seen(asked, out, cited, await self._rules.shadows_of(asked))
 
@@ -133,12 +132,11 @@ def gather(seen: Iterable[Seen]) -> Gathered:
             told = (risk.ruleset, ACTIVE, risk.action)
             rules = [rule for rule in risk.rules if rule not in (SCORED, UNSCORED)]
             found.matches += [_match(judged, one.out, told, rule) for rule in rules]
-        scoring = risk.scoring
-        if scoring is not None and scoring.score is not None:
+        if risk.score is not None:
             # What a score brought about is told of its model.
-            found.assessed[scoring.model, ACTIVE, day] += 1
+            found.assessed[risk.model, ACTIVE, day] += 1
             if SCORED in risk.rules:
-                told = (scoring.model, ACTIVE, risk.action)
+                told = (risk.model, ACTIVE, risk.action)
                 found.matches.append(_match(judged, one.out, told, SCORED))
         for shadow in one.shadows:
             found.assessed[shadow.ruleset.id, SHADOW, day] += 1

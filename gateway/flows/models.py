@@ -22,7 +22,7 @@ from gateway.core.facts import SIGNALS
 from gateway.errors import Bug, CallerError, Unavailable
 from gateway.flows.elsewhere import model_elsewhere
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.switching import ATTEMPTS, change, made_before, once_of, warm
+from gateway.flows.switching import ATTEMPTS, change, check_note, made_before, once_of, warm
 from gateway.wire.messages import ActivateModelBody, EmptyBody, ModelBody
 from models.artifact import ACTIONS
 from models.errors import ModelError
@@ -75,9 +75,7 @@ async def activate(
     if before is not None:
         return before, True
     await find(gateway, model)
-    if (body.note or "").startswith(ROLLED_BACK):
-        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
-        raise CallerError("invalid_request", detail, pointer="/note")
+    check_note(body.note)
     if body.thresholds is not None and body.mode != "active":
         detail = "only an active model's score brings anything about"
         raise CallerError("invalid_request", detail, pointer="/thresholds")

@@ -203,8 +203,7 @@ class Rules:
         risk = asked.risk
         if risk is None:
             return NOTHING_CITED
-        model = risk.scoring.model if risk.scoring is not None else ""
-        return Cited(await self._rules_of(risk.ruleset), await self._model_of(model))
+        return Cited(await self._rules_of(risk.ruleset), await self._model_of(risk.model))
 
     async def _rules_of(self, ruleset: str) -> Phased | None:
         if not ruleset:

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import structs
 
 from gateway.core.decision import RISK_REASONS, conclude
-from gateway.core.facts import SIGNALS, facts_of, standing_of, tallied_of, velocities_of
+from gateway.core.facts import SIGNALS, Facts, facts_of, standing_of, tallied_of, velocities_of
 from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, Risk, Shadowed
@@ -82,7 +82,7 @@ class Known:
     `hits` are the built-in lists that it stands on, as rules.
     """
 
-    facts: dict[str, str | int | float | bool]
+    facts: Facts
     at_ms: int
     hits: tuple[Rule, ...] = ()
 
@@ -122,7 +122,7 @@ def known_behind(
     asked: Asked, out: Outcome, at_ms: int, more: Mapping[str, int] | None = None
 ) -> Known:
     """A request's own facts, and what the store counted before it; `more` where it did not."""
-    facts: dict[str, str | int | float | bool] = {**facts_of(asked, at_ms)}
+    facts = facts_of(asked, at_ms)
     facts.update(velocities_of(asked.terms, out.signals))
     if more:
         facts.update(more)
@@ -130,7 +130,7 @@ def known_behind(
     return Known(facts, at_ms, list_hits(asked, out))
 
 
-def facts_behind(asked: Asked, out: Outcome, at_ms: int) -> dict[str, str | int | float | bool]:
+def facts_behind(asked: Asked, out: Outcome, at_ms: int) -> Facts:
     """All that a model may read of a request: its facts, what was counted, and what stood."""
     known = known_behind(asked, out, at_ms)
     known.facts.update(standing_of(asked, out))

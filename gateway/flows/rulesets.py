@@ -22,7 +22,7 @@ from gateway.flows.backtest import Span, backtest
 from gateway.flows.elsewhere import compile_elsewhere
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.risk import reads_of
-from gateway.flows.switching import ATTEMPTS, change, made_before, once_of, warm
+from gateway.flows.switching import ATTEMPTS, change, check_note, made_before, once_of, warm
 from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
@@ -87,9 +87,7 @@ async def activate(
         raise CallerError(
             "invalid_request", "only an active rule set has a share", pointer="/percent"
         )
-    if (body.note or "").startswith(ROLLED_BACK):
-        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
-        raise CallerError("invalid_request", detail, pointer="/note")
+    check_note(body.note)
     if body.mode != "retired":
         # Before all that takes its time; and once more when it is done.
         tried = Change(0, ruleset, body.mode, percent, "", "", 0)

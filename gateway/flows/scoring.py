@@ -28,6 +28,11 @@ def scored(model: Served, scoring: Scoring, facts: Mapping[str, Any]) -> Scoring
     return replace(scoring, score=score, reasons=reasons)
 
 
+def thresholds_of(cuts: tuple[float, float, float]) -> dict[str, float]:
+    """What a score brings about, from which one on."""
+    return {action: cut for action, cut in zip(ACTIONS, cuts, strict=True) if cut}
+
+
 def score_hits(scoring: Scoring) -> tuple[Rule, ...]:
     """The rule that a score is, if it brings anything about; its owner is the model."""
     if scoring.missing in ("challenge", "block"):
@@ -46,8 +51,8 @@ def score_hits(scoring: Scoring) -> tuple[Rule, ...]:
 def _action(cuts: tuple[float, float, float], score: float | None) -> str:
     if score is None:
         return ""
-    pairs = zip(ACTIONS, cuts, strict=True)
-    return next((action for action, cut in pairs if cut and score >= cut), "")
+    reached = (action for action, cut in thresholds_of(cuts).items() if score >= cut)
+    return next(reached, "")
 
 
 def _rule(name: str, action: str, reason: str, owner: str) -> Rule:

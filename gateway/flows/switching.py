@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from gateway.catalog.declared import WANTED_MS, declared
-from gateway.catalog.rulesets import EVERYBODY, WARMING, Change, Standing, standing
-from gateway.errors import Unavailable
+from gateway.catalog.rulesets import EVERYBODY, ROLLED_BACK, WARMING, Change, Standing, standing
+from gateway.errors import CallerError, Unavailable
 from gateway.flows.gateway import Caller, Gateway, reused
 from gateway.wire.messages import Message
 
@@ -24,6 +24,13 @@ def once_of(caller: Caller, body: Message) -> str:
     """How a call is known again: its idempotency key and what it says; "" without a key."""
     once = caller.idempotency("", body, 0)
     return f"{once.name} {once.digest.hex()}" if once else ""
+
+
+def check_note(note: str | None) -> None:
+    """Raise CallerError for a note that would be taken for a rollback's."""
+    if (note or "").startswith(ROLLED_BACK):
+        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
+        raise CallerError("invalid_request", detail, pointer="/note")
 
 
 def made_before(changes: Sequence[Change], key: str) -> Standing | None:

@@ -157,11 +157,11 @@ class Collector:
                 self._add(asked, out, more)
 
     def _is_wanted(self, asked: Asked, out: Outcome) -> bool:
-        wanted, risk = self.wanted, asked.risk
+        wanted = self.wanted
         if not wanted.from_ms <= out.now_ms < wanted.to_ms or not is_assessed(asked, out):
             return False
-        scoring = risk.scoring if risk is not None else None
-        return not wanted.scored_by or (scoring is not None and scoring.model == wanted.scored_by)
+        model = asked.risk.model if asked.risk is not None else ""
+        return wanted.scored_by in ("", model)
 
     def _add(self, asked: Asked, out: Outcome, more: dict[str, int]) -> None:
         at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms

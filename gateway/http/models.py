@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 from gateway.catalog.models import StoredModel
-from gateway.catalog.rulesets import WARM, WARMING, Change, Cuts, Standing, standing
+from gateway.catalog.rulesets import WARM, WARMING, Change, Standing, standing
 from gateway.core.windows import DAY_MS
 from gateway.flows import comparing, models
 from gateway.flows.gateway import Gateway
+from gateway.flows.scoring import thresholds_of
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import moment_in
 from gateway.wire import models as d
 from gateway.wire.answers import rfc3339
-from models.artifact import ACTIONS
 from models.drift import SCORE
 
 
@@ -59,14 +59,14 @@ async def report(gateway: Gateway, call: Call) -> Answered:
         moment_in(query.get("to"), "to", now_ms + DAY_MS),
     )
     found = await comparing.compare(gateway, call.ids["id"], span_ms, call.caller)
-    models_ = [_compared(one) for one in found.models]
+    told = [_compared(one) for one in found.models]
     return Answered(
         d.ComparisonAnswer(
             requests=found.requests,
             fraud=found.fraud,
             good=found.good,
             is_cut=found.is_cut,
-            models=models_,
+            models=told,
         )
     )
 
@@ -92,21 +92,16 @@ def _compared(one: comparing.Compared) -> d.ComparedModel:
 def _champion(now: Standing) -> d.ChampionAnswer:
     return d.ChampionAnswer(
         champion=now.champion or None,
-        thresholds=thresholds(now.cuts),
+        thresholds=thresholds_of(now.cuts),
         challengers=list(now.challengers),
     )
-
-
-def thresholds(cuts: Cuts) -> dict[str, float]:
-    """What a score brings about, from which one on."""
-    return {action: cut for action, cut in zip(ACTIONS, cuts, strict=True) if cut}
 
 
 def _answer(stored: StoredModel, changes: list[Change]) -> d.ModelAnswer:
     told, now, mode = json.loads(stored.head), standing(changes), "draft"
     own = told["thresholds"]
     if stored.id == now.champion:
-        mode, own = "active", thresholds(now.cuts)
+        mode, own = "active", thresholds_of(now.cuts)
     elif stored.id in now.challengers:
         mode = "shadow"
     elif any(c.ruleset == stored.id and c.mode not in (WARMING, WARM) for c in changes):

@@ -99,9 +99,8 @@ class CountingHooks:
         for shadow in risk.shadows:
             for rule in shadow.rules:
                 counters[f"spendgate_shadow_matches\n{shadow.ruleset}\n{rule}"] += 1
-        scoring = risk.scoring
-        if scoring is not None and scoring.score is not None:
-            counters[f"spendgate_scored\n{scoring.model}"] += 1
+        if risk.score is not None:
+            counters[f"spendgate_scored\n{risk.model}"] += 1
         elif risk.is_degraded:
             counters["spendgate_unscored"] += 1
         if risk.unknown:

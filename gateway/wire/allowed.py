@@ -30,9 +30,8 @@ def _risk(risk: Risk | None) -> str:
     rules = ",".join([f'"{rule}"' for rule in risk.rules])
     ruleset = f'"{risk.ruleset}"' if risk.ruleset else "null"
     review = "true" if risk.action == "review" else "false"
-    score, model, scoring = "null", "null", risk.scoring
-    if scoring is not None and scoring.score is not None:
-        score, model = _json(scoring.score).decode(), f'"{scoring.model}"'
+    score = _json(risk.score).decode()
+    model = f'"{risk.model}"' if risk.model else "null"
     return (
         f'{{"score":{score},"rules":[{rules}],"ruleset":{ruleset},"model":{model},'
         f'"review":{review}}}'

@@ -226,12 +226,11 @@ def _risk(decision: Decision) -> RiskAnswer:
     is_other = any(reason.code not in RISK_REASONS for reason in decision.reasons)
     if risk is None or is_other:
         return RiskAnswer()
-    scoring = risk.scoring
     return RiskAnswer(
-        score=scoring.score if scoring is not None else None,
+        score=risk.score,
         rules=list(risk.rules),
         ruleset=risk.ruleset or None,
-        model=(scoring.model or None) if scoring is not None else None,
+        model=risk.model or None,
         review=risk.action == "review",
     )
 
