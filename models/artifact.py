@@ -132,6 +132,9 @@ def load(text: str, known: Mapping[str, FeatureSpec] = BY_NAME) -> Model:
         content, golden = _content(told), tuple(_golden(one) for one in told["golden"])
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ModelError(f"the model is broken: {error}") from None
+    strangers = (content.honest.keys() | content.spread.keys()) - {*content.features, ""}
+    if strangers:
+        raise ModelError(f"the model tells of {min(strangers)!r}, which is none of its features")
     check_forest(content.forest, len(specs))
     check_calibration(content.calibration)
     _check_thresholds(content.thresholds)

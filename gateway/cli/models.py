@@ -53,13 +53,13 @@ def train(
     ledger_url: LedgerUrl = None,
 ) -> None:
     """Train on the decision log and its labels, on a table, or on a simulated world (--demo)."""
-    training = _training()
+    making = _command()
     with Console(stderr=True).status("collecting rows") as status:
         try:
             if demo:
-                rows, skip_ms = training.simulated(_tokens(), days, seed), WARM_DAYS * DAY_MS
+                rows, skip_ms = making.simulated(_tokens(), days, seed), WARM_DAYS * DAY_MS
             elif table is not None:
-                rows, skip_ms = training.loaded(table), 0
+                rows, skip_ms = making.loaded(table), 0
             else:
                 settings = settings_of(data_dir, None, ledger_url)
 
@@ -67,12 +67,12 @@ def train(
                     status.update(f"read {done:,} of {of:,} records")
 
                 found = asyncio.run(_collected(settings, days, told))
-                rows, skip_ms = training.collected(found), 0
+                rows, skip_ms = making.collected(found), 0
             say(f"{len(rows.at_ms):,} requests, {int((rows.told_ms > 0).sum()):,} told to be fraud")
             status.update("training")
-            costs = training.Costs(stopped_micros=round(false_stop_usd * 1_000_000))
+            costs = making.Costs(stopped_micros=round(false_stop_usd * 1_000_000))
             spans = (delay_days * DAY_MS, skip_ms)
-            figures, text = training.trained(rows, spans, costs, out)
+            figures, text = making.trained(rows, spans, costs, out)
         except ModelError as error:
             raise OperatorError("no_model", str(error)) from None
     (out / "model.json").write_text(text, "utf-8")
@@ -84,14 +84,14 @@ def train(
     say(f"written to {out}: model.json, card.md, report.html and plots")
 
 
-def _training() -> Any:
+def _command() -> Any:
     """What needs scikit-learn and matplotlib, which a server does without."""
     try:
-        from models import training  # noqa: PLC0415  a server does without
+        from models import command  # noqa: PLC0415  a server does without
     except ImportError as error:
         detail = f"{error.name} is missing: pip install 'spendgate[server,train]'"
         raise OperatorError("not_installed", detail) from None
-    return training
+    return command
 
 
 def _tokens() -> list[int]:

@@ -94,7 +94,7 @@ class Plan(Struct, frozen=True):
     After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
     opaque to the store: what was asked beyond what the needs say of it. `windows`
     and `tallies` are what rules want counted: windows of each of the needs' signals, and all else:
-    those that are COUNTED, then DISTINCT, LISTED and FIRST ones; `version` is the change of rules
+    those that are COUNTED, then DISTINCT, FIRST and LISTED ones; `version` is the change of rules
     that everybody knows of by now.
     """
 

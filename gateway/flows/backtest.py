@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.flows.gateway import Gateway
-from gateway.flows.lookback import READ, InOrder, Line, Lookback, cold
+from gateway.flows.lookback import READ, InOrder, Line, Lookback, begins, cold
 from gateway.flows.policies import Cited
 from gateway.flows.risk import STOPS, is_assessed, judge, known_behind, reads_of, rehearsed
 from gateway.wire import records
@@ -106,11 +106,9 @@ async def backtest(
     names = cold(changes, reads_of(phased.ruleset), span.from_ms)
     if names:
         trial.lookback = Lookback(names, gateway.secret)
-        since_ms = max(span.from_ms, await history.moment_before(from_row))
-        first = await history.row_at(since_ms - trial.lookback.windows_ms)
-        if span.most_back and first < from_row - span.most_back:
-            first, trial.found.is_cut = from_row - span.most_back, True
-    for at in range(min(first, from_row), rows, AT_A_TIME):
+        where = (from_row, span.from_ms, span.most_back)
+        first, trial.found.is_cut = await begins(history, trial.lookback, *where)
+    for at in range(first, rows, AT_A_TIME):
         # Nothing, where they were pruned.
         lines = await history.numbered(at, AT_A_TIME, trial.kinds)
         await asyncio.to_thread(trial.take, lines)

@@ -18,6 +18,7 @@ from gateway.core.record import Asked, Happened
 from gateway.core.running import Running, Step
 from gateway.core.tallies import COUNTED, DISTINCT, FIRST, LISTED, Tally
 from gateway.flows.tallying import Tallying
+from gateway.ledger.history import History
 from gateway.wire import records
 from gateway.wire.records import Note, Out, StreamRecord
 
@@ -156,6 +157,20 @@ class Lookback:
             # What they found is of no use any more.
             self._cache.clear()
             self._alike.clear()
+
+
+async def begins(
+    history: History, lookback: Lookback, from_row: int, from_ms: int, most_back: int
+) -> tuple[int, bool]:
+    """The row to begin counting at, for what begins at a row and a moment (Unix ms).
+
+    And whether that is later than it takes: with at most so many records before (0: all).
+    """
+    since_ms = max(from_ms, await history.moment_before(from_row))
+    first = await history.row_at(since_ms - lookback.windows_ms)
+    if most_back and first < from_row - most_back:
+        return from_row - most_back, True
+    return min(first, from_row), False
 
 
 class InOrder:

@@ -143,17 +143,12 @@ class Tallying:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
         likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
-        firsts: list[tuple[Tally, tuple[str, ...]]] = []
         for window in windows:
             tally = entities.tally(window, likeness)
-            if tally is None:
-                continue
-            if tally.kind == FIRST:
-                firsts.append((tally, window.names))
-                continue
-            found.append(tally)
-            # Without a member of its own it is not told whether that was met.
-            reads += window.names if tally.adds or not window.of else (window.names[0], "")
+            if tally is not None:
+                found.append(tally)
+                # Without a member of its own it is not told whether that was met.
+                reads += window.names if tally.adds or not window.of else (window.names[0], "")
         for one in self._lists:
             digest = entities.digest(one.field, asked, self._secret)
             if digest:
@@ -165,9 +160,6 @@ class Tallying:
                 if entry:
                     found.append(listed(name, _hashed(self._secret, entry)))
                     reads.append(f"@{name}:{field}")
-        for tally, names in firsts:
-            found.append(tally)
-            reads += names
         return found, reads
 
     def note(self) -> Tallied:
@@ -355,4 +347,4 @@ KINDS = {
 }
 """Of each group the kind of tally, how its name begins, and what a request adds."""
 ORDER = tuple(KINDS)
-"""The counted ones come first: so the store is told them."""
+"""The counted ones come first, then sets: so the store is told them."""

@@ -18,7 +18,7 @@ from gateway.catalog.rulesets import RuleSets
 from gateway.core.facts import MEMBERSHIP, SIGNALS
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.lookback import READ, SETTLED_MS, InOrder, Line, Lookback, cold
+from gateway.flows.lookback import READ, SETTLED_MS, InOrder, Line, Lookback, begins, cold
 from gateway.flows.risk import facts_behind, is_assessed
 from gateway.ledger.history import History
 from gateway.wire.records import StreamRecord
@@ -109,14 +109,12 @@ async def _look_back(sources: Sources, collector: Collector, names: list[str], f
     """Have names counted from before a row; from which one on, then."""
     if not names:
         return first
-    wanted, history = collector.wanted, sources.history
+    wanted = collector.wanted
     collector.lookback = Lookback(names, sources.secret)
     read = {name.rpartition("@")[2] for name in names if MEMBERSHIP in name}
     collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
-    since_ms = max(wanted.from_ms, await history.moment_before(first))
-    begin = await history.row_at(since_ms - collector.lookback.windows_ms)
-    if wanted.most_back and begin < first - wanted.most_back:
-        begin, collector.found.is_cut = first - wanted.most_back, True
+    where = (first, wanted.from_ms, wanted.most_back)
+    begin, collector.found.is_cut = await begins(sources.history, collector.lookback, *where)
     return begin
 
 

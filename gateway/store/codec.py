@@ -56,7 +56,7 @@ def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
     """The change that all know of by now; of each window its signal's place, since, width.
 
     Then, if there are tallies: keys of counted ones, their widths, and when they are added to;
-    three values of each set; keys of entries of lists; keys and widths of what is first met.
+    three values of each set; keys and widths of what is first met; keys of entries of lists.
     """
     windows: list[int] = [plan.version]
     for place, of in enumerate(plan.windows):
@@ -82,7 +82,7 @@ def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
             firsts += (key, tally.width_ms)
         else:
             entries.append(key)
-    return windows, counts, widths, whens, sets, entries, firsts
+    return windows, counts, widths, whens, sets, firsts, entries
 
 
 def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:

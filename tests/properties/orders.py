@@ -137,8 +137,8 @@ class Life:
             for adds in [self.chance.choice(["", ONE_MORE, ONE_MORE, IF_REFUSED])]
         ]
         found += [Tally(DISTINCT, of, name, 400_000, member) for of, name in met]
-        found.append(Tally(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
         found.append(Tally(FIRST, org, "f/1.500000/k/k1", 500_000, ONE_MORE))
+        found.append(Tally(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
         return tuple(t for t in found if self.chance.random() < 0.7)
 
     def windows(self) -> tuple[tuple[int, ...], ...]:

@@ -28,8 +28,8 @@ local function write_first(key, width, first, last)
 end
 
 -- Append what tallies show to `seen`. They are told behind windows of signals: keys of counted
--- ones, their widths and when they are added to, sets, entries of lists, and keys and widths of
--- what is first met. Returns the counts as they stood, behind them the first moments.
+-- ones, their widths and when they are added to, sets, keys and widths of what is first met, and
+-- entries of lists. Returns the counts as they stood, behind them the first moments.
 local function read_tallies(told, seen, now)
   local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
   local values = #counts > 0 and redis.call('MGET', unpack(counts)) or {}
@@ -49,15 +49,15 @@ local function read_tallies(told, seen, now)
     local met = sets[at + 2] ~= '' and redis.call('ZSCORE', sets[at], sets[at + 2])
     seen[#seen + 1] = met and tonumber(met) > since and 1 or 0
   end
-  local entries, firsts = told[6] or EMPTY, told[7] or EMPTY
-  if #entries > 0 then
-    local standing = redis.call('MGET', unpack(entries))
-    for i = 1, #entries do seen[#seen + 1] = standing[i] and 1 or 0 end
-  end
+  local firsts, entries = told[6] or EMPTY, told[7] or EMPTY
   for at = 1, #firsts, 2 do
     local first = first_met(redis.call('GET', firsts[at]), firsts[at + 1], now)
     values[#counts + at] = first
     seen[#seen + 1] = min(firsts[at + 1], max(0, now - first))
+  end
+  if #entries > 0 then
+    local standing = redis.call('MGET', unpack(entries))
+    for i = 1, #entries do seen[#seen + 1] = standing[i] and 1 or 0 end
   end
   return values
 end
@@ -84,7 +84,7 @@ local function add_to_tallies(told, values, amount, allowed, now)
       redis.call('PEXPIREAT', key, now + sets[at + 1])
     end
   end
-  local firsts = told[7] or EMPTY
+  local firsts = told[6] or EMPTY
   for at = 1, #firsts, 2 do
     write_first(firsts[at], firsts[at + 1], values[#counts + at], now)
   end
