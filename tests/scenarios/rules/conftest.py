@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.gateways import Caller, Gateway, running
-from tests.scenarios.rules.rulebook import CARD, SWITCHED_S, USD
+from tests.scenarios.rules.rulebook import CARD, USD, nothing_in_force
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +21,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
     """Nothing is in force, and `acme` is a name for an org of the test's own."""
-    retired = False
     async with Caller(gateway.address) as found:
         await found.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
-        for ruleset in (await found.ok("GET", "/v1/rulesets"))["rulesets"]:
-            path = f"/v1/rulesets/{ruleset['id']}/activate"
-            if ruleset["mode"] in ("active", "shadow"):
-                await found.ok("POST", path, {"mode": "retired"})
-                retired = True
-        if retired:
-            await asyncio.sleep(SWITCHED_S)
+        await nothing_in_force(found)
         yield found
 
 

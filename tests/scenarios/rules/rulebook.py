@@ -46,6 +46,19 @@ async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any)
     return ruleset
 
 
+async def nothing_in_force(caller: Caller) -> None:
+    """Retire every rule set and model, and wait until all workers know."""
+    retired = False
+    for kind in ("rulesets", "models"):
+        for one in (await caller.ok("GET", f"/v1/{kind}"))[kind]:
+            if one["mode"] in ("active", "shadow"):
+                path = f"/v1/{kind}/{one['id']}/activate"
+                await caller.ok("POST", path, {"mode": "retired"})
+                retired = True
+    if retired:
+        await asyncio.sleep(SWITCHED_S)
+
+
 async def booked(caller: Caller) -> None:
     """Wait until the ledger has all there is: it does not grow for a while."""
     rows, still = -1, 0
