@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from rules.errors import Fault
@@ -69,7 +70,8 @@ def _unescaped(quoted: str, at: int) -> str:
         if escaped not in _ESCAPES:
             raise Fault(f"unknown escape \\{escaped} in a string", where, "write \\\\ for a \\")
         parts.append(_ESCAPES[escaped])
-    return "".join(parts)
+    # Facts are composed, too: one text has one form.
+    return unicodedata.normalize("NFC", "".join(parts))
 
 
 def _no_token(text: str, at: int) -> Fault:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -146,10 +147,11 @@ class Caller:
 
     async def org(self, org: str, credit_micros: int = 0, **more: Any) -> str:
         """An org with so much paid credit. Returns its id."""
-        await self.ok("PUT", f"/v1/orgs/{org}", {"plan": "payg", **more})
+        path = f"/v1/orgs/{quote(org, safe='')}"
+        await self.ok("PUT", path, {"plan": "payg", **more})
         if credit_micros:
             grant = {"amount_micros": credit_micros, "kind": "paid"}
-            await self.ok("POST", f"/v1/orgs/{org}/grants", grant)
+            await self.ok("POST", f"{path}/grants", grant)
         return org
 
     async def prices(self) -> None:

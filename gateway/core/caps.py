@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gateway.core import names
 from gateway.core.counters import (
     GAUGE,
     MONEY,
@@ -106,7 +107,7 @@ def _target(limit: Cap | RateLimit, lineage: Lineage) -> str | None:
 def apply_cap(cap: Cap, target: str, profile: Profile, now_ms: int) -> Applied:
     """A cap for one target ("" for the org) in the window of `now_ms`."""
     starts_ms, ends_ms = bounds(cap.window, profile.org.timezone, now_ms)
-    series = f"{_series('c', cap)}/{cap.window}{starts_ms}"
+    name = names.join(*_series("c", cap), f"{cap.window}{starts_ms}", target)
     shared = cap.level != "org" and cap.target is None
     return Applied(
         cap.id,
@@ -114,12 +115,12 @@ def apply_cap(cap: Cap, target: str, profile: Profile, now_ms: int) -> Applied:
         cap.level,
         cap.mode,
         cap.limit_micros,
-        f"{series}/{target}",
+        name,
         WINDOW,
         _cap_expiry_ms(cap, profile, ends_ms, now_ms),
         starts_ms,
         ends_ms,
-        f"t/{series}" if shared else "",
+        names.index_of(name) if shared else "",
     )
 
 
@@ -133,15 +134,15 @@ def _cap_expiry_ms(cap: Cap, profile: Profile, ends_ms: int, now_ms: int) -> int
 
 def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
     """A rate limit for one target ("" for the org)."""
-    name = f"{_series('r', rate)}/{rate.unit}{rate.window_s}/{target}"
+    name = names.join(*_series("r", rate), f"{rate.unit}{rate.window_s}", target)
     shape = GAUGE if rate.unit == "concurrent" else SLIDING
     width_ms = 0 if rate.unit == "concurrent" else rate.window_s * 1000
     return Applied(rate.id, rate.unit, rate.level, "hard", rate.limit, name, shape, width_ms, 0, 0)
 
 
-def _series(letter: str, limit: Cap | RateLimit) -> str:
+def _series(letter: str, limit: Cap | RateLimit) -> tuple[str, str, str]:
     # A plan's limit and an org's own may share an id; both apply, each with its own count.
-    return f"{letter}{'p' if limit.from_plan else 'o'}/{limit.id}/{limit.generation}"
+    return f"{letter}{'p' if limit.from_plan else 'o'}", limit.id, str(limit.generation)
 
 
 HELD_COUNTER = Counter(HELD, GAUGE, SET_ASIDE, in_hold=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
+from gateway.core import names
 from gateway.core.counters import SLOT
 from gateway.core.orders import Outcome
 from gateway.core.pricing import Price, tokens_of
@@ -50,8 +51,9 @@ def facts_of(asked: Asked, at_ms: int) -> Facts:
     customer = terms.customer
     if customer is not None:
         facts["org.plan"] = customer.plan
-        facts["org.is_free"] = terms.book != terms.org
-        if terms.book == terms.org:
+        is_free = names.is_collective(terms.book)
+        facts["org.is_free"] = is_free
+        if not is_free:
             facts["org.type"] = customer.type
             facts["org.age"] = at_ms - customer.created_ms
         if customer.country:

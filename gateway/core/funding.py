@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.core import names
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, Included, Profile
 from gateway.core.windows import FOREVER_MS, HOUR_MS, bounds
@@ -11,25 +12,38 @@ CREDIT_LINE = "credit_line"
 SHORTFALL = "shortfall"
 """The balance of what an org used and could not pay: a debt, never drawn from."""
 
+GRANT, INCLUDED = "g", "i"
+"""What names of grants and of included quota begin with."""
+
 INCLUDED_GRACE_MS = 2 * HOUR_MS
 
 
 def grant_name(grant_id: str) -> str:
     """The balance of a grant."""
-    return f"g/{grant_id}"
+    return names.join(GRANT, grant_id)
 
 
 def included_name(included: Included, start_ms: int) -> str:
     """The balance of an included quota in the period that starts then."""
-    return f"i/{included.id}/{start_ms}"
+    return names.join(INCLUDED, included.id, str(start_ms))
+
+
+def is_grant(name: str) -> bool:
+    """Whether a balance is a grant's."""
+    return names.kind_of(name) == GRANT
+
+
+def is_included(name: str) -> bool:
+    """Whether a balance is an included quota's."""
+    return names.kind_of(name) == INCLUDED
 
 
 def source_label(name: str) -> str:
     """What callers see of a balance's name: `included:<id>`, a grant's id, or the name itself."""
-    kind, _, rest = name.partition("/")
-    if kind == "i":
-        return f"included:{rest.rpartition('/')[0]}"
-    return rest if kind == "g" else name
+    kind, *rest = names.split(name)
+    if kind == INCLUDED:
+        return f"included:{rest[0]}"
+    return rest[0] if kind == GRANT else name
 
 
 def burn_order(grants: tuple[Grant, ...]) -> list[Grant]:

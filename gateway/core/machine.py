@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 
-from gateway.core import settle
+from gateway.core import names, settle
 from gateway.core.caps import HELD, WINDOW_GRACE_MS
 from gateway.core.counters import GAUGE, SLIDING, WINDOW, Counter, refuses, rolled, used
 from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
@@ -164,7 +164,7 @@ def _write_window(
         cells.prolong(org, counter.name, until_ms)
     if counter.index:
         members = cells.get(org, counter.index, now_ms) or frozenset()
-        target = counter.name.rpartition("/")[2]
+        target = names.target_of(counter.name)
         cells.put(org, counter.index, members | {target}, now_ms, until_ms)
         if is_new or until_ms > counter.period_ms:
             cells.prolong(org, counter.index, until_ms)
@@ -225,7 +225,7 @@ def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:
     shard.cells.put(order.org, grant_name(given.id), left, now_ms)
     shard.grants.setdefault(order.org, {})[given.id] = (order.currency, order.meta)
     if given.expires_ms is not None:
-        shard.due[f"grant/{order.org}/{given.id}"] = given.expires_ms
+        shard.due[names.due_grant(order.org, given.id)] = given.expires_ms
     settle.bump_grants(shard, order.org)
     moved = Moved(
         now_ms,

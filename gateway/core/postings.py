@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE
+from gateway.core import names
+from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, GRANT, INCLUDED, is_grant
 from gateway.core.orders import Ended, Mode, Moved, Outcome
 from gateway.core.record import Asked
 
@@ -30,6 +31,10 @@ ACCOUNT_KINDS = {
     "shortfall": "what orgs used and could not pay",
     "breakage": "grants that ended unspent",
 }
+
+
+ACCOUNTS_BY_KIND = {GRANT: "grant", INCLUDED: "included"}
+LETTERS = {kind: letter for letter, kind in ACCOUNTS_BY_KIND.items()}
 
 
 class Account(Struct, frozen=True, gc=False):
@@ -57,12 +62,21 @@ def _account(book: str, kind: str, ref: str, currency: str) -> Account:
 
 @lru_cache(maxsize=65_536)
 def _source(book: str, name: str, currency: str) -> Account:
-    kind, _, rest = name.partition("/")
-    if kind == "g":
-        return _account(book, "grant", rest, currency)
-    if kind == "i":
-        return _account(book, "included", rest, currency)
-    return _account(book, name, "", currency)
+    return _account(book, *account_of(name), currency)
+
+
+def account_of(name: str) -> tuple[str, str]:
+    """The kind of account behind a balance's name, and what tells it from others of its kind."""
+    kind = names.kind_of(name)
+    if kind in ACCOUNTS_BY_KIND:
+        return ACCOUNTS_BY_KIND[kind], name.removeprefix(f"{kind}{names.SEPARATOR}")
+    return name, ""
+
+
+def name_of(kind: str, ref: str) -> str:
+    """The balance that an account explains: what `account_of` came from."""
+    letter = LETTERS.get(kind)
+    return kind if letter is None else f"{letter}{names.SEPARATOR}{ref}"
 
 
 class _Booking:
@@ -96,7 +110,7 @@ def of_ended(ended: Ended) -> list[Posting]:
     for part in ended.kept:
         booking.move(held, revenue, part.amount)
     for part in ended.back:
-        ends = part.gone and part.name.startswith("g/")
+        ends = part.gone and is_grant(part.name)
         goes_to = booking.account("breakage") if ends else booking.source(part.name)
         booking.move(held, goes_to, part.amount)
     for part in ended.excess:
@@ -107,7 +121,7 @@ def of_ended(ended: Ended) -> list[Posting]:
 
 def of_moved(moved: Moved) -> list[Posting]:
     """A grant, a void, a lapse or an adjustment."""
-    booking = _Booking(moved.org, moved.currency)
+    booking = _Booking(names.own_book(moved.org), moved.currency)
     grant = booking.account("grant", moved.id)
     shortfall = booking.account("shortfall")
     if moved.kind in ("paid", "promotional"):

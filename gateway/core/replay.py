@@ -17,6 +17,7 @@ from gateway.core.decision import SHAPES
 from gateway.core.entities import Grant
 from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
 from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
+from gateway.core.names import index_of, is_collective
 from gateway.core.orders import Ended, Mode, Moved, Outcome
 from gateway.core.record import Asked, EndNote, LimitTerms
 
@@ -155,7 +156,7 @@ class Changes:
         if limit.period_ms:
             window.expires_ms = max(window.expires_ms, limit.period_ms, least_ms)
         if limit.is_indexed:
-            window.index = f"t/{limit.name.rpartition('/')[0]}"
+            window.index = index_of(limit.name)
         return window
 
     def ended(self, out: Ended, note: EndNote | None) -> None:
@@ -165,7 +166,7 @@ class Changes:
                 self._give_back(out.org, part.name, part.amount)
         for part in out.excess:
             self._pay(out.org, part.name, -part.amount, part.expires_ms)
-        if out.shortfall and out.book == out.org:
+        if out.shortfall and not is_collective(out.book):
             self._pay(out.org, SHORTFALL, out.shortfall)
         found = self._holds.get(out.hold_id)
         if found is None:
@@ -225,5 +226,5 @@ def _grow(hold: Hold, asked: Asked, out: Outcome) -> None:
             period_ms = limit.period_ms if shape == SLIDING else 0
             bucket = out.now_ms // period_ms if period_ms else 0
             add_counted(hold, Counted(limit.name, shape, share, bucket, period_ms))
-    gauge = HELD if asked.terms.book == asked.terms.org else FREE_HELD
+    gauge = FREE_HELD if is_collective(asked.terms.book) else HELD
     add_counted(hold, Counted(gauge, GAUGE, asked.shares[SET_ASIDE], 0, 0))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 
+from gateway.core import names
 from gateway.core.counters import GAUGE, WINDOW
-from gateway.core.funding import SHORTFALL, grant_name
+from gateway.core.funding import SHORTFALL, grant_name, is_grant
 from gateway.core.holds import (
     LATE_CAPTURE_MS,
     TRANSITIONS,
@@ -49,7 +50,7 @@ def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
 
 def _debt_after(shard: Shard, hold: Hold, order: Finish, over: int, now_ms: int) -> int:
     # Only an org's own debt is kept here; a free user's is on the plan's books alone.
-    if hold.book != hold.org:
+    if names.is_collective(hold.book):
         return 0
     funds = [shard.cells.get(order.org, s.name, now_ms) or 0 for s in order.sources]
     _, rest = draw(order.sources, funds, over)
@@ -70,7 +71,7 @@ def _end(shard: Shard, hold: Hold, order: Finish, now_ms: int) -> Ended:
     kept, back = _split(shard, hold if was_held else None, order.cost, now_ms)
     over = max(0, order.cost - held)
     excess, shortfall = _draw_excess(shard, order, over, now_ms) if over else ([], 0)
-    if shortfall and hold.book == hold.org:
+    if shortfall and not names.is_collective(hold.book):
         debt = shard.cells.get(order.org, SHORTFALL, now_ms) or 0
         shard.cells.put(order.org, SHORTFALL, debt + shortfall, now_ms)
     _uncount(shard, hold, order, was_held, now_ms)
@@ -118,7 +119,7 @@ def _split(
 
 def _give_back(shard: Shard, org: str, name: str, value: int, amount: int, now_ms: int) -> None:
     shard.cells.put(org, name, value + amount, now_ms)
-    if name.startswith("g/") and value == 0:
+    if is_grant(name) and value == 0:
         # Used-up grants are left out of profiles; this one has money again.
         bump_grants(shard, org)
 
@@ -175,7 +176,7 @@ def end_grant(shard: Shard, org: str, grant_id: str, now_ms: int) -> int | None:
         return None
     shard.cells.drop(org, grant_name(grant_id))
     shard.grants.get(org, {}).pop(grant_id, None)
-    shard.due.pop(f"grant/{org}/{grant_id}", None)
+    shard.due.pop(names.due_grant(org, grant_id), None)
     bump_grants(shard, org)
     return int(left)
 
@@ -186,8 +187,9 @@ def sweep(shard: Shard, now_ms: int, limit: int) -> int:
         return 0
     due = sorted((at, member) for member, at in shard.due.items() if at <= now_ms)[:limit]
     for _, member in due:
-        if member.startswith("grant/"):
-            _, org, grant_id = member.split("/")
+        lapsed = names.grant_due(member)
+        if lapsed is not None:
+            org, grant_id = lapsed
             currency = shard.grants[org][grant_id][0]
             left = end_grant(shard, org, grant_id, now_ms) or 0
             moved = Moved(now_ms, "lapse", grant_id, org, currency, -left, 0, 0, 0, [])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gateway.core import names
 from gateway.core.counters import rolled
 from gateway.core.money import MAX_MICROS
 from gateway.core.windows import DAY_MS, HOUR_MS, MINUTE_MS
@@ -61,7 +62,7 @@ def with_past(
 
 def signal_name(entity: str) -> str:
     """The cell of an entity's signal."""
-    return f"s/{entity}"
+    return f"s{names.SEPARATOR}{entity}"
 
 
 def signal_ends_ms(signal: Signal, now_ms: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.core import names
 from gateway.core.cells import Cells
 from gateway.core.money import MAX_MICROS
 from gateway.core.signals import (
@@ -82,7 +83,7 @@ MARK = "lists"
 
 def entry_name(name: str, digest: str) -> str:
     """The name of the tally that shows whether something, by its digest, stands on a list."""
-    return f"l/{name}/{digest}"
+    return names.join("l", name, digest)
 
 
 def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.core import names
 from gateway.core.caps import FREE_HELD_COUNTER, HELD_COUNTER, applied, window_ends
 from gateway.core.counters import Counter
 from gateway.core.entities import Lineage, LineageTerms, Member, MemberKind, Profile
@@ -22,8 +23,6 @@ from gateway.errors import CallerError
 LONGEST_MS = DAY_MS
 """Terms are compiled anew at least daily: counters without a window of the calendar live for a
 time from then on, and must outlive by far the requests that count in them."""
-COLLECTIVE = "~"
-"""Books of free users begin so: one account per plan, never one per user."""
 
 
 class Terms(Struct, frozen=True):
@@ -55,7 +54,11 @@ def versions_of(profile: Profile) -> tuple[Version, ...]:
 
 def book_of(profile: Profile) -> str:
     """The account an org's money is booked on."""
-    return f"{COLLECTIVE}{profile.plan.id}" if profile.is_free else profile.org.id
+    return (
+        names.collective_book(profile.plan.id)
+        if profile.is_free
+        else names.own_book(profile.org.id)
+    )
 
 
 def held_counter(profile: Profile) -> Counter:
@@ -158,9 +161,9 @@ def signal_entities(lineage: Lineage) -> tuple[str, ...]:
     """Whose attempts are counted, in the order of an outcome's signals."""
     found = ["o"]
     if lineage.user:
-        found.append(f"u/{lineage.user}")
+        found.append(names.join("u", lineage.user))
     if lineage.key:
-        found.append(f"k/{lineage.key}")
+        found.append(names.join("k", lineage.key))
     return tuple(found)
 
 

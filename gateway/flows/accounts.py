@@ -20,6 +20,7 @@ from gateway.core.entities import (
     RateLimit,
 )
 from gateway.core.money import check_range
+from gateway.core.names import own_book
 from gateway.core.windows import zone
 from gateway.errors import CallerError
 from gateway.flows.changes import Commit, change_org
@@ -129,7 +130,7 @@ def _check_currency(card: RateCard, currency: str, pointer: str, version: str = 
 async def _check_unmoved(gateway: Gateway, org: Org) -> None:
     version, _ = await gateway.store.grants(org.id)
     held = await gateway.store.snapshot(org.id, ("held", "adjustments", "credit_line", "shortfall"))
-    if version or any(held.balances) or await gateway.ledger.has_moved(org.id):
+    if version or any(held.balances) or await gateway.ledger.has_moved(own_book(org.id)):
         raise CallerError(
             "currency_fixed",
             f"money of {org.id} has moved in {org.currency}: its currency is fixed",

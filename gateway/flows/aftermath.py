@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from gateway.catalog.credentials import ALL_SCOPES, Credential
-from gateway.core import ids, plan
+from gateway.core import ids, names, plan
 from gateway.core.entities import Profile
 from gateway.core.holds import Step
 from gateway.core.orders import Finish, Idempotency, Mode, Status
@@ -92,7 +92,7 @@ async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
     undo = Undo(one.decision_id, one.idempotency.name if one.idempotency else "")
     if decided.hold:
         note = records.encode(EndNote(None, 0, OURSELVES.id, undo=undo))
-        once = Idempotency(f"k/{UNDONE}/{one.decision_id}", NO_DIGEST, UNDO_KEPT_MS)
+        once = Idempotency(names.outcome(UNDONE, one.decision_id), NO_DIGEST, UNDO_KEPT_MS)
         order = Finish(one.org, decided.hold, Step.release, body=note, idempotency=once)
         reply = await gateway.store.finish(order)
         if reply.status is Status.CLOSED:
@@ -108,7 +108,7 @@ async def _undo(gateway: Gateway, one: Unheard, decided: Decided) -> None:
             note=f"{one.decision_id} was answered store_unavailable",
             amount_micros=captured,
         )
-        ourselves = _as_ourselves(f"undone/{one.decision_id}")
+        ourselves = _as_ourselves(names.join("undone", one.decision_id))
         await funds.adjust(gateway, one.org, body, ourselves, undo)
     gateway.hooks.on_undone()
 
@@ -146,7 +146,8 @@ async def _charge_one(gateway: Gateway, one: Opened, before: Decided | None) -> 
         if found is not None:
             use = _use(one, records.decode_asked(found[1]))
             try:
-                await holds.capture(gateway, hold_id, use, _as_ourselves(f"charge/{hold_id}"))
+                ourselves = _as_ourselves(names.join("charge", hold_id))
+                await holds.capture(gateway, hold_id, use, ourselves)
             except CallerError as error:
                 if error.code != "hold_already_ended":
                     raise

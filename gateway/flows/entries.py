@@ -11,14 +11,14 @@ import re
 from collections.abc import Mapping
 
 from gateway.catalog.declared import BUILT_IN
+from gateway.core import names
 from gateway.errors import CallerError
 from gateway.flows.context import IPV4_NETWORK_BITS, IPV6_NETWORK_BITS, MASKED, hashed, plain
+from gateway.wire.ids import IdFault, check_id
 from rules.schema import OWN, SHARED
 
 FIELDS = (*OWN, *SHARED, "country")
 """What is looked up on the built-in lists."""
-LONGEST = 600
-_id = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _digits = re.compile(r"[0-9]{1,10}")
 _country = re.compile(r"[A-Z]{2}")
 _domain = re.compile(r"[^\s/@:]{1,255}")
@@ -30,7 +30,7 @@ def entry_of(field: str, org: str, own: Mapping[str, str], context: Mapping[str,
     if field == "org":
         return f"org:{org}"
     if field in OWN:
-        return f"{field}:{org}/{own[field]}" if own[field] else ""
+        return f"{field}:{names.join(org, own[field])}" if own[field] else ""
     value = context.get(field)
     return "" if value is None else f"{field}:{value}"
 
@@ -41,9 +41,8 @@ def texts_of(name: str, value: str, secret: bytes) -> tuple[str, ...]:
     Which field a rule looks up on a list of its own is not known here: what looks like an address
     may be one, or the id of something.
     """
-    if not 1 <= len(value) <= LONGEST or not value.isprintable():
-        raise _wrong(f"an item has 1 to {LONGEST} printable characters")
     if name not in BUILT_IN:
+        value = _checked(value)
         return tuple(dict.fromkeys((_address(value), value)))
     field, _, rest = value.partition(":")
     if field not in FIELDS or not rest:
@@ -54,10 +53,13 @@ def texts_of(name: str, value: str, secret: bytes) -> tuple[str, ...]:
 def _spelled(field: str, value: str, secret: bytes) -> str:
     """A field's value as requests are known by it."""
     if field in OWN:
-        whose = [value] if field == "org" else value.split("/")
-        if len(whose) != 1 + (field != "org") or not all(map(_id.fullmatch, whose)):
-            raise _wrong(f"an org is org:acme, a {field} is one of an org: {field}:acme/u_1")
-        return value
+        if field == "org":
+            return _checked(value)
+        whose = names.split(value)
+        if len(whose) != 2:
+            detail = f"a {field} is one of an org: {field}:acme/u_1; a slash in an id is %2F"
+            raise _wrong(detail)
+        return names.join(*map(_checked, whose))
     if field in ("ip", "network"):
         spelled = _address(value)
         if ("/" in spelled) != (field == "network") or not _is_address(spelled):
@@ -68,7 +70,7 @@ def _spelled(field: str, value: str, secret: bytes) -> str:
             raise _wrong(f"{value!r} is no asn, such as asn:64500")
         return str(int(value))
     if field in MASKED:
-        return hashed(secret, value)
+        return hashed(secret, _checked(value))
     spelled = value.upper() if field == "country" else value.lower().rstrip(".")
     if not (_country if field == "country" else _domain).fullmatch(spelled):
         raise _wrong(f"{value!r} is no {field}")
@@ -95,6 +97,13 @@ def _address(value: str) -> str:
     if network.prefixlen != known:
         raise _wrong(f"requests are known by their address and their /{known}, not by {value!r}")
     return str(network)
+
+
+def _checked(value: str) -> str:
+    try:
+        return check_id(value)
+    except IdFault as fault:
+        raise _wrong(f"an item is spelled as an id is: {fault}") from None
 
 
 def _wrong(detail: str) -> CallerError:

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.catalog.labels import Label
-from gateway.core import ids
+from gateway.core import ids, names
 from gateway.core.orders import EventOrder, Idempotency, Moved, Reply, Status
 from gateway.core.record import Asked, Happened
 from gateway.errors import CallerError
@@ -76,7 +76,9 @@ async def tell_label(gateway: Gateway, asked: Asked, label: Label, caller: Calle
         is_bound=bool(caller.credential.org),
     )
     kept_ms = 1000 * gateway.settings.admin_kept_s
-    once = Idempotency(f"k/{label.label}.{label.decision}", bytes(DIGEST_BYTES), kept_ms)
+    once = Idempotency(
+        names.outcome(f"{label.label}.{label.decision}"), bytes(DIGEST_BYTES), kept_ms
+    )
     await _record(gateway, terms.org, happened, once)
 
 

@@ -9,7 +9,7 @@ from gateway.core import ids
 from gateway.core.caps import HELD
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, Profile
-from gateway.core.funding import ADJUSTMENTS, waterfall
+from gateway.core.funding import ADJUSTMENTS, grant_name, is_included, waterfall
 from gateway.core.money import check_range
 from gateway.core.orders import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
 from gateway.core.record import AdminNote, Undo
@@ -80,7 +80,7 @@ async def _grant(gateway: Gateway, profile: Profile, body: GrantBody) -> Grant:
 
 async def funds_of(gateway: Gateway, profile: Profile) -> int:
     """All that may come together on an org's balances: what is there, and what is on hold."""
-    grants = tuple(f"g/{g.id}" for g in profile.grants)
+    grants = tuple(grant_name(g.id) for g in profile.grants)
     names = (*grants, ADJUSTMENTS, HELD)
     snapshot = await gateway.store.snapshot(profile.org.id, names)
     return sum(snapshot.balances)
@@ -155,4 +155,4 @@ async def adjust(
 
 def _money_first(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     # A correction takes money before it takes quota that comes back by itself.
-    return tuple(sorted(sources, key=lambda s: s.name.startswith("i/")))
+    return tuple(sorted(sources, key=lambda s: is_included(s.name)))

@@ -17,7 +17,7 @@ from gateway.catalog.lists import Lists
 from gateway.catalog.matches import Matches
 from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
-from gateway.core import ids
+from gateway.core import ids, names
 from gateway.core.orders import Idempotency, Reply
 from gateway.errors import CallerError
 from gateway.flows.clock import StoreClock
@@ -30,7 +30,7 @@ from gateway.observe.hooks import Hooks
 from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.port import Result, Store
-from gateway.wire.messages import Message
+from gateway.wire.ids import Message
 
 _canonical = msgpack.Encoder(order="deterministic").encode
 
@@ -126,7 +126,7 @@ class Caller(Struct, frozen=True):
             return None
         scope = "\n".join((self.credential.id, self.path, org, self.idempotency_key))
         name = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return Idempotency(f"k/{name}", body_digest(body), kept_s * 1000)
+        return Idempotency(names.outcome(name), body_digest(body), kept_s * 1000)
 
 
 def body_digest(body: Message) -> bytes:

@@ -10,8 +10,16 @@ from msgspec import Struct
 
 from gateway.catalog.catalog import Catalog
 from gateway.core.caps import HELD
-from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, grant_name, waterfall
-from gateway.core.postings import HOT_KINDS, balance_of
+from gateway.core.funding import (
+    ADJUSTMENTS,
+    CREDIT_LINE,
+    SHORTFALL,
+    grant_name,
+    is_included,
+    waterfall,
+)
+from gateway.core.names import own_book
+from gateway.core.postings import HOT_KINDS, balance_of, name_of
 from gateway.errors import SpendgateError
 from gateway.flows.profiles import Profiles
 from gateway.ledger.reader import AccountBalance, Ledger
@@ -138,13 +146,13 @@ class Reconciler:
             await self.ledger.reach(snapshot.shard, position, CATCH_UP_S)
         hot = dict(zip(names, snapshot.balances, strict=True))
         as_of = (snapshot.shard, position, snapshot.now_ms)
-        booked = _booked(await self.ledger.balances(org, *as_of))
+        booked = _booked(await self.ledger.balances(own_book(org), *as_of))
         found: list[Difference] = []
         for name in names:
             found += _unequal(org, name, hot[name], booked.pop(name, 0))
         for name, value in booked.items():
             # Periods that are over have left the store; a grant that ended is booked down to 0.
-            if not name.startswith("i/"):
+            if not is_included(name):
                 found += _unequal(org, name, 0, value)
         return found
 
@@ -152,7 +160,7 @@ class Reconciler:
         """Quota of the periods that are running now."""
         profile = await self.profiles.load(org)
         sources, _, _ = waterfall(profile, None, await self.store.ping())
-        return [s.name for s in sources if s.name.startswith("i/")]
+        return [s.name for s in sources if is_included(s.name)]
 
 
 class Watch:
@@ -209,11 +217,8 @@ def _unequal(org: str, what: str, hot: int | None, ledger: int | None) -> list[D
 
 
 def _booked(accounts: Iterable[AccountBalance]) -> dict[str, int]:
-    prefix = {"grant": "g/", "included": "i/"}
     return {
-        prefix[a.kind] + a.ref if a.kind in prefix else a.kind: balance_of(
-            a.kind, a.debits, a.credits
-        )
+        name_of(a.kind, a.ref): balance_of(a.kind, a.debits, a.credits)
         for a in accounts
         if a.kind in HOT_KINDS
     }

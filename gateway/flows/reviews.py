@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.catalog.labels import Label
 from gateway.catalog.matches import Review
+from gateway.core.names import join
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
 from gateway.errors import CallerError
@@ -42,7 +43,7 @@ async def resolve(
         detail = f"{decision_id} is not up for review; label it with POST /v1/labels"
         raise CallerError("not_found", detail, status=404)
     now_ms, author = gateway.clock.now_ms(), caller.credential.id
-    made = Label(row.id, body.label, now_ms, now_ms, author, f"review/{row.id}")
+    made = Label(row.id, body.label, now_ms, now_ms, author, join("review", row.id))
     kept = await gateway.labels.add(made)
     if (kept.author, kept.label) != (author, body.label):
         detail = f"{kept.author} found it to be {kept.label}; POST /v1/labels corrects that"

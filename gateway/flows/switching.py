@@ -11,7 +11,7 @@ from gateway.catalog.declared import WANTED_MS, declared
 from gateway.catalog.rulesets import EVERYBODY, ROLLED_BACK, WARMING, Change, Standing, standing
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.gateway import Caller, Gateway, reused
-from gateway.wire.messages import Message
+from gateway.wire.ids import Message
 
 ATTEMPTS = 40
 WARM_PATIENCE_S = 25.0

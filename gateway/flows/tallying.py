@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.catalog.declared import BUILT_IN, Declared
+from gateway.core import names
 from gateway.core.facts import local_time, tier_of
 from gateway.core.record import Asked, AskedTerms, Happened, Tallied
 from gateway.core.signals import Windows, signal_name
@@ -48,7 +49,7 @@ class _Window:
 
     kind: int
     entity: str
-    begins: str
+    series: tuple[str, str]
     width_ms: int
     of: str
     names: tuple[str, ...]
@@ -112,9 +113,9 @@ class Tallying:
         found = [windows]
         for name, one in (("user", terms.user), ("key", terms.key)):
             if one:
-                windows, names = self._signals[name]
+                windows, told = self._signals[name]
                 found.append(windows)
-                reads += names
+                reads += told
         tallies, others = self._tallies(asked, self._others, at_ms)
         asked.tallied = Tallied(self.version, (*reads, *others), at_ms)
         return Met(tuple(found), tuple(tallies), self.settled)
@@ -134,8 +135,8 @@ class Tallying:
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
         windows = (window for window in self._windows if window.same == same)
         pairs = [(entities.tally(window, {same: likeness}), window.names) for window in windows]
-        found = [(tally, names) for tally, names in pairs if tally is not None]
-        return [tally for tally, _ in found], [name for _, names in found for name in names]
+        found = [(tally, told) for tally, told in pairs if tally is not None]
+        return [tally for tally, _ in found], [name for _, told in found for name in told]
 
     def _tallies(
         self, asked: Asked, windows: tuple[_Window, ...], at_ms: int
@@ -241,14 +242,14 @@ class _Entities:
         value = self._own[entity] if is_own else self._context.get(entity, "")
         if value == "":
             return None
-        name = f"{window.begins}{entity}/{value}"
+        parts = [*window.series, entity, str(value)]
         if window.same:
             if not likeness[window.same]:
                 return None
-            name = f"{name}/{likeness[window.same]}"
+            parts.append(likeness[window.same])
         org = self._org if is_own else ""
         adds = self._member(window.of) if window.of else window.adds
-        return Tally(window.kind, org, name, window.width_ms, adds)
+        return Tally(window.kind, org, names.join(*parts), window.width_ms, adds)
 
     def cold(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
         """The same, as what happened before is added to it."""
@@ -257,7 +258,7 @@ class _Entities:
         value = self._own[window.entity]
         if not value:
             return None
-        short = "o" if window.entity == "org" else f"{window.entity[0]}/{value}"
+        short = "o" if window.entity == "org" else names.join(window.entity[0], value)
         since = str(window.since)
         return Tally(SIGNAL, self._org, signal_name(short), window.width_ms, since)
 
@@ -312,19 +313,19 @@ def _read(wanted: Mapping[str, Declared]) -> tuple[tuple[_Window, ...], tuple[_L
         elif isinstance(value, Velocity):
             group, place = GROUPS[value.kind]
             key = (ORDER.index(group), group, value.entity, value.window_ms, state.since)
-            names = found.setdefault((*key, value.of, value.same), ["", ""])
-            names[place] = told
-    windows = [_window(key, names) for key, names in sorted(found.items())]
+            places = found.setdefault((*key, value.of, value.same), ["", ""])
+            places[place] = told
+    windows = [_window(key, places) for key, places in sorted(found.items())]
     return tuple(windows), tuple(lists)
 
 
-def _window(key: tuple[Any, ...], names: list[str]) -> _Window:
+def _window(key: tuple[Any, ...], told: list[str]) -> _Window:
     _, group, entity, width_ms, since, of, same = key
     kind, letter, adds = KINDS[group]
-    begins = f"{letter}/{since}.{width_ms}" + (f".{of or same}" if of or same else "") + "/"
-    read_as = tuple(names[:1]) if group == "age" else tuple(names)
+    series = (letter, f"{since}.{width_ms}" + (f".{of or same}" if of or same else ""))
+    read_as = tuple(told[:1]) if group == "age" else tuple(told)
     member, event = (of, "") if kind == DISTINCT else ("", of)
-    return _Window(kind, entity, begins, width_ms, member, read_as, since, event, same, adds)
+    return _Window(kind, entity, series, width_ms, member, read_as, since, event, same, adds)
 
 
 GROUPS = {

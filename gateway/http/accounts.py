@@ -71,24 +71,24 @@ async def get_org(gateway: Gateway, call: Call) -> Answered:
 
 
 async def put_project(gateway: Gateway, call: Call) -> Answered:
-    """PUT /v1/orgs/{org}/projects/{id}."""
-    org, name = call.ids["org"], call.ids["id"]
+    """PUT /v1/orgs/{org}/projects/{project}."""
+    org, name = call.ids["org"], call.ids["project"]
     return Answered(
         _member(await accounts.put_member(gateway, org, "project", name, call.body, call.caller))
     )
 
 
 async def put_user(gateway: Gateway, call: Call) -> Answered:
-    """PUT /v1/orgs/{org}/users/{id}."""
-    org, name = call.ids["org"], call.ids["id"]
+    """PUT /v1/orgs/{org}/users/{user}."""
+    org, name = call.ids["org"], call.ids["user"]
     return Answered(
         _member(await accounts.put_member(gateway, org, "user", name, call.body, call.caller))
     )
 
 
 async def put_key(gateway: Gateway, call: Call) -> Answered:
-    """PUT /v1/orgs/{org}/keys/{id}."""
-    org, name = call.ids["org"], call.ids["id"]
+    """PUT /v1/orgs/{org}/keys/{key}."""
+    org, name = call.ids["org"], call.ids["key"]
     return Answered(
         _member(await accounts.put_member(gateway, org, "key", name, call.body, call.caller))
     )

@@ -50,9 +50,13 @@ class App:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer a request."""
         names: dict[str, str] = {}
-        methods = self._plain.get(request.raw_path) or self._plain.get(request.path)
+        methods = self._plain.get(request.raw_path)
         if methods is None:
-            methods, names = self._find(request.path)
+            # Matched before it is decoded: a slash in an id is no slash of the path.
+            path = request.rel_url.raw_path
+            methods = self._plain.get(path)
+            if methods is None:
+                methods, names = self._find(path)
         respond = methods.get(request.method)
         if respond is not None:
             return await respond(request, names)

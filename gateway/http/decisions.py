@@ -10,7 +10,7 @@ from gateway.flows import decision_log, decisions, replays
 from gateway.flows.decision_log import Logged, Wanted
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import Answered, Call
-from gateway.http.query import limit_in, moment_in, row_in
+from gateway.http.query import limit_in, moment_in, org_in, row_in
 from gateway.wire import answers
 from gateway.wire.answers import rfc3339
 from gateway.wire.risks import DecisionsAnswer, LoggedAnswer
@@ -31,7 +31,7 @@ async def get_decisions(gateway: Gateway, call: Call) -> Answered:
     wanted = Wanted(
         moment_in(query.get("from"), "from", now_ms - DAY_S * 1000),
         moment_in(query.get("to"), "to", now_ms + DAY_S * 1000),
-        query.get("org", ""),
+        org_in(query.get("org")),
         _one_of(query, "decision", OUTCOMES),
         _one_of(query, "reason", [reason.name for reason in Reason]),
         row_in(query.get("cursor")),

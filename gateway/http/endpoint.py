@@ -7,9 +7,11 @@ import hashlib
 import logging
 import re
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import hdrs, web
@@ -21,23 +23,24 @@ from gateway.flows.gateway import Caller, Gateway
 from gateway.http.response import JsonResponse
 from gateway.wire import problems
 from gateway.wire.decode import decode
-from gateway.wire.messages import Message
+from gateway.wire.ids import IdFault, Message, check_id
 
 JSON = {"Content-Type": "application/json", "Server": "spendgate"}
 PROBLEM = {"Content-Type": "application/problem+json", "Server": "spendgate"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
+MAX_CATALOG_BODY = 4 * 1024 * 1024
 MAX_RULES_BODY = 2 * 1024 * 1024
 MAX_MODEL_BODY = 20 * 1024 * 1024
 MAX_KEY = 255
-VALUE = "value"
-"""The part of a path that is no id: whoever takes it checks it."""
+WORLD_IDS = ("org", "project", "user", "key")
+"""Parts of paths that are ids of the caller's world; others are names that operators choose."""
 IDEMPOTENCY_KEY = istr("Idempotency-Key")
 
 log = logging.getLogger("spendgate.http")
 _encode = msgspec.json.Encoder().encode
-_id = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_name = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -104,9 +107,7 @@ class Endpoint:
 
     async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
         credential = self._known(request) or await self._just_made(request)
-        for name, value in names.items():
-            if name != VALUE and not _id.fullmatch(value):
-                raise CallerError("invalid_request", f"{value!r} is not a valid id for {name}")
+        ids = {name: path_id(name, raw) for name, raw in names.items()}
         body = None
         if self._route.body is not None:
             raw = await read_body(request, self._route.max_body, self._gateway)
@@ -116,7 +117,7 @@ class Endpoint:
         for name in query:
             if name not in self._route.query:
                 raise CallerError("invalid_request", f"unknown query parameter {name!r}")
-        return Call(names, query, body, Caller(credential, request.path, key))
+        return Call(ids, query, body, Caller(credential, request.path, key))
 
     def _known(self, request: web.BaseRequest) -> Credential | None:
         """Whose key the request brings, if this worker knows it; without the scope it is a 403."""
@@ -136,6 +137,26 @@ class Endpoint:
             detail = "send a known key as 'Authorization: Bearer <key>'"
             raise CallerError("unauthorized", detail, status=401)
         return found
+
+
+def path_id(name: str, raw: str) -> str:
+    """A part of a path as the id it stands for: percent-encoded UTF-8. Raises CallerError."""
+    try:
+        value = unquote(raw, errors="strict")
+        if name == "value":
+            # An item of a list: whoever takes it knows what it may be.
+            return unicodedata.normalize("NFC", value)
+        if name in WORLD_IDS:
+            return check_id(value)
+    except UnicodeDecodeError:
+        detail = f"{raw[:100]!r} in the path is not percent-encoded utf-8"
+        raise CallerError("invalid_request", detail) from None
+    except IdFault as fault:
+        raise CallerError("invalid_request", f"{name} in the path: {fault}") from None
+    if not _name.fullmatch(value):
+        detail = f"{value[:100]!r} is not a valid {name}: use letters, digits and _ . : -"
+        raise CallerError("invalid_request", detail)
+    return value
 
 
 def _key_digest(request: web.BaseRequest) -> str:

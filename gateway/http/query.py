@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from gateway.errors import CallerError
 from gateway.ledger.reading import NO_ROW
+from gateway.wire.ids import IdFault, check_id
 
 LIMIT, MOST = 100, 1_000
 _count = re.compile(r"[0-9]{1,4}")
@@ -20,6 +21,14 @@ def limit_in(text: str | None) -> int:
     if _count.fullmatch(text) is None or not 1 <= int(text) <= MOST:
         raise CallerError("invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}")
     return int(text)
+
+
+def org_in(text: str | None) -> str:
+    """The org that is asked for; "" where none is. Raises CallerError."""
+    try:
+        return check_id(text) if text else ""
+    except IdFault as fault:
+        raise CallerError("invalid_request", f"org: {fault}") from None
 
 
 def row_in(text: str | None) -> int:

@@ -13,7 +13,13 @@ from gateway.http import (
     service,
     spending,
 )
-from gateway.http.endpoint import MAX_BATCH_BODY, MAX_MODEL_BODY, MAX_RULES_BODY, Route
+from gateway.http.endpoint import (
+    MAX_BATCH_BODY,
+    MAX_CATALOG_BODY,
+    MAX_MODEL_BODY,
+    MAX_RULES_BODY,
+    Route,
+)
 from gateway.wire import answers as a
 from gateway.wire import documents as d
 from gateway.wire import messages as m
@@ -47,9 +53,9 @@ ROUTES = (
     Route("POST", HOLD + "/release", SPEND, s.release, "Give a hold back", m.EmptyBody, a.EndAnswer, statuses=(409,)),
     Route("PUT", ORG, ADMIN, p.put_org, "Create or change an org", m.OrgBody, d.OrgAnswer),
     Route("GET", ORG, READ, p.get_org, "An org", answer=d.OrgAnswer),
-    Route("PUT", ORG + "/projects/{id}", ADMIN, p.put_project, "Register a project", m.MemberBody, d.MemberAnswer),
-    Route("PUT", ORG + "/users/{id}", ADMIN, p.put_user, "Register a user", m.MemberBody, d.MemberAnswer),
-    Route("PUT", ORG + "/keys/{id}", ADMIN, p.put_key, "Register a key", m.KeyBody, d.MemberAnswer),
+    Route("PUT", ORG + "/projects/{project}", ADMIN, p.put_project, "Register a project", m.MemberBody, d.MemberAnswer),
+    Route("PUT", ORG + "/users/{user}", ADMIN, p.put_user, "Register a user", m.MemberBody, d.MemberAnswer),
+    Route("PUT", ORG + "/keys/{key}", ADMIN, p.put_key, "Register a key", m.KeyBody, d.MemberAnswer),
     Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Give credit", m.GrantBody, a.GrantAnswer),
     Route("POST", VOID, ADMIN, p.post_void, "End a grant", m.EmptyBody, a.VoidAnswer),
     Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, a.AdjustmentAnswer),
@@ -57,10 +63,10 @@ ROUTES = (
     Route("DELETE", ORG + "/caps/{id}", ADMIN, p.delete_cap, "Remove a cap"),
     Route("PUT", ORG + "/rate_limits/{id}", ADMIN, p.put_rate_limit, "Set a rate limit", m.RateLimitBody, d.RateLimitAnswer),
     Route("DELETE", ORG + "/rate_limits/{id}", ADMIN, p.delete_rate_limit, "Remove a rate limit"),
-    Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Sign a contract", m.ContractBody, d.ContractAnswer),
+    Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Sign a contract", m.ContractBody, d.ContractAnswer, MAX_CATALOG_BODY),
     Route("GET", ORG + "/balance", READ, p.get_balance, "What an org has", answer=d.BalanceAnswer),
     Route("GET", ORG + "/usage", MONEY, books.usage, "What an org was charged", answer=d.UsageAnswer, query=USAGE),
-    Route("PUT", CARD, ADMIN, p.put_card_version, "Add prices", m.CardVersionBody, d.CardVersionAnswer, statuses=(409,)),
+    Route("PUT", CARD, ADMIN, p.put_card_version, "Add prices", m.CardVersionBody, d.CardVersionAnswer, MAX_CATALOG_BODY, statuses=(409,)),
     Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Set a plan", m.PlanBody, d.PlanAnswer),
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Trial balance", answer=d.TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Do the books agree", answer=d.ReconcileAnswer),

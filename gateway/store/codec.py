@@ -9,10 +9,12 @@ from typing import Any
 
 from msgspec import Struct, msgpack
 
+from gateway.core import names
 from gateway.core.counters import Source
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Plan, Reply, Status
+from gateway.core.signals import signal_name
 from gateway.core.tallies import COUNTED, DISTINCT, FIRST, IF_REFUSED, ONE_MORE, SIGNAL, Past
 from gateway.store import keys
 from gateway.wire import records
@@ -120,12 +122,13 @@ def prepare(needs: Needs) -> Prepared:
     # The first two, idempotency and hold, are each request's own.
     of = ["", "", epoch]
     of += [keys.version(shard, v) for v in needs.versions]
-    of += [f"{prefix}s/{entity}" for entity in needs.signals]
+    of += [prefix + signal_name(entity) for entity in needs.signals]
     of += [prefix + c.name for c in needs.counters]
     of += [prefix + s.name for s in needs.sources]
     counters: list[int | str] = []
     for c in needs.counters:
-        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, bool(c.index), c.name)
+        target = names.target_of(c.name) if c.index else False
+        counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, target, c.name)
     spec = pack(
         (
             needs.valid_from_ms,

@@ -1,6 +1,8 @@
 """How keys are spelled, and nowhere else. Every key of an org carries its shard's hash tag.
 
-`{s7}/<org>/<name>` is an org's, `{s7}//<name>` the shard's own; ids never contain a slash.
+`{s7}/<org>/<name>` is an org's, `{s7}//<name>` the shard's own, `{e7}/<name>` of an entity that
+many orgs share. Ids are escaped as `gateway.core.names` says, so no id reads as structure.
+`lua/include/keys.lua` is the copy for functions that learn only inside the store whose key it is.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import re
 from functools import lru_cache
 from hashlib import blake2b
 
+from gateway.core import names
 from gateway.core.orders import Version
 
 SHARDS = 256
@@ -77,20 +80,21 @@ def nothing(shard: int) -> str:
     return f"{{s{shard}}}//nothing"
 
 
+@lru_cache(maxsize=65_536)
 def org_prefix(shard: int, org: str) -> str:
     """What all keys of an org begin with."""
-    return f"{{s{shard}}}/{org}/"
+    return f"{{s{shard}}}/{names.escape(org)}/"
 
 
 def version(shard: int, of: Version) -> str:
     """The fence of a version: an org's own, or the shard's copy of a plan's or rate card's."""
     if of.kind in ("org", "grants"):
-        return f"{{s{shard}}}/{of.id}/v.{of.kind}"
-    return f"{{s{shard}}}//v.{of.kind}/{of.id}"
+        return f"{org_prefix(shard, of.id)}v.{of.kind}"
+    return f"{{s{shard}}}//v.{of.kind}/{names.escape(of.id)}"
 
 
 def tally(shard: int, org: str, name: str) -> str:
     """A tally: an org's own in its shard, a shared one ("" for the org) in one by its own name."""
     if org:
-        return f"{{s{shard}}}/{org}/{name}"
+        return f"{org_prefix(shard, org)}{name}"
     return f"{{e{shard_of(name)}}}/{name}"

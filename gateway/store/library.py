@@ -7,7 +7,17 @@ from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 
-INCLUDES = ("status", "clock", "counters", "records", "signals", "tallies", "holds", "settle")
+INCLUDES = (
+    "status",
+    "clock",
+    "keys",
+    "counters",
+    "records",
+    "signals",
+    "tallies",
+    "holds",
+    "settle",
+)
 FUNCTIONS = (
     "authorize",
     "finish",

@@ -6,8 +6,9 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from gateway.core import ids, machine, settle, steps
+from gateway.core import ids, machine, names, settle, steps
 from gateway.core.cells import Cells
+from gateway.core.funding import grant_name
 from gateway.core.holds import Hold
 from gateway.core.orders import (
     AdjustOrder,
@@ -65,7 +66,7 @@ class MemoryStore:
         return self._claims.setdefault(decision_id, purpose)
 
     async def lease(self, name: str, holder: str, for_ms: int) -> bool:
-        now_ms, key = self._clock(), f"lease/{name}"
+        now_ms, key = self._clock(), names.join("lease", name)
         if self.shared.get("", key, now_ms) in (None, holder):
             self.shared.replace("", key, holder, now_ms + for_ms)
             return True
@@ -86,7 +87,7 @@ class MemoryStore:
     async def grants(self, org: str) -> tuple[int, list[tuple[bytes, int]]]:
         shard, now_ms = self._of(org), self._clock()
         found = [
-            (meta, shard.cells.get(org, f"g/{grant_id}", now_ms) or 0)
+            (meta, shard.cells.get(org, grant_name(grant_id), now_ms) or 0)
             for grant_id, (_, meta) in shard.grants.get(org, {}).items()
         ]
         return shard.versions.get(("grants", org), 0), found

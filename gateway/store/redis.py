@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gateway.core import ids
+from gateway.core.funding import grant_name
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
 from gateway.core.orders import (
     AdjustOrder,
@@ -199,7 +200,7 @@ class RedisStore(RedisTallies, RedisReadings):
         prefix = keys.org_prefix(shard, order.org)
         idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.due(shard), keys.epoch(shard), idem_key]
-        of += [prefix + name for name in ("shortfall", f"g/{given.id}", "grants", "v.grants")]
+        of += [prefix + name for name in ("shortfall", grant_name(given.id), "grants", "v.grants")]
         epoch = self._epochs.get(shard, 0)
         spec = grant_spec(order.org, order.currency, given, ttl_ms, epoch)
         meta = order.currency.encode() + order.meta
@@ -221,7 +222,7 @@ class RedisStore(RedisTallies, RedisReadings):
         prefix = keys.org_prefix(shard, order.org)
         idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.due(shard), keys.epoch(shard), idem_key]
-        of += [f"{prefix}g/{order.grant_id}"]
+        of += [prefix + grant_name(order.grant_id)]
         spec = (order.org, order.currency, order.grant_id, ttl_ms, self._epochs.get(shard, 0))
         args = (pack(spec), digest, order.body, keys.tag(shard))
         raw = await self._functions.call("void", of, args)
@@ -318,7 +319,7 @@ class RedisStore(RedisTallies, RedisReadings):
         metas = dict(zip(flat[::2], flat[1::2], strict=True))
         if not metas:
             return int(version or 0), []
-        balances = [f"{prefix}g/{grant_id.decode()}" for grant_id in metas]
+        balances = [prefix + grant_name(grant_id.decode()) for grant_id in metas]
         values = await self._functions.run(("MGET", *balances))
         found = [(m[3:], int(v or 0)) for m, v in zip(metas.values(), values, strict=True)]
         return int(version or 0), found

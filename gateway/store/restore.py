@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 
+from gateway.core import names
 from gateway.core.counters import GAUGE
 from gateway.core.holds import Hold, HoldStatus
 from gateway.core.money import MAX_MICROS
@@ -48,7 +49,7 @@ class Restorer:
         self._set(shard, prefix + name, struct.pack("<dd", used, held), expires_ms)
         if index:
             commands = self.commands[shard]
-            commands.append(("SADD", prefix + index, name.rpartition("/")[2]))
+            commands.append(("SADD", prefix + index, names.target_of(name)))
             if expires_ms:
                 commands += [("PEXPIREAT", prefix + index, expires_ms, how) for how in ("NX", "GT")]
 
@@ -68,8 +69,7 @@ class Restorer:
         commands = self.commands[shard]
         commands.append(("HSET", keys.org_prefix(shard, org) + "grants", grant_id, meta))
         if expires_ms:
-            member = f"grant/{org}/{grant_id}"
-            commands.append(("ZADD", keys.due(shard), expires_ms, member))
+            commands.append(("ZADD", keys.due(shard), expires_ms, names.due_grant(org, grant_id)))
 
     def kept(self, shard: int, org: str, kept: Kept, out: bytes, body: bytes) -> None:
         """An outcome under its idempotency key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 
+from gateway.core import names
 from gateway.core.tallies import MARK, Entry, Past, entry_name
 from gateway.store import keys
 from gateway.store.codec import pack, past_spec
@@ -50,7 +51,7 @@ class RedisTallies:
 
     async def lease(self, name: str, holder: str, for_ms: int) -> bool:
         """Take, or prolong, what one of many does for all; whether the holder has it."""
-        key = keys.tally(0, "", f"lease/{name}")
+        key = keys.tally(0, "", names.join("lease", name))
         return bool(await self._functions.call("lock", [key], (holder, for_ms)))
 
     async def followed(self) -> int:

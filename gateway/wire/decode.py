@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError
+from gateway.wire.ids import IdFault, token
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         message: T = decoder.decode(body)
         return message
     except msgspec.ValidationError as error:
-        return _look_again(body, kind, str(error))
+        return _look_again(body, kind, error)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
         raise _malformed(error) from None
 
@@ -44,16 +45,16 @@ def convert(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error), value, kind) from None
+        raise _invalid(error, value, kind) from None
 
 
-def _look_again(body: bytes, kind: type[T], text: str) -> T:
+def _look_again(body: bytes, kind: type[T], found: msgspec.ValidationError) -> T:
     """Check the body once it is read to its end: of duplicate names only the last counts."""
     try:
         value = _any.decode(body)
     except msgspec.ValidationError:
         # A number larger than any type holds: the first error is all that can be said.
-        raise _invalid(text, None, kind) from None
+        raise _invalid(found, None, kind) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as broken:
         # The types were checked as far as the text went; beyond that it is no JSON at all.
         raise _malformed(broken) from None
@@ -64,11 +65,15 @@ def _malformed(error: Exception) -> CallerError:
     return CallerError("malformed_json", f"the body is not valid json: {error}", status=400)
 
 
-def _invalid(text: str, value: Any, kind: type[Any]) -> CallerError:
-    """What a validation error's text says of a value, for the caller."""
+def _invalid(error: msgspec.ValidationError, value: Any, kind: type[Any]) -> CallerError:
+    """What a validation error says of a value, for the caller."""
+    text, cause = str(error), error.__cause__
     code = "amount_out_of_range" if _BEYOND.match(text) else "invalid_request"
     detail = _PATH.sub("", text).replace("`", "")
-    return CallerError(code, detail[:1].lower() + detail[1:], pointer=_pointer(text, value, kind))
+    pointer = _pointer(text, value, kind)
+    if isinstance(cause, IdFault):
+        pointer += cause.pointer
+    return CallerError(code, detail[:1].lower() + detail[1:], pointer=pointer)
 
 
 def _pointer(text: str, value: Any, kind: type[Any]) -> str:
@@ -80,14 +85,10 @@ def _pointer(text: str, value: Any, kind: type[Any]) -> str:
         if not name and not index and not isinstance(here, dict):
             return pointer
         part = name or index or _offender(value, here, kind, text)
-        pointer += _token(part)
+        pointer += "/" + token(part)
         here = _step(here, part)
     field = _FIELD.fullmatch(_PATH.sub("", text))
-    return pointer + (_token(field.group(1)) if field else "")
-
-
-def _token(part: str) -> str:
-    return "/" + part.replace("~", "~0").replace("/", "~1")
+    return pointer + (f"/{token(field.group(1))}" if field else "")
 
 
 def _step(value: Any, part: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from gateway.core.entities import (
     GrantKind,
@@ -18,12 +18,8 @@ from gateway.core.entities import (
     WindowKind,
 )
 from gateway.core.money import MAX_MICROS
+from gateway.wire.ids import END, Id, Identified, Message, Name
 
-END = r"$(?!\n)"
-"""The end of a pattern: `$` alone would let a final newline pass."""
-ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,128}" + END
-
-Id = Annotated[str, Meta(pattern=ID_PATTERN, description="An id you choose.")]
 MadeId = Annotated[str, Meta(pattern=r"^[a-z]{3,5}_[0-9A-Za-z]{1,64}" + END)]
 Micros = Annotated[int, Meta(ge=0, le=MAX_MICROS, description="Micro-units of a currency.")]
 PositiveMicros = Annotated[int, Meta(gt=0, le=MAX_MICROS, description="Micro-units of a currency.")]
@@ -31,19 +27,17 @@ SignedMicros = Annotated[int, Meta(ge=-MAX_MICROS, le=MAX_MICROS)]
 Count = Annotated[int, Meta(ge=0, le=MAX_MICROS)]
 Bps = Annotated[int, Meta(ge=0, le=10_000)]
 Time = Annotated[datetime, Meta(tz=True)]
-HoldTtl = Annotated[int, Meta(ge=1, le=86_400)]
-Text = Annotated[str, Meta(max_length=1024)]
-Short = Annotated[str, Meta(max_length=256)]
+HoldTtl = Annotated[int, Meta(ge=1, le=2_592_000)]
+WITHOUT_NUL = r"^[^\x00]*" + END
+"""A database may not take it."""
+Text = Annotated[str, Meta(max_length=1024, pattern=WITHOUT_NUL)]
+Short = Annotated[str, Meta(max_length=256, pattern=WITHOUT_NUL)]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END)]
 Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 Quantity = dict[str, Count]
 
 
-class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A request body. `null` for an optional member means absent."""
-
-
-class Subject(Message, frozen=True):
+class Subject(Identified, frozen=True):
     """Who spends: the caller's customer."""
 
     org: Id
@@ -80,7 +74,7 @@ class Context(Message, frozen=True):
     user_agent: Text | None = None
 
 
-class AuthorizeBody(Message, frozen=True):
+class AuthorizeBody(Identified, frozen=True):
     """May this subject spend this much on this product now?"""
 
     subject: Subject
@@ -145,7 +139,7 @@ class OrgBody(Message, frozen=True):
 
     name: Short | None = None
     type: OrgType | None = None
-    plan: Id | None = None
+    plan: Name | None = None
     currency: Currency | None = None
     credit_line_micros: Micros | None = None
     timezone: Annotated[str, Meta(max_length=64)] | None = None
@@ -161,7 +155,7 @@ class MemberBody(Message, frozen=True):
     status: Status | None = None
 
 
-class KeyBody(Message, frozen=True):
+class KeyBody(Identified, frozen=True):
     """A key, and whose it is."""
 
     name: Short | None = None
@@ -171,7 +165,7 @@ class KeyBody(Message, frozen=True):
     expires_at: Time | None = None
 
 
-class GrantBody(Message, frozen=True):
+class GrantBody(Identified, frozen=True):
     """Credit for an org."""
 
     amount_micros: PositiveMicros
@@ -191,7 +185,7 @@ class AdjustmentBody(Message, frozen=True):
     set_available_micros: Micros | None = None
 
 
-class CapBody(Message, frozen=True):
+class CapBody(Identified, frozen=True):
     """Money allowed in a window."""
 
     level: Level
@@ -205,7 +199,7 @@ class CapBody(Message, frozen=True):
     )
 
 
-class RateLimitBody(Message, frozen=True):
+class RateLimitBody(Identified, frozen=True):
     """Requests or tokens allowed in `window_s`, or holds open at once."""
 
     level: Level
@@ -218,19 +212,19 @@ class RateLimitBody(Message, frozen=True):
 class PlanCap(CapBody, frozen=True, kw_only=True):
     """A cap of a plan."""
 
-    id: Id
+    id: Name
 
 
 class PlanRateLimit(RateLimitBody, frozen=True, kw_only=True):
     """A rate limit of a plan."""
 
-    id: Id
+    id: Name
 
 
-class IncludedBody(Message, frozen=True):
+class IncludedBody(Identified, frozen=True):
     """Quota that a plan includes in each period."""
 
-    id: Id
+    id: Name
     amount_micros: Micros
     period: Period
     products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
@@ -240,7 +234,7 @@ class IncludedBody(Message, frozen=True):
 class PlanBody(Message, frozen=True):
     """What an org can subscribe to."""
 
-    rate_card: Id
+    rate_card: Name
     included: Annotated[list[IncludedBody], Meta(max_length=20)] | None = None
     caps: Annotated[list[PlanCap], Meta(max_length=50)] | None = None
     rate_limits: Annotated[list[PlanRateLimit], Meta(max_length=50)] | None = None
@@ -249,7 +243,7 @@ class PlanBody(Message, frozen=True):
 Prices = dict[Unit, Micros]
 
 
-class CardVersionBody(Message, frozen=True):
+class CardVersionBody(Identified, frozen=True):
     """An immutable version of a rate card: micro-units per million units."""
 
     effective_at: Time
@@ -265,11 +259,11 @@ class ContractProduct(Message, frozen=True):
     allowed: bool | None = None
 
 
-class ContractBody(Message, frozen=True):
+class ContractBody(Identified, frozen=True):
     """A price version agreed for a time."""
 
-    rate_card: Id
-    version: Id
+    rate_card: Name
+    version: Name
     starts_at: Time
     ends_at: Time | None = None
     discount_bps: Bps | None = None
@@ -279,7 +273,7 @@ class ContractBody(Message, frozen=True):
 Scope = Literal["authorize", "read", "admin", "risk", "finance"]
 
 
-class CredentialBody(Message, frozen=True):
+class CredentialBody(Identified, frozen=True):
     """A credential for a service that calls."""
 
     name: Short
@@ -366,7 +360,7 @@ class ItemBody(Message, frozen=True):
 class ListedItem(Message, frozen=True):
     """One of many items: an id, an address, a network, an asn, a device, a mail domain."""
 
-    value: Annotated[str, Meta(min_length=1, max_length=600)]
+    value: Annotated[str, Meta(min_length=1, max_length=1600)]
     expires_at: Time | None = None
     note: Text | None = None
 

@@ -10,8 +10,11 @@ from typing import Any
 import msgspec
 
 from gateway.wire import messages
+from gateway.wire.ids import NAME_PATTERN, VISIBLE
 from gateway.wire.problems import Problem
 
+WORLD = ("org", "project", "user", "key", "value")
+"""Parts of paths that may be any text."""
 REF = "#/components/schemas/{name}"
 
 
@@ -63,7 +66,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string", "pattern": messages.ID_PATTERN},
+            "schema": {"type": "string", "pattern": VISIBLE if name in WORLD else NAME_PATTERN},
         }
         for name in re.findall(r"{(\w+)}", operation.path)
     ]

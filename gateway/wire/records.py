@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from msgspec import Struct, msgpack
 
+from gateway.core import names
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
 from gateway.core.orders import Ended, Moved, Outcome
@@ -136,7 +137,7 @@ def encode_kept(expires_ms: int, digest: bytes, key: str) -> bytes:
 def decode_kept(kept: bytes) -> Kept:
     """The name (within its org), digest and end of what a record's outcome is kept under."""
     (expires_ms,) = struct.unpack_from("<d", kept)
-    return Kept(kept[24:].decode().split("/", 2)[2], kept[8:24], int(expires_ms))
+    return Kept(names.of_key(kept[24:].decode())[1], kept[8:24], int(expires_ms))
 
 
 @lru_cache(maxsize=8192)
@@ -148,7 +149,7 @@ def brief_of(terms: bytes) -> bytes:
 
 def org_of_kept(kept: bytes) -> str:
     """Whose idempotency key it is."""
-    return kept[24:].decode().split("/", 2)[1]
+    return names.of_key(kept[24:].decode())[0]
 
 
 def encode_hold(hold: Hold) -> bytes:

@@ -24,8 +24,7 @@ ENDS += ("restore", "offer", "backlog")
 
 JOINED = {
     "'[^']*'": "text as it stands",
-    r"tag|prefix|org|key|hold\[H_ORG\]|member|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
-    r"s\[1\]|s\[3\]": "grant.lua: org and grant id",
+    r"tag|prefix|whose|name|key|hold_id|grant_id|taken\[1\]|entry\[1\]": "parts of keys",
     "now|since": "a moment in ms, which fourteen digits hold",
     "epoch|id": "an epoch, a server's run id: strings as they were given",
     r"needs\[N_RECORD\]|needs\[N_BRIEF\]|args\[3\]": "what was asked, packed",
@@ -225,3 +224,10 @@ def test_only_the_clock_reads_the_time() -> None:
 
 def test_nothing_is_left_to_chance() -> None:
     assert [name_of(p) for p in FILES if "random" in code(p)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_one_file_joins_and_splits_keys(path: Path) -> None:
+    """Ids are escaped in keys: whoever joins or splits one must know how."""
+    slashes = [text for text in re.findall(r"'[^'\n]*'", code(path)) if "/" in text]
+    assert (name_of(path) == "include/keys.lua") == bool(slashes), slashes

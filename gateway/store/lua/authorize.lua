@@ -13,9 +13,10 @@ local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_KEYS = 7, 8, 9, 10, 11
 local N_STREAM, N_DUE, N_INDEXES, N_RECORD, N_BRIEF = 12, 13, 14, 15, 16
 local N_HOLD, N_READINGS, N_FUNDS, N_SEEN, N_OUT = 17, 18, 19, 20, 21
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
-local COUNTER = 7 -- as told: shape, measure, limit, period, in_hold, has_index, name
+local COUNTER = 7 -- as told: shape, measure, limit, period, in_hold, target, name; the target
+-- is false where no index lists it
 -- As kept; the entry is what a hold says of the counter, false where it says nothing.
-local C_SHAPE, C_SHARE, C_LIMIT, C_PERIOD, C_INDEX, C_ENTRY = 1, 2, 3, 4, 5, 6
+local C_SHAPE, C_SHARE, C_LIMIT, C_PERIOD, C_INDEX, C_ENTRY, C_TARGET = 1, 2, 3, 4, 5, 6, 7
 local SLOT = 4 -- the place of slots among a request's shares
 
 -- Take in needs. What a call fills in anew each time (a new hold, what it read) is made here, once:
@@ -33,7 +34,9 @@ local function learn(packed, record, brief)
       entry = { spec[at + 6], shape, 0, 0, shape == SLIDING and period or 0 }
       entries[#entries + 1] = entry
     end
-    counters[#counters + 1] = { shape, spec[at + 1] + 1, spec[at + 2], period, index_key, entry }
+    counters[#counters + 1] = {
+      shape, spec[at + 1] + 1, spec[at + 2], period, index_key, entry, spec[at + 5],
+    }
   end
   n[N_COUNTERS], n[N_RECORD], n[N_BRIEF] = counters, record, brief
   n[N_HOLD] = {
@@ -102,7 +105,7 @@ local function write_window(key, packed, stands, c, least)
     end
     return
   end
-  if index then redis.call('SADD', index, string.match(key, '[^/]*$')) end
+  if index then redis.call('SADD', index, c[C_TARGET]) end
   if period == 0 then
     redis.call('SET', key, packed)
   else

@@ -4,7 +4,7 @@
 -- flags: allow-oom
 -- meaning: gateway.core.settle.sweep
 local function expire_hold(keys, tag, epoch, member, keep_ms, now)
-  local key = tag .. '//hold/' .. member
+  local key = hold_key(tag, member)
   local hold, asked = load_hold(redis.call('GET', key))
   local out = end_hold(tag, member, hold, STEP_EXPIRE, 0, -1, {}, 0, now)
   redis.call('SET', key, dump_hold(hold, asked), 'PXAT', now + keep_ms)
@@ -12,9 +12,8 @@ local function expire_hold(keys, tag, epoch, member, keep_ms, now)
   return { 'finish', out, record(keys[1], epoch, 'finish', out, '', '', '', 0, '', now) }
 end
 
-local function expire_grant(keys, tag, epoch, member, now)
-  local org, grant_id = string.match(member, '^grant/([^/]+)/(.+)$')
-  local meta = redis.call('HGET', tag .. '/' .. org .. '/grants', grant_id)
+local function expire_grant(keys, tag, epoch, org, grant_id, now)
+  local meta = redis.call('HGET', grants_key(tag, org), grant_id)
   local left = end_grant(tag, org, grant_id, keys[2])
   local currency = string.sub(meta, 1, 3)
   local out = cmsgpack.pack({ now, 'lapse', grant_id, org, currency, -left, 0, 0, 0, {} })
@@ -28,8 +27,9 @@ local function expire(keys, args)
   local due = redis.call('ZRANGEBYSCORE', keys[2], '-inf', now, 'LIMIT', 0, args[2])
   local found = { DONE, now }
   for _, member in ipairs(due) do
-    if string.sub(member, 1, 6) == 'grant/' then
-      found[#found + 1] = expire_grant(keys, args[1], epoch, member, now)
+    local org, grant_id = grant_due(member)
+    if org then
+      found[#found + 1] = expire_grant(keys, args[1], epoch, org, grant_id, now)
     else
       found[#found + 1] = expire_hold(keys, args[1], epoch, member, args[3], now)
     end

@@ -18,7 +18,7 @@ local function grant(keys, args)
   redis.call('SET', keys[6], left)
   redis.call('HSET', keys[7], s[3], args[4])
   redis.call('INCR', keys[8])
-  if s[6] > 0 then redis.call('ZADD', keys[2], s[6], 'grant/' .. s[1] .. '/' .. s[3]) end
+  if s[6] > 0 then redis.call('ZADD', keys[2], s[6], due_grant(s[1], s[3])) end
   local id = record(keys[1], epoch, 'grant', out, '', args[3], keys[4], s[7], args[2], now)
   return { DONE, now, out, id }
 end

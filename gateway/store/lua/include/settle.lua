@@ -1,18 +1,14 @@
 -- How holds and grants end; the meaning is gateway.core.settle.
 
-local function shortfall_key(tag, org)
-  return tag .. '/' .. org .. '/shortfall'
-end
-
 local function bump_grants(tag, org)
-  redis.call('INCR', tag .. '/' .. org .. '/v.grants')
+  redis.call('INCR', grants_version_key(tag, org))
 end
 
 -- Keep the first draws up to cost, give back the rest. A perishable balance that is gone takes
 -- nothing back.
 local function split(tag, hold, cost)
   local kept, back = {}, {}
-  local prefix = tag .. '/' .. hold[H_ORG] .. '/'
+  local prefix = org_prefix(tag, hold[H_ORG])
   for i = 1, #hold[H_DRAWS] do
     local taken = hold[H_DRAWS][i]
     local stays = min(taken[2], cost)
@@ -25,7 +21,7 @@ local function split(tag, hold, cost)
       back[#back + 1] = { taken[1], taken[2] - stays, gone, 0 }
       if not gone then
         redis.call('INCRBY', key, taken[2] - stays)
-        if string.sub(taken[1], 1, 2) == 'g/' and tonumber(value or 0) == 0 then
+        if is_grant(taken[1]) and tonumber(value or 0) == 0 then
           bump_grants(tag, hold[H_ORG])
         end
       end
@@ -46,7 +42,7 @@ end
 
 -- Take the hold out of every counter that still stands, and count what it cost.
 local function uncount(tag, hold, step, cost, tokens, was_held)
-  local prefix = tag .. '/' .. hold[H_ORG] .. '/'
+  local prefix = org_prefix(tag, hold[H_ORG])
   for i = 1, #hold[H_COUNTED] do
     local entry = hold[H_COUNTED][i]
     local key = prefix .. entry[1]
@@ -81,7 +77,7 @@ local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfal
   local held = was_held and hold[H_AMOUNT] or 0
   local kept, back = {}, {}
   if was_held then kept, back = split(tag, hold, cost) end
-  if shortfall > 0 and hold[H_BOOK] == hold[H_ORG] then
+  if shortfall > 0 and not is_collective(hold[H_BOOK]) then
     redis.call('INCRBY', shortfall_key(tag, hold[H_ORG]), shortfall)
   end
   uncount(tag, hold, step, cost, tokens, was_held)
@@ -101,12 +97,12 @@ end
 
 -- Remove a grant; what was left of it, or nil when there is none.
 local function end_grant(tag, org, grant_id, due)
-  local prefix = tag .. '/' .. org .. '/'
-  local left = redis.call('GET', prefix .. 'g/' .. grant_id)
+  local balance = grant_key(tag, org, grant_id)
+  local left = redis.call('GET', balance)
   if not left then return nil end
-  redis.call('DEL', prefix .. 'g/' .. grant_id)
-  redis.call('HDEL', prefix .. 'grants', grant_id)
-  redis.call('ZREM', due, 'grant/' .. org .. '/' .. grant_id)
+  redis.call('DEL', balance)
+  redis.call('HDEL', grants_key(tag, org), grant_id)
+  redis.call('ZREM', due, due_grant(org, grant_id))
   bump_grants(tag, org)
   return tonumber(left)
 end
