@@ -49,6 +49,16 @@ class Unavailable(SpendgateError):
     status = 503
 
 
+class Overloaded(SpendgateError):
+    """More is asked for than can be done now; nothing was changed, and the same may work soon."""
+
+    status = 503
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__("overloaded", detail)
+        self.retry_after_s = retry_after_s
+
+
 class Bug(SpendgateError):
     """Something that cannot happen happened."""
 

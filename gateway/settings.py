@@ -40,7 +40,13 @@ class Settings:
     )
     admin_key: str = _setting("", "the first credential, with all scopes; empty: none")
     decision_deadline_ms: int = _setting(
-        50, "how long an authorize takes at most when the store does not answer"
+        50, "how long the store may be silent before an authorize is answered without it"
+    )
+    queue_target_ms: int = _setting(
+        0, "wait for the store that is aimed at; 0: four times the store's own, at least 10"
+    )
+    queue_deadline_ms: int = _setting(
+        1000, "how long a decision may wait for a store that is busy and does answer"
     )
     open_shares: int = _setting(
         0, "workers of all gateways that share what an org may spend without the store; 0: workers"

@@ -19,8 +19,8 @@ import msgspec
 
 ADMIN_KEY = "test-admin-key"
 START_S = 60
-PATIENT_MS = 5000
-"""A noisy machine stalls for longer than the deadline that is shipped, which has its own tests."""
+PATIENT = {"decision_deadline_ms": 5000, "queue_target_ms": 20_000, "queue_deadline_ms": 60_000}
+"""A noisy machine stalls for longer than what is shipped, which has its own tests."""
 PRICES = {
     "gpt-4o": {"input_tokens": 2_500_000, "output_tokens": 10_000_000},
     "cent": {"units": 10_000_000_000},
@@ -34,7 +34,7 @@ class Gateway:
 
     def __init__(self, directory: Path, workers: int = 1, **settings: Any) -> None:
         self.directory = directory
-        self.settings = {"workers": workers, "decision_deadline_ms": PATIENT_MS, **settings}
+        self.settings = {"workers": workers, **PATIENT, **settings}
         self.process: subprocess.Popen[str] | None = None
         self.address = ""
 

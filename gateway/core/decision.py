@@ -149,7 +149,7 @@ def _reasons(asked: Asked, outcome: Outcome) -> tuple[Refusal, ...]:
         found.append(Refusal(int(Reason.insufficient_funds), "", detail))
     # Risk is assessed of what account, price and money let pass; of nothing else is it told.
     others = [refusal for refusal in found if refusal.code not in RISK_REASONS]
-    return tuple(sorted(others or found, key=lambda r: (r.code, r.id)))
+    return tuple(sorted(others or found, key=lambda r: (r.reason.rank, r.id)))
 
 
 def _limit_refusal(limit: LimitTerms) -> Refusal:

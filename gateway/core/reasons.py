@@ -1,4 +1,4 @@
-"""Why a request is refused: one enum, the weightiest first."""
+"""Why a request is refused: one enum; its numbers are at rest, its rank says what weighs more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Reason(IntEnum):
-    """Every reason of the contract in order of precedence (a lower number weighs more)."""
+    """Every reason of the contract. A number is written in records and never changes."""
 
     org_suspended = 1
     project_suspended = 2
@@ -28,11 +28,17 @@ class Reason(IntEnum):
     insufficient_funds = 16
     ledger_backlog = 17
     store_unavailable = 18
+    overloaded = 19
+
+    @property
+    def rank(self) -> int:
+        """Its place among all reasons: a lower one weighs more."""
+        return _RANKS[self]
 
     @property
     def status_hint(self) -> int:
         """What a frontend would answer its own client."""
-        return _STATUS[self]
+        return _BY_RANK[self]
 
     @property
     def is_retryable(self) -> bool:
@@ -40,14 +46,29 @@ class Reason(IntEnum):
         return self.status_hint in (429, 503) or self is Reason.cap_exceeded
 
 
-_STATUS = dict.fromkeys(Reason, 403) | {
+_BY_RANK = {
+    Reason.org_suspended: 403,
+    Reason.project_suspended: 403,
+    Reason.user_suspended: 403,
+    Reason.key_unknown: 403,
+    Reason.key_disabled: 403,
+    Reason.key_expired: 403,
+    Reason.product_unpriced: 403,
+    Reason.product_not_allowed: 403,
+    Reason.list_blocked: 403,
+    Reason.rule_blocked: 403,
+    Reason.risk_too_high: 403,
+    Reason.challenge_required: 403,
     Reason.rate_limited: 429,
     Reason.concurrency_limited: 429,
     Reason.cap_exceeded: 402,
     Reason.insufficient_funds: 402,
     Reason.ledger_backlog: 503,
+    Reason.overloaded: 503,
     Reason.store_unavailable: 503,
 }
+"""The weightiest first, each with what a frontend would answer its own client."""
+_RANKS = {reason: rank for rank, reason in enumerate(_BY_RANK)}
 
 
 class Refusal(Struct, frozen=True, array_like=True, gc=False):

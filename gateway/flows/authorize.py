@@ -10,12 +10,12 @@ from gateway.core import ids, plan
 from gateway.core.decision import affordable_micros, conclude, token_room
 from gateway.core.entities import Lineage
 from gateway.core.money import check_range
-from gateway.core.orders import Idempotency, Mode, Needs, Outcome, Reply, Status
+from gateway.core.orders import Idempotency, Mode, Needs, Outcome, Reply, Status, Version
 from gateway.core.partial import units_that_fit
 from gateway.core.reasons import Reason
 from gateway.core.record import Asked, AskedTerms
 from gateway.core.terms import Terms
-from gateway.errors import CallerError, Unavailable
+from gateway.errors import CallerError, Overloaded, Unavailable
 from gateway.flows import verdicts
 from gateway.flows.context import masked
 from gateway.flows.gateway import (
@@ -62,6 +62,9 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
         if gateway.is_backlogged:
             return await _backlogged(gateway, request, id_body, idempotency)
         return await _decide(gateway, request, body.partial, id_body, idempotency)
+    except Overloaded as error:
+        name = ids.DECISION + id_body
+        return Authorized(overloaded(gateway, name, request.amount or 0, error))
     except Unavailable as error:
         opened = await allow(gateway, request, id_body, idempotency)
         if opened is not None:
@@ -83,14 +86,25 @@ async def _backlogged(
 
 
 def _refused(
-    gateway: Gateway, request: plan.Request, id_body: str, reason: Reason, detail: str
+    gateway: Gateway,
+    request: plan.Request,
+    id_body: str,
+    reason: Reason,
+    detail: str,
 ) -> Authorized:
     """The answer when nothing could be asked: nothing is promised, nothing is recorded."""
-    quote = answers.QuoteAnswer(
-        amount_micros=request.amount or 0, currency="", rate_card=None, lines=[]
-    )
     gateway.hooks.on_unavailable(reason.name)
-    return Authorized(answers.refused_answer(ids.DECISION + id_body, quote, reason, detail))
+    name, amount = ids.DECISION + id_body, request.amount or 0
+    return Authorized(answers.refused_answer(name, amount, reason, detail))
+
+
+def overloaded(
+    gateway: Gateway, decision_id: str, amount: int, error: Overloaded
+) -> answers.AuthorizeAnswer:
+    """The answer to a request that was shed: it was never asked, and may be again."""
+    gateway.hooks.on_unavailable(Reason.overloaded.name)
+    detail, after_s = error.detail, error.retry_after_s
+    return answers.refused_answer(decision_id, amount, Reason.overloaded, detail, after_s)
 
 
 def _request(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> plan.Request:
@@ -186,7 +200,7 @@ async def _decide(
         )
         reply = await gateway.store.authorize(order)
         if reply.status is Status.STALE:
-            await when_stale(gateway, request.lineage.org, reply, started)
+            await when_stale(gateway, request.lineage.org, reply, started, terms.needs.versions)
             request = asked_for
         elif reply.status is Status.ROOM and partial is not None:
             probes -= 1
@@ -224,13 +238,19 @@ async def _tell_again(gateway: Gateway, decision_id: str, reply: Reply) -> None:
         raise Unavailable("store_unavailable", detail)
 
 
-async def when_stale(gateway: Gateway, org: str, reply: Reply, started: float) -> None:
-    """Reload what a plan was made from; raises Unavailable when that does not settle."""
+async def when_stale(
+    gateway: Gateway, org: str, reply: Reply, started: float, planned: tuple[Version, ...] = ()
+) -> None:
+    """Reload what a plan was made from; raises Unavailable when that does not settle.
+
+    Where the versions are those that were `planned` it only came late, or its windows had passed.
+    """
     gateway.hooks.on_stale()
     gateway.clock.learn(reply.now_ms)
     if asyncio.get_running_loop().time() - started > STALE_PATIENCE_S:
         raise Unavailable("store_unavailable", "versions keep changing; try again")
-    await gateway.profiles.refresh(org, reply.versions)
+    if not planned or reply.versions != tuple(version.expected for version in planned):
+        await gateway.profiles.refresh(org, reply.versions)
 
 
 def _smaller(

@@ -14,8 +14,8 @@ from gateway.core.orders import Ended, Finish, Idempotency, Mode, Outcome, Plan,
 from gateway.core.pricing import cost_micros, tokens_of
 from gateway.core.record import Asked, EndNote
 from gateway.core.terms import Terms, terms_of_hold
-from gateway.errors import CallerError, Unavailable
-from gateway.flows.authorize import answer_of, when_stale
+from gateway.errors import CallerError, Overloaded, Unavailable
+from gateway.flows.authorize import answer_of, overloaded, when_stale
 from gateway.flows.gateway import Caller, Gateway, exactly_one, kept_or, reused
 from gateway.flows.settling import current_terms, lineage_of, with_funds
 from gateway.wire import answers, records
@@ -167,6 +167,9 @@ async def extend(gateway: Gateway, hold_id: str, body: ExtendBody, caller: Calle
             reply = await gateway.store.authorize(plan_made)
         except CallerError as error:
             reply = await kept_or(gateway, hold.org, idempotency, Outcome, error)
+        except Overloaded as error:
+            name, amount = ids.DECISION + id_body, body.amount_micros or 0
+            return Finished(overloaded(gateway, name, amount, error))
         if reply.status is Status.STALE:
             await when_stale(gateway, hold.org, reply, started)
             continue

@@ -8,7 +8,7 @@ from gateway.core import plan
 from gateway.core.holds import HoldStatus, Step
 from gateway.core.orders import Finish, Mode, Reply, Status
 from gateway.core.record import Asked, EndNote
-from gateway.errors import Unavailable
+from gateway.errors import Overloaded, Unavailable
 from gateway.flows.challenges import is_passed
 from gateway.flows.gateway import Gateway
 from gateway.flows.listed import waits
@@ -82,7 +82,7 @@ async def _give_back(gateway: Gateway, asked: Asked) -> None:
     try:
         reply = await gateway.store.finish(order)
         is_ended = reply.status is not Status.CLOSED
-    except Unavailable:
+    except (Unavailable, Overloaded):
         is_ended = False
     if not is_ended:
         gateway.outage.note_held(asked.id, asked.terms.org)
@@ -93,7 +93,11 @@ async def _settle(gateway: Gateway, asked: Asked) -> None:
     note = records.encode(EndNote(asked.quantity, asked.amount, asked.caller))
     order = Finish(asked.terms.org, asked.hold_id, Step.capture, asked.amount, body=note)
     for _ in range(ATTEMPTS):
-        reply = await gateway.store.finish(order)
+        try:
+            reply = await gateway.store.finish(order)
+        except Overloaded as error:
+            # It is held already: to its caller that is no refusal that changed nothing.
+            raise Unavailable("store_unavailable", error.detail) from error
         if reply.status is Status.DONE:
             return
         if reply.status is not Status.STALE:

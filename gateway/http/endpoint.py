@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from gateway.catalog.credentials import Credential
-from gateway.errors import Bug, CallerError, SpendgateError
+from gateway.errors import Bug, CallerError, Overloaded, SpendgateError
 from gateway.flows.gateway import Caller, Gateway
 from gateway.http.response import JsonResponse
 from gateway.wire import problems
@@ -237,6 +237,8 @@ def refusal(error: SpendgateError, headers: dict[str, str] | None = None) -> web
         status=error.status,
         headers={**PROBLEM, **(headers or {})},
     )
+    if isinstance(error, Overloaded):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if error.status in (408, 413):

@@ -111,6 +111,8 @@ class Prepared(Struct):
     epoch: str
     id: bytes
     told: tuple[bytes, bytes, bytes]
+    work: int
+    """Keys that a decision reads."""
     is_known: bool = False
 
 
@@ -149,7 +151,7 @@ def prepare(needs: Needs) -> Prepared:
     )
     told = (spec, needs.record, needs.brief)
     digest = blake2b(pack(told), digest_size=16).digest()
-    return Prepared(shard, keys.nothing(shard), epoch, digest, told)
+    return Prepared(shard, keys.nothing(shard), epoch, digest, told, len(of))
 
 
 def grant_spec(

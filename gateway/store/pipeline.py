@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlparse
 
@@ -23,8 +25,10 @@ NUMBERS = [b"%04d" % number for number in range(4096)]
 """What tells replies apart: more than ever wait at once, made once."""
 PINGS = [b"*2\r\n$4\r\nPING\r\n$4\r\n%b\r\n" % number for number in NUMBERS]
 NOTHING = object()
-LOOK = 0.2
-"""How often deadlines are looked at, as a part of the shortest: cheaper than a timer a command."""
+LOOK = 0.1
+"""How often a silent connection is looked at, as a part of the time it may be silent."""
+READ_AGAIN_S = 0.001
+"""One more read of the socket: after the loop itself stalled, what came meanwhile lies there."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,34 @@ def parse_url(url: str) -> Address:
     )
 
 
+@dataclass
+class Patience:
+    """How long a connection may be silent, and urgent callers may wait. Seconds.
+
+    `on_silent` is called while the connection is silent for longer than `urgent_s`, with that time.
+    """
+
+    silent_s: float
+    urgent_s: float
+    longest_s: float
+    on_silent: Callable[[float], None] = lambda urgent_s: None
+
+
 class _Protocol(asyncio.Protocol):
     """Replies in the order of the commands. A lost connection fails what waits, never mixes.
 
     Behind each command goes a PING with its number: a reply counts only with that number behind
     it. So a reply that got lost, or came twice, on the way ends the connection and reaches nobody.
+
+    A connection is *silent* while commands wait and no byte comes: that, and not how long a command
+    takes, tells a store that hangs from one that is busy.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: Patience) -> None:
         self._loop = loop
+        self._patience = patience
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[asyncio.Future[Any], bytes, bool]] = deque()
         self._sent_at: deque[float] = deque()
@@ -99,7 +122,9 @@ class _Protocol(asyncio.Protocol):
         self._queue.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # stub too narrow
         self._queue.append(PINGS[at])
         self._waiting.append((future, NUMBERS[at], urgent))
-        self._sent_at.append(self._loop.time())
+        self._sent_at.append(monotonic())
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._patience.urgent_s, self._look)
         if len(self._queue) >= 2 * FLUSH_AT:
             self._flush()
         elif not self._is_scheduled:
@@ -117,6 +142,7 @@ class _Protocol(asyncio.Protocol):
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = monotonic()
         self._reader.feed(data)
         try:
             while (heard := self._reader.gets()) is not False:
@@ -148,19 +174,45 @@ class _Protocol(asyncio.Protocol):
             future.set_result(reply)
         return True
 
-    def give_up_urgent(self, wait_s: float) -> None:
-        """Let urgent callers go whose command is older than that; a late reply reaches nobody."""
-        latest = self._loop.time() - wait_s
+    @property
+    def silent_s(self) -> float:
+        """How long something has been waiting without a byte coming; 0 when nothing waits."""
+        return monotonic() - max(self._heard_at, self._sent_at[0]) if self._sent_at else 0.0
+
+    def _look(self) -> None:
+        """Look after the connection while anything waits on it."""
+        self._timer = None
+        if not self._waiting or self.is_lost:
+            return
+        patience = self._patience
+        if self.silent_s >= patience.urgent_s:
+            self._timer = self._loop.call_later(READ_AGAIN_S, self._look_again)
+            return
+        self._let_go(monotonic() - patience.longest_s)
+        wait_s = patience.urgent_s - self.silent_s
+        self._timer = self._loop.call_later(max(READ_AGAIN_S, wait_s), self._look)
+
+    def _look_again(self) -> None:
+        """It was silent for too long: unless something has come by now, nobody waits any more."""
+        self._timer = None
+        patience, silent_s = self._patience, self.silent_s
+        if silent_s >= patience.silent_s:
+            self.abort()
+        elif silent_s >= patience.urgent_s:
+            self._let_go(monotonic() - patience.urgent_s)
+            patience.on_silent(patience.urgent_s)
+        if self._waiting and not self.is_lost:
+            self._timer = self._loop.call_later(LOOK * patience.urgent_s, self._look)
+
+    def _let_go(self, latest: float) -> None:
+        """Let urgent callers go whose command is older; a late reply reaches nobody."""
         for (future, _, urgent), sent_at in zip(self._waiting, self._sent_at, strict=True):
             if sent_at > latest:
                 return
             if urgent and not future.done():
-                detail = f"the store did not answer within {1000 * wait_s:.0f} ms"
+                waited_ms = 1000 * (monotonic() - sent_at)
+                detail = f"the store did not answer within {waited_ms:.0f} ms"
                 future.set_exception(Unavailable("store_unavailable", detail))
-
-    def oldest_age_s(self) -> float:
-        """How long the oldest command has been waiting; 0 when none is."""
-        return self._loop.time() - self._sent_at[0] if self._sent_at else 0.0
 
     def abort(self) -> None:
         """Drop the connection: what waits fails, and no late reply can reach anybody."""
@@ -170,6 +222,9 @@ class _Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._queue.clear()
         while self._waiting:
             future, _, _ = self._waiting.popleft()
@@ -183,22 +238,28 @@ def _no_answer() -> Unavailable:
 
 
 class Pipeline:
-    """A connection to the store that reconnects, with a deadline for every reply.
+    """A connection to the store that reconnects. Whoever waits does so while replies are coming.
 
-    A reply that does not come within `deadline_s` drops the connection: all its callers hear
-    Unavailable, and what was executed late is settled by the plan's own time limit. Urgent callers
-    hear it after `urgent_s`, and leave the connection as it is.
+    A connection that is silent for `deadline_s` is dropped: all its callers hear Unavailable, and
+    what was executed late is settled by the plan's own time limit. Urgent callers hear it after
+    `urgent_s` of silence, or when a store that does answer has kept them for `longest_s`; they
+    leave the connection as it is.
     """
 
     def __init__(
-        self, address: Address, *, deadline_s: float, urgent_s: float | None = None
+        self,
+        address: Address,
+        *,
+        deadline_s: float,
+        urgent_s: float | None = None,
+        longest_s: float | None = None,
     ) -> None:
         self._address = address
-        self._deadline_s = deadline_s
-        self._urgent_s = min(deadline_s, urgent_s or deadline_s)
+        urgent_s = min(deadline_s, urgent_s or deadline_s)
+        longest_s = max(urgent_s, longest_s or deadline_s)
+        self.patience = Patience(deadline_s, urgent_s, longest_s)
         self._protocol: _Protocol | None = None
         self._connecting: asyncio.Task[_Protocol] | None = None
-        self._watch: asyncio.Task[None] | None = None
         self.connections = 0
         """How many there have been: the same number before and after is the same connection."""
 
@@ -214,7 +275,7 @@ class Pipeline:
         protocol = self._protocol
         if protocol is None or protocol.is_lost:
             try:
-                async with asyncio.timeout(self._urgent_s):
+                async with asyncio.timeout(self.patience.urgent_s):
                     protocol = await self._connect()
             except TimeoutError:
                 raise Unavailable("store_unavailable", "the store cannot be reached") from None
@@ -240,9 +301,9 @@ class Pipeline:
 
     async def _open(self) -> _Protocol:
         loop, to = asyncio.get_running_loop(), self._address
-        protocol = _Protocol(loop)
+        protocol = _Protocol(loop, self.patience)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self.patience.silent_s):
                 if to.path:
                     await loop.create_unix_connection(lambda: protocol, to.path)
                 else:
@@ -258,18 +319,7 @@ class Pipeline:
             raise Unavailable("store_unavailable", "the store cannot be reached") from error
         self._protocol = protocol
         self.connections += 1
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._keep_deadline())
         return protocol
-
-    async def _keep_deadline(self) -> None:
-        while True:
-            await asyncio.sleep(self._urgent_s * LOOK)
-            protocol = self._protocol
-            if protocol is not None and protocol.oldest_age_s() > self._deadline_s:
-                protocol.abort()
-            elif protocol is not None:
-                protocol.give_up_urgent(self._urgent_s * (1 - LOOK))
 
     async def drop(self) -> None:
         """Drop the connection; what still waits fails, the next call makes another."""
@@ -278,6 +328,4 @@ class Pipeline:
 
     async def close(self) -> None:
         """Close the connection; what still waits fails."""
-        if self._watch is not None:
-            self._watch.cancel()
         await self.drop()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gateway.core import ids
 from gateway.core.funding import grant_name
 from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
+from gateway.core.names import is_collective
 from gateway.core.orders import (
     AdjustOrder,
     EventOrder,
@@ -24,6 +25,7 @@ from gateway.core.orders import (
 )
 from gateway.errors import Unavailable
 from gateway.store import keys
+from gateway.store.admission import FIRST, LATER, SHARED, Admission
 from gateway.store.codec import (
     UNKNOWN,
     Prepared,
@@ -75,7 +77,10 @@ class RedisStore(RedisTallies, RedisReadings):
         *,
         late_capture_ms: int = LATE_CAPTURE_MS,
         ended_kept_ms: int = ENDED_KEPT_MS,
+        admission: Admission | None = None,
     ) -> None:
+        self.admission = admission or Admission()
+        functions.pipeline.patience.on_silent = self.admission.fail
         self.confirm: Confirm | None = None
         """Waits until a change counts as made; None: as soon as the store says so."""
         self._functions = functions
@@ -93,7 +98,18 @@ class RedisStore(RedisTallies, RedisReadings):
         prepared = needs.prepared
         if not isinstance(prepared, Prepared):
             prepared = needs.prepared = prepare(needs)
-        shard, idempotency = prepared.shard, plan.idempotency
+        org = SHARED if is_collective(needs.book) else needs.org
+        lane, known = FIRST if plan.extends else LATER, prepared
+        reply = await self.admission.run(
+            org, known.work, lane, lambda waited_s: self._decide(plan, known, waited_s)
+        )
+        if self.confirm is not None and reply.outcome is not None and plan.mode is not Mode.DRY:
+            await self._confirmed(prepared.shard, reply)
+        return reply
+
+    async def _decide(self, plan: Plan, prepared: Prepared, waited_s: float) -> Reply:
+        """Ask for a decision; how long it waited for its turn does not count as late."""
+        needs, shard, idempotency = plan.needs, prepared.shard, plan.idempotency
         idem_key, digest, ttl_ms = prepared.nothing, b"", 0
         if idempotency is not None:
             idem_key, digest, ttl_ms = kept_under(shard, needs.org, idempotency)
@@ -103,7 +119,7 @@ class RedisStore(RedisTallies, RedisReadings):
             plan.probe,
             plan.extends,
             plan.amount,
-            plan.not_after_ms,
+            plan.not_after_ms + int(1000 * waited_s),
             plan.hold_ttl_ms,
             ttl_ms,
             plan.hold_id,
@@ -126,9 +142,12 @@ class RedisStore(RedisTallies, RedisReadings):
         kind = "extend" if plan.extends else "authorize"
         said = (kind, out, plan.asked, needs.record)
         self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
-        if self.confirm is not None and plan.mode is not Mode.DRY:
-            await self._confirmed(shard, reply)
         return reply
+
+    async def _in_turn(self, name: str, org: str, of: list[str], args: Command) -> Any:
+        """Call a function that ends a hold or moves funds, as the org's turn comes."""
+        call = self._functions.call
+        return await self.admission.run(org, len(of), FIRST, lambda _: call(name, of, args))
 
     def _heard(
         self,
@@ -187,7 +206,7 @@ class RedisStore(RedisTallies, RedisReadings):
             self._epochs.get(shard, 0),
         )
         args = (pack(spec), digest, order.body, keys.tag(shard))
-        reply, out = reply_of(await self._functions.call("finish", of, args))
+        reply, out = reply_of(await self._in_turn("finish", order.org, of, args))
         if out is None:
             return self._no_result(reply)
         reply.ended = ended_of(out)
@@ -204,7 +223,7 @@ class RedisStore(RedisTallies, RedisReadings):
         epoch = self._epochs.get(shard, 0)
         spec = grant_spec(order.org, order.currency, given, ttl_ms, epoch)
         meta = order.currency.encode() + order.meta
-        raw = await self._functions.call("grant", of, (pack(spec), digest, order.body, meta))
+        raw = await self._in_turn("grant", order.org, of, (pack(spec), digest, order.body, meta))
         return await self._moved(shard, raw, ("grant", order.body), (idem_key, digest, ttl_ms))
 
     async def _moved(
@@ -225,7 +244,7 @@ class RedisStore(RedisTallies, RedisReadings):
         of += [prefix + grant_name(order.grant_id)]
         spec = (order.org, order.currency, order.grant_id, ttl_ms, self._epochs.get(shard, 0))
         args = (pack(spec), digest, order.body, keys.tag(shard))
-        raw = await self._functions.call("void", of, args)
+        raw = await self._in_turn("void", order.org, of, args)
         return await self._moved(shard, raw, ("void", order.body), (idem_key, digest, ttl_ms))
 
     async def adjust(self, order: AdjustOrder) -> Reply:
@@ -249,7 +268,7 @@ class RedisStore(RedisTallies, RedisReadings):
             sources_spec(order.sources),
             self._epochs.get(shard, 0),
         )
-        raw = await self._functions.call("adjust", of, (pack(spec), digest, order.body))
+        raw = await self._in_turn("adjust", order.org, of, (pack(spec), digest, order.body))
         return await self._moved(shard, raw, ("adjust", order.body), (idem_key, digest, ttl_ms))
 
     async def event(self, order: EventOrder) -> Reply:
@@ -262,7 +281,7 @@ class RedisStore(RedisTallies, RedisReadings):
             self._epochs.get(shard, 0),
             [tally.width_ms for tally in order.tallies],
         )
-        raw = await self._functions.call("event", of, (pack(spec), digest, order.body))
+        raw = await self._in_turn("event", order.org, of, (pack(spec), digest, order.body))
         return await self._moved(shard, raw, ("event", order.body), (idem_key, digest, ttl_ms))
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:

@@ -266,7 +266,11 @@ def authorize_answer(decision: Decision) -> AuthorizeAnswer:
 
 
 def refused_answer(
-    decision_id: str, product_quote: QuoteAnswer, reason: Reason, detail: str
+    decision_id: str,
+    amount_micros: int,
+    reason: Reason,
+    detail: str,
+    retry_after_s: int | None = None,
 ) -> AuthorizeAnswer:
     """The closed answer when nothing can be asked: nothing is promised, nothing moved."""
     return AuthorizeAnswer(
@@ -275,13 +279,14 @@ def refused_answer(
         reasons=[ReasonAnswer(code=reason.name, id=None, detail=detail)],
         status_hint=reason.status_hint,
         hold=None,
-        quote=product_quote,
+        quote=QuoteAnswer(amount_micros=amount_micros, currency="", rate_card=None, lines=[]),
         draws=[],
         granted_quantity=None,
         balance=BalancePart(available_micros=0, held_micros=0),
         limits=[],
         risk=RiskAnswer(),
         degraded=True,
+        retry_after_s=UNSET if retry_after_s is None else retry_after_s,
     )
 
 

@@ -30,6 +30,7 @@ TITLES = {
     "currency_mismatch": "the currencies differ",
     "currency_fixed": "the currency is fixed once money has moved",
     "store_unavailable": "the store does not answer",
+    "overloaded": "more is asked for than can be done now",
     "catalog_unavailable": "the catalog does not answer",
     "ledger_unavailable": "the ledger does not answer",
     "ledger_behind": "the ledger is behind",

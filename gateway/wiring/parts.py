@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
 from gateway.sql.engine import Engine
+from gateway.store.admission import Admission
 from gateway.store.functions import Functions
 from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
@@ -21,8 +22,6 @@ from gateway.store.redis import RedisStore
 log = logging.getLogger("spendgate")
 
 GC_THRESHOLDS = (50_000, 20, 100)
-STORE_PART = 0.8
-"""The rest of a decision's deadline is for answering by the org's policy."""
 CANCEL_AGAIN_S = 1.0
 METRICS_EVERY_S = 1.0
 
@@ -46,8 +45,10 @@ def build_functions(settings: Settings, url: str, deadline_s: float | None = Non
     With a deadline of its own a process answers no callers: then nothing is urgent.
     """
     wait_s = settings.store_deadline_ms / 1000 if deadline_s is None else deadline_s
-    urgent_s = STORE_PART * settings.decision_deadline_ms / 1000 if deadline_s is None else None
-    return Functions(Pipeline(parse_url(url), deadline_s=wait_s, urgent_s=urgent_s), build())
+    urgent_s = settings.decision_deadline_ms / 1000 if deadline_s is None else None
+    longest_s = settings.queue_deadline_ms / 1000
+    pipeline = Pipeline(parse_url(url), deadline_s=wait_s, urgent_s=urgent_s, longest_s=longest_s)
+    return Functions(pipeline, build())
 
 
 def build_store(settings: Settings, functions: Functions) -> RedisStore:
@@ -56,6 +57,10 @@ def build_store(settings: Settings, functions: Functions) -> RedisStore:
         functions,
         late_capture_ms=1000 * settings.late_capture_s,
         ended_kept_ms=1000 * settings.ended_hold_kept_s,
+        admission=Admission(
+            target_s=settings.queue_target_ms / 1000 or None,
+            deadline_s=settings.queue_deadline_ms / 1000,
+        ),
     )
 
 

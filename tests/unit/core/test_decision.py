@@ -374,5 +374,5 @@ def test_every_reason_the_store_can_find_is_told_of_here() -> None:
     told_of = {code for code, _, _ in ALONE}
     risk = {Reason.list_blocked, Reason.rule_blocked, Reason.risk_too_high,
             Reason.challenge_required}  # fmt: skip
-    faults = {Reason.ledger_backlog, Reason.store_unavailable}
+    faults = {Reason.ledger_backlog, Reason.overloaded, Reason.store_unavailable}
     assert told_of == {r.name for r in Reason if r not in risk | faults}

@@ -24,16 +24,21 @@ CONTRACT = (
     ("cap_exceeded", 402),
     ("insufficient_funds", 402),
     ("ledger_backlog", 503),
+    ("overloaded", 503),
     ("store_unavailable", 503),
 )
 """Callers rely on the order, the names and the hints."""
 
 
 def test_the_enum_is_the_contract_in_its_order() -> None:
-    assert tuple((r.name, r.status_hint) for r in sorted(Reason)) == CONTRACT
+    ranked = sorted(Reason, key=lambda reason: reason.rank)
+    assert tuple((r.name, r.status_hint) for r in ranked) == CONTRACT
 
 
-def test_a_lower_number_weighs_more_and_no_number_is_left_out() -> None:
+def test_a_number_at_rest_is_what_it_was() -> None:
+    """Records say numbers: one that came later has a later number, whatever it weighs."""
+    named = [name for name, _ in CONTRACT if name != "overloaded"]
+    assert [reason.name for reason in sorted(Reason)] == [*named, "overloaded"]
     assert [int(r) for r in Reason] == list(range(1, len(CONTRACT) + 1))
 
 
@@ -45,7 +50,7 @@ def test_every_hint_is_one_that_a_frontend_may_answer() -> None:
 def test_what_passes_later_by_itself_is_retryable(reason: Reason) -> None:
     passes = {
         "rate_limited", "concurrency_limited", "cap_exceeded", "ledger_backlog",
-        "store_unavailable",
+        "overloaded", "store_unavailable",
     }  # fmt: skip
     assert reason.is_retryable == (reason.name in passes)
 

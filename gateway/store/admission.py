@@ -1,0 +1,278 @@
+"""Who is served next: a fair queue by org before one connection to a store.
+
+A connection takes only so much work at a time; the rest waits here, by org, and is let in by
+deficit round robin, so an org that asks for more than its share waits behind itself alone. What
+ends or adds to holds, and what admins change, is let in before new requests. When more is asked
+than can be served, the newest of the longest queue is shed. It knows orgs and amounts of work, and
+nothing of what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+from gateway.errors import Overloaded, Unavailable
+
+T = TypeVar("T")
+
+WINDOW_S = 0.005
+"""Work in flight, beyond what a reply takes anyway (an fsync, a network): less would leave the
+store idle between a reply and the next command, more would let whoever came first keep others
+waiting where no queue is fair any more."""
+LEAST_IN_FLIGHT = 4
+"""Commands in flight at least: as many as share a write, so that store and gateway overlap."""
+MOST_IN_FLIGHT = 512
+QUANTUM = 16
+"""Work that a queue may have done in its turn: about a usual request's, in keys it reads."""
+SAMPLES = 64
+"""Service times that the estimate is the median of: it follows within a few ms at full load."""
+PATIENCE_S = 0.1
+"""How long the expected wait may exceed its target: shorter bursts are served, not shed."""
+TARGET_TIMES, LEAST_TARGET_S = 4, 0.010
+"""The target of a queue in store times, and at least: a machine that is slow has more patience."""
+RETRY_AFTER_S = 1
+
+SHARED = ""
+"""The queue of all orgs that were never created."""
+FIRST, LATER = 0, 1
+"""Lanes: what ends holds and what admins change; new requests."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One caller in a queue: its work, since when it waits, and what wakes it up."""
+
+    work: int
+    since_s: float
+    turn: asyncio.Future[None]
+
+
+class _Queue:
+    """The callers of one org, in their order, and what of its share of work it has left."""
+
+    __slots__ = ("callers", "deficit", "work")
+
+    def __init__(self) -> None:
+        self.callers: deque[Waiting] = deque()
+        self.work = 0
+        self.deficit = 0
+
+    def add(self, one: Waiting) -> None:
+        self.callers.append(one)
+        self.work += one.work
+
+    def first(self) -> Waiting:
+        one = self.callers.popleft()
+        self.work -= one.work
+        return one
+
+    def newest(self) -> Waiting:
+        one = self.callers.pop()
+        self.work -= one.work
+        return one
+
+
+class Admission:
+    """The queue before one connection. Times are seconds of `clock`.
+
+    `target_s`: the wait that is aimed at; None derives it from the store's own time.
+    `deadline_s`: nobody waits longer than that. Work is counted in keys that a command reads.
+    """
+
+    def __init__(
+        self,
+        *,
+        target_s: float | None = None,
+        deadline_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
+        self._fixed_target_s = target_s
+        self._deadline_s = deadline_s
+        self._lanes: tuple[OrderedDict[str, _Queue], OrderedDict[str, _Queue]] = (
+            OrderedDict(),
+            OrderedDict(),
+        )
+        self._queued = 0
+        self._in_flight = 0
+        self.commands = 0
+        """Commands in flight."""
+        self._window = MOST_IN_FLIGHT * QUANTUM
+        self._unit_s = 0.0
+        """Time that one unit of work takes the store, by the last samples."""
+        self._store_s = self._least_s = 0.0
+        """How long a command takes, and how long one with next to nothing before it does."""
+        self._samples: list[tuple[float, float, int]] = []
+        self._over_since_s: float | None = None
+        self.shed = 0
+        """Callers that were shed so far."""
+
+    async def run(
+        self, org: str, work: int, lane: int, command: Callable[[float], Awaitable[T]]
+    ) -> T:
+        """Run a command as its org's turn comes; it is told how many seconds it waited.
+
+        Raises what the command raises, and as `enter` does.
+        """
+        waited_s = 0.0 if self.is_free(work) else await self.enter(org, work, lane)
+        ahead, started_s, took_s = self.commands - 1, self.clock(), 0.0
+        try:
+            result = await command(waited_s)
+            took_s = self.clock() - started_s
+            return result
+        finally:
+            self.leave(work, took_s, ahead)
+
+    def is_free(self, work: int) -> bool:
+        """Let somebody in at once, if nobody waits and there is room: then `leave` must follow."""
+        if self._queued or (
+            self._in_flight + work > self._window and self.commands >= LEAST_IN_FLIGHT
+        ):
+            return False
+        self._in_flight += work
+        self.commands += 1
+        return True
+
+    async def enter(self, org: str, work: int, lane: int = LATER) -> float:
+        """Wait for a turn; how long it took, in seconds. `leave` must follow.
+
+        Raises Overloaded where the caller is shed, and Unavailable where the store fell silent.
+        """
+        if self.is_free(work):
+            return 0.0
+        turn = asyncio.get_running_loop().create_future()
+        one = Waiting(work, self.clock(), turn)
+        queue = self._lanes[lane].get(org)
+        if queue is None:
+            queue = self._lanes[lane][org] = _Queue()
+        queue.add(one)
+        self._queued += work
+        self._shed(one.since_s)
+        self._let_in(one.since_s)
+        try:
+            await one.turn
+        except asyncio.CancelledError:
+            if one.turn.done() and not one.turn.cancelled() and one.turn.exception() is None:
+                # Its turn came in the moment it went away.
+                self.leave(work)
+            raise
+        return self.clock() - one.since_s
+
+    def leave(self, work: int, took_s: float = 0.0, ahead: int = 0) -> None:
+        """A command is done. To learn from: how long it took (0: nothing), behind how many."""
+        if took_s > 0:
+            self._samples.append((took_s, took_s / self._in_flight, ahead))
+            if len(self._samples) >= SAMPLES:
+                self._learn()
+        now = self.clock()
+        self._in_flight -= work
+        self.commands -= 1
+        if self._queued:
+            self._drop_late(now)
+            self._let_in(now)
+
+    def fail(self, older_than_s: float) -> None:
+        """The store is silent: who waits for longer than that is told so."""
+        latest = self.clock() - older_than_s
+        detail = f"the store did not answer within {1000 * older_than_s:.0f} ms"
+        self._drop(latest, lambda: Unavailable("store_unavailable", detail))
+
+    @property
+    def target_s(self) -> float:
+        """The wait that is aimed at."""
+        if self._fixed_target_s is not None:
+            return self._fixed_target_s
+        return max(LEAST_TARGET_S, TARGET_TIMES * self._store_s)
+
+    @property
+    def expected_wait_s(self) -> float:
+        """How long somebody who comes now would wait."""
+        return self._queued * self._unit_s
+
+    def _learn(self) -> None:
+        self._store_s = median([took for took, _, _ in self._samples])
+        self._unit_s = median([unit for _, unit, _ in self._samples])
+        quiet = [took for took, _, ahead in self._samples if ahead < LEAST_IN_FLIGHT]
+        if quiet:
+            self._least_s = min(quiet)
+        self._samples.clear()
+        window = int((self._least_s + WINDOW_S) / self._unit_s)
+        self._window = max(1, min(MOST_IN_FLIGHT * QUANTUM, window))
+
+    def _let_in(self, now: float) -> None:
+        for queues in self._lanes:
+            while queues and self._has_room():
+                org, queue = next(iter(queues.items()))
+                is_over = self._serve(queue)
+                if not queue.callers:
+                    # What it did not use is not saved up: only who waits has a share.
+                    del queues[org]
+                elif is_over:
+                    queues.move_to_end(org)
+        # Half of it ends an overload: at the target itself it would come and go.
+        if self.expected_wait_s <= self.target_s / 2:
+            self._over_since_s = None
+        elif self._over_since_s is None and self.expected_wait_s > self.target_s:
+            self._over_since_s = now
+
+    def _has_room(self) -> bool:
+        return self._in_flight < self._window or self.commands < LEAST_IN_FLIGHT
+
+    def _serve(self, queue: _Queue) -> bool:
+        """Let in what one queue's share allows; False where the window ended its turn early."""
+        queue.deficit += QUANTUM
+        while queue.callers and queue.deficit >= queue.callers[0].work:
+            if not self._has_room():
+                queue.deficit -= QUANTUM
+                return False
+            one = queue.first()
+            self._queued -= one.work
+            if one.turn.done():
+                continue
+            queue.deficit -= one.work
+            self._in_flight += one.work
+            self.commands += 1
+            one.turn.set_result(None)
+        return True
+
+    def _shed(self, now: float) -> None:
+        """Shed the newest of the longest queue, while too many wait for too long."""
+        if self._over_since_s is None or now - self._over_since_s < PATIENCE_S:
+            return
+        while self.expected_wait_s > self.target_s and (queues := self._lanes[LATER]):
+            org = max(queues, key=lambda name: queues[name].work)
+            one = queues[org].newest()
+            self._queued -= one.work
+            if not queues[org].callers:
+                del queues[org]
+            if not one.turn.done():
+                self.shed += 1
+                one.turn.set_exception(overloaded())
+
+    def _drop_late(self, now: float) -> None:
+        self._drop(now - self._deadline_s, overloaded)
+
+    def _drop(self, latest_s: float, fault: Callable[[], Exception]) -> None:
+        for queues in self._lanes:
+            for org in list(queues):
+                queue = queues[org]
+                while queue.callers and queue.callers[0].since_s <= latest_s:
+                    one = queue.first()
+                    self._queued -= one.work
+                    if not one.turn.done():
+                        self.shed += 1
+                        one.turn.set_exception(fault())
+                if not queue.callers:
+                    del queues[org]
+
+
+def overloaded() -> Overloaded:
+    """What somebody hears who is shed."""
+    detail = "more is asked for than can be decided now; try again in a moment"
+    return Overloaded(detail, RETRY_AFTER_S)
