@@ -28,8 +28,8 @@ format: $(SETUP)
 	$(BIN)/ruff format .
 
 chaos: $(SETUP) ## every fault, often: over an hour; KILLS and ROUNDS say how often
-	SPENDGATE_CHAOS=long SPENDGATE_CHAOS_KILLS=$(or $(KILLS),50) \
-		SPENDGATE_CHAOS_ROUNDS=$(or $(ROUNDS),10) $(BIN)/pytest tests/chaos -s
+	CHAOS=long CHAOS_KILLS=$(or $(KILLS),50) \
+		CHAOS_ROUNDS=$(or $(ROUNDS),10) $(BIN)/pytest tests/chaos -s
 
 bench: $(SETUP) ## speed and memory, beside an empty handler in the same run
 	$(BIN)/python -m loadtests.bench

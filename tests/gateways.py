@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-ADMIN_KEY = "test-admin-key"
+ADMIN_KEY = "test-admin-key-of-all-scopes"
 START_S = 60
 PATIENT = {"decision_deadline_ms": 5000, "queue_target_ms": 20_000, "queue_deadline_ms": 60_000}
 """A noisy machine stalls for longer than what is shipped, which has its own tests."""
@@ -38,7 +38,7 @@ class Gateway:
         self.process: subprocess.Popen[str] | None = None
         self.address = ""
 
-    def start(self, port: int = 0) -> None:
+    def start(self, port: int = 0, *options: str) -> None:
         environment = {
             **os.environ,
             "SPENDGATE_ADMIN_KEY": ADMIN_KEY,
@@ -47,7 +47,7 @@ class Gateway:
             **{f"SPENDGATE_{n.upper()}": str(v) for n, v in self.settings.items()},
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "serve"],
+            [sys.executable, "-m", "gateway.cli", "serve", *options],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

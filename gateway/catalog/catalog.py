@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from msgspec import Struct, json
-from sqlalchemy import Table, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Table, and_, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -143,6 +143,21 @@ class Catalog(Tables):
             return caps[0]
         return rates[0] if rates else None
 
+    async def limits(self, org: str) -> list[Cap | RateLimit]:
+        """All of an org's own caps and rate limits."""
+        of = select(t.limits.c.kind, t.limits.c.spec).where(t.limits.c.org == org)
+        async with self._read() as c:
+            caps, rates = _split_limits((await c.execute(of)).all())
+        return [*caps, *rates]
+
+    async def count_members(self, org: str, kinds: Sequence[str]) -> int:
+        """How many members of these kinds an org has registered."""
+        of = t.members.c
+        query = select(func.count()).select_from(t.members)
+        async with self._read() as c:
+            found = await c.scalar(query.where(of.org == org, of.kind.in_(kinds)))
+        return int(found or 0)
+
     async def targeted_caps(self, org: str) -> tuple[Cap, ...]:
         """Every cap of an org that names a target, at most 1000."""
         of = select(t.limits.c.kind, t.limits.c.spec).where(
@@ -253,18 +268,28 @@ class Catalog(Tables):
                 values = {"card": card, "version": version.version, "spec": spec}
                 await c.execute(insert(t.card_versions).values(**values))
 
-    async def meta(self, name: str, value: str) -> str:
-        """A fact of the deployment; the first value set stays."""
+    async def fact(self, name: str) -> str | None:
+        """A fact of the deployment, or None."""
         async with self._read() as c:
             found = await c.scalar(select(t.meta.c.value).where(t.meta.c.name == name))
-        if found is None:
-            try:
-                async with self._write() as c:
-                    await c.execute(insert(t.meta).values(name=name, value=value))
-            except VersionConflict:
-                return await self.meta(name, value)
-            return value
-        return str(found)
+        return None if found is None else str(found)
+
+    async def set_fact(self, name: str, value: str) -> None:
+        """Set a fact of the deployment; the first value set stays."""
+        with suppress(VersionConflict):
+            async with self._write() as c:
+                await c.execute(insert(t.meta).values(name=name, value=value))
+
+    async def destroy_fact(self, name: str) -> None:
+        """Remove a fact so that no copy of the database has it: SQLite overwrites what it was."""
+        is_sqlite = self._engine.dialect.name == "sqlite"
+        async with self._write() as c:
+            if is_sqlite:
+                await c.execute(text("PRAGMA secure_delete = ON"))
+            await c.execute(delete(t.meta).where(t.meta.c.name == name))
+        if is_sqlite:
+            async with self._read() as c:
+                await c.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     async def ping(self) -> None:
         """Raises Unavailable when the catalog does not answer."""

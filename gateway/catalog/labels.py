@@ -29,6 +29,7 @@ class Label(Struct, frozen=True):
     author: str
     once: str | None = None
     digest: str | None = None
+    note: str = ""
 
 
 _COLUMNS = tuple(t.labels.c[name] for name in Label.__struct_fields__)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
@@ -39,6 +39,14 @@ class Lists(Tables):
         """The number of the latest change of any item; 0 without any."""
         async with self._read() as c:
             return int((await c.execute(select(t.list_state.c.n))).scalar_one())
+
+    async def count(self, name: str) -> int:
+        """How many items a list has, those that expired and were not pruned yet included."""
+        of = t.list_items.c
+        query = select(func.count()).select_from(t.list_items)
+        async with self._read() as c:
+            found = await c.scalar(query.where(of.list == name, of.is_gone.is_(False)))
+        return int(found or 0)
 
     async def find(self, name: str, digest: str) -> Item | None:
         """An item, or None where none was ever put, or it was removed."""

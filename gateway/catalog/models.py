@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.catalog import schema as t
@@ -32,6 +32,11 @@ class Models(Tables):
         except IntegrityError:
             return False
         return True
+
+    async def count(self) -> int:
+        """How many there are."""
+        async with self._read() as c:
+            return int((await c.execute(select(func.count()).select_from(t.models))).scalar_one())
 
     async def find(self, model: str) -> StoredModel | None:
         """A model, or None."""

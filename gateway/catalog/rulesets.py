@@ -43,6 +43,7 @@ class Stored(Struct, frozen=True):
     text: str
     author: str
     created_ms: int
+    name: str = ""
 
 
 class Change(Struct, frozen=True):
@@ -216,6 +217,11 @@ class RuleSets(Tables):
             return False
         return True
 
+    async def count(self) -> int:
+        """How many there are."""
+        async with self._read() as c:
+            return int((await c.execute(select(func.count()).select_from(t.rulesets))).scalar_one())
+
     async def find(self, ruleset: str) -> Stored | None:
         """A rule set, or None."""
         async with self._read() as c:
@@ -225,7 +231,7 @@ class RuleSets(Tables):
     async def listed(self) -> list[Stored]:
         """All rule sets without their texts, the newest first."""
         r = t.rulesets.c
-        query = select(r.id, r.author, r.created_ms).order_by(r.created_ms.desc(), r.id)
+        query = select(r.id, r.author, r.created_ms, r.name).order_by(r.created_ms.desc(), r.id)
         async with self._read() as c:
             return [Stored(row.id, "", *row[1:]) for row in await c.execute(query)]
 

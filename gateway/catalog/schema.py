@@ -82,6 +82,13 @@ credentials = Table(
     Column("org", Text, nullable=False),
     Column("digest", Text, nullable=False, unique=True),
     Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False, server_default="0"),
+    Column("last_used_ms", BigInteger, nullable=False, server_default="0"),
+    Column("networks", Text, nullable=False, server_default=""),
+    Column("is_derived", Boolean, nullable=False, server_default="1"),
+    Column("old_digest", Text, nullable=False, server_default=""),
+    Column("old_until_ms", BigInteger, nullable=False, server_default="0"),
+    Index("credentials_by_old_digest", "old_digest"),
 )
 answers = Table(
     "answers",
@@ -90,6 +97,7 @@ answers = Table(
     Column("digest", Text, nullable=False),
     Column("ref", Text, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, server_default=""),
 )
 rulesets = Table(
     "rulesets",
@@ -98,6 +106,7 @@ rulesets = Table(
     Column("text", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
 )
 ruleset_changes = Table(
     "ruleset_changes",
@@ -168,6 +177,7 @@ labels = Table(
     Column("author", Text, nullable=False),
     Column("once", Text, unique=True),
     Column("digest", Text),
+    Column("note", Text, nullable=False, server_default=""),
     Index("labels_by_decision", "decision", "n"),
 )
 """What decisions turned out to be, in the order it was told: only ever added to."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
 import typer
 
+from gateway.cli.data_dir import UMASK
 from gateway.errors import SpendgateError
 
 COMMANDS = {
@@ -47,6 +49,7 @@ def build(names: list[str]) -> typer.Typer:
 
 def main() -> None:
     """Run a command; an operator's mistake is one clear line, not a traceback."""
+    os.umask(UMASK)
     # Only the modules of the command that is asked for: each process starts sooner.
     asked = [name for name in sys.argv[1:2] if name in COMMANDS]
     try:

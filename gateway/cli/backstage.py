@@ -8,14 +8,14 @@ import sys
 from gateway.cli.children import READY, REFUSED
 from gateway.cli.running import said_to_stop, say, warn
 from gateway.errors import SpendgateError
-from gateway.settings import Settings, from_environment
+from gateway.settings import Settings, decode
 from gateway.wiring.backstage import prepare
 from gateway.wiring.parts import collect_seldom
 
 
 def backstage() -> None:
     """Open shards and write the ledger until SIGTERM, then write what is left."""
-    asyncio.run(_run(from_environment()))
+    asyncio.run(_run(decode(sys.stdin.readline())))
 
 
 async def _run(settings: Settings) -> None:

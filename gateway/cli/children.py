@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from gateway.errors import OperatorError
-from gateway.store.embedded import die_with_parent
+from gateway.settings import Settings
+from gateway.store.embedded import bare_environment, die_with_parent
 
 START_S = 120
 STOP_S = 60
@@ -19,11 +20,11 @@ class Child:
     """One `python -m gateway.cli <command>` that says `ready` on its output once it is."""
 
     def __init__(
-        self, command: str, name: str, environment: Mapping[str, str], warn: Callable[[str], None]
+        self, command: str, name: str, settings: Settings, warn: Callable[[str], None]
     ) -> None:
         self._command = command
         self._name = name
-        self._environment = environment
+        self._settings = settings
         self._warn = warn
         self._is_stopping = False
         self._process: asyncio.subprocess.Process | None = None
@@ -56,18 +57,23 @@ class Child:
             await asyncio.sleep(PAUSE_S)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "gateway.cli",
             self._command,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            env=bare_environment(),
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             preexec_fn=die_with_parent,
             # A terminal's Ctrl-C goes to the parent alone, which stops its children in order.
             start_new_session=True,
         )
+        assert process.stdin is not None
+        # Not by the environment, which every process of this user can read.
+        process.stdin.write(self._settings.encode().encode() + b"\n")
+        process.stdin.close()
+        return process
 
     @staticmethod
     async def _first_line(process: asyncio.subprocess.Process) -> bytes:

@@ -25,6 +25,7 @@ from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
 from gateway.ledger.history import History
 from gateway.settings import Settings
 from gateway.sql.engine import open_engine
+from gateway.wiring import pseudonym_key
 from models.errors import ModelError
 from models.features import FEATURES
 
@@ -104,7 +105,7 @@ async def _collected(
     ledger = open_engine(settings.sql_url("ledger"))
     catalog = open_engine(settings.sql_url("catalog"))
     try:
-        secret = bytes.fromhex(await Catalog(catalog).meta("secret", ""))
+        secret = await pseudonym_key.load(settings, Catalog(catalog))
         now_ms = time.time_ns() // 1_000_000
         sources = Sources(
             History(ledger), Labels(catalog), RuleSets(catalog), Lists(catalog), secret

@@ -61,7 +61,12 @@ async def _explain(parts: Backstage) -> bool:
         say(f"  shard {shard}: {reason}; it opens in a new epoch, drained or else rebuilt")
     if len(wrong) > MOST_TOLD:
         say(f"  … and {len(wrong) - MOST_TOLD} more")
-    return not closed
+    faults = await parts.identity.faults()
+    if (await parts.shards.booked()).stopped_by:
+        faults.append("the ledger's writer has stopped at a gap: nothing more is allowed")
+    for fault in faults:
+        say(f"wrong: {fault}")
+    return not closed and not faults
 
 
 async def _rebuild(settings: Settings) -> Report:
@@ -75,6 +80,10 @@ async def _rebuild(settings: Settings) -> Report:
                 parts.recovery.on_progress = lambda what, count: status.update(
                     f"{what} {count:,} entries"
                 )
-                return await parts.recovery.rebuild()
+                report = await parts.recovery.rebuild()
+                head = (await parts.ledger.written()).head
+                await parts.shards.book(head.n, head.hash)
+                await parts.shards.stop("")
+                return report
         finally:
             await parts.close()

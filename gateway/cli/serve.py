@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway.cli import data_dir as data_dirs
 from gateway.cli.children import Child
+from gateway.cli.options import DataDir
+from gateway.cli.port import Port
 from gateway.cli.running import say, warn
 from gateway.errors import OperatorError
-from gateway.http.listening import listening_socket
-from gateway.settings import Settings, environment_name, from_environment
+from gateway.settings import Settings, from_environment
 from gateway.store.embedded import EmbeddedStore
 
 APPENDFSYNC = {"memory": "", "fsync": "always", "ledger": "everysec"}
@@ -29,9 +29,12 @@ def serve(
     host: Annotated[str | None, typer.Option(help="address to listen on")] = None,
     port: Annotated[int | None, typer.Option(help="port to listen on; 0: a free one")] = None,
     workers: Annotated[int | None, typer.Option(help="worker processes")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="where files are kept")] = None,
+    data_dir: DataDir = None,
     store_url: Annotated[str | None, typer.Option(help="a store; empty: embedded")] = None,
     ledger_url: Annotated[str | None, typer.Option(help="a ledger; empty: in data-dir")] = None,
+    takeover: Annotated[
+        bool, typer.Option(help="take the port over from a gateway of the same deployment")
+    ] = False,
 ) -> None:
     """Serve the gateway until SIGTERM or Ctrl-C."""
     settings = from_environment(
@@ -44,16 +47,18 @@ def serve(
     )
     if not settings.admin_key:
         warn("SPENDGATE_ADMIN_KEY is not set: only credentials made before can call")
-    asyncio.run(run(settings, say))
+    asyncio.run(run(settings, say, takeover=takeover))
 
 
-async def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+async def run(
+    settings: Settings, on_ready: Callable[[str], None], *, takeover: bool = False
+) -> None:
     """Serve until a signal. `on_ready` hears the address once everything answers."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    deployment = Deployment(settings)
+    deployment = Deployment(settings, takeover=takeover)
     starting = asyncio.create_task(deployment.start())
     waiting = asyncio.create_task(stop.wait())
     try:
@@ -72,33 +77,42 @@ async def run(settings: Settings, on_ready: Callable[[str], None]) -> None:
 class Deployment:
     """All processes of one `spendgate serve`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, takeover: bool = False) -> None:
         self._settings = settings
+        self._takeover = takeover
         self._embedded: EmbeddedStore | None = None
         self._backstage: Child | None = None
         self._workers: list[Child] = []
-        self._reserved: socket.socket | None = None
-        self.address = ""
+        self._port = Port(settings.host, settings.port)
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self._port.address
 
     async def start(self) -> None:
         """Start everything; returns when every worker is ready. Raises OperatorError."""
         directory = self._settings.directory
-        directory.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self._settings.metrics, ignore_errors=True)
-        self._settings.metrics.mkdir()
-        port = self._reserve_port()
+        if self._takeover and not self._settings.store_url:
+            detail = "an embedded store ends with its parent: takeover needs SPENDGATE_STORE_URL"
+            raise OperatorError("cannot_take_over", detail)
+        data_dirs.prepare(directory)
+        self._port.take(takeover=self._takeover)
+        _fresh_metrics(self._settings.metrics)
         url = self._settings.store_url
         if not url:
             self._embedded = self._make_store(directory / "valkey")
             await self._embedded.start()
             url = self._embedded.url
-        told = asdict(replace(self._settings, port=port, store_url=url))
-        environment = {**os.environ, **{environment_name(n): str(v) for n, v in told.items()}}
-        self._backstage = Child("backstage", "the backstage process", environment, warn)
+        told = replace(self._settings, port=self._port.number, store_url=url)
+        self._backstage = Child("backstage", "the backstage process", told, warn)
         await self._backstage.start()
+        deployment = (directory / "deployment").read_text("ascii").strip()
+        self._port.check_former(deployment)
         for index in range(self._settings.workers):
-            self._workers.append(Child("worker", f"worker {index}", environment, warn))
+            self._workers.append(Child("worker", f"worker {index}", told, warn))
         await asyncio.gather(*(worker.start() for worker in self._workers))
+        await self._port.succeed(deployment)
 
     def _make_store(self, directory: Path) -> EmbeddedStore:
         durability = self._settings.durability
@@ -106,21 +120,8 @@ class Deployment:
             raise OperatorError(
                 "no_replica", "durability replica needs a store with a replica: set a store url"
             )
-        return EmbeddedStore(directory, warn, APPENDFSYNC[durability])
-
-    def _reserve_port(self) -> int:
-        settings = self._settings
-        # Bound but not listening: it keeps the port for workers that come and go.
-        try:
-            self._reserved = listening_socket(settings.host, settings.port)
-        except OSError as error:
-            raise OperatorError(
-                "cannot_listen", f"cannot listen on {settings.host}:{settings.port}: {error}"
-            ) from error
-        port = int(self._reserved.getsockname()[1])
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.address = f"http://{host}:{port}"
-        return port
+        memory = self._settings.store_memory_mb
+        return EmbeddedStore(directory, warn, APPENDFSYNC[durability], memory)
 
     async def stop(self) -> None:
         """Drain workers, write what is left to the ledger, stop the store."""
@@ -132,3 +133,13 @@ class Deployment:
             await self._backstage.wait()
         if self._embedded is not None:
             await self._embedded.stop()
+        self._port.let_go()
+
+
+def _fresh_metrics(directory: Path) -> None:
+    """An empty directory for counts; without one the gateway serves all the same."""
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(exist_ok=True)
+    except OSError as error:
+        warn(f"no metrics: {directory} cannot be written ({error.strerror})")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 import uvloop
 
 from gateway.cli.children import READY
 from gateway.cli.running import said_to_stop, say, warn
-from gateway.settings import Settings, from_environment
+from gateway.settings import Settings, decode
 from gateway.wiring.parts import collect_seldom
 from gateway.wiring.worker import serve_worker
 
@@ -17,7 +18,7 @@ from gateway.wiring.worker import serve_worker
 def worker() -> None:
     """Serve until SIGTERM, then finish what is under way."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    uvloop.run(_run(from_environment()))
+    uvloop.run(_run(decode(sys.stdin.readline())))
 
 
 async def _run(settings: Settings) -> None:
@@ -25,5 +26,6 @@ async def _run(settings: Settings) -> None:
     say(READY.decode().strip())
     collect_seldom()
     await said_to_stop()
+    parts.gateway.health.is_draining = True
     await serving.stop()
     await parts.close()

@@ -1,63 +1,135 @@
-"""Credentials: who may call, made and revoked by those who may."""
+"""Credentials: who may call, made, rotated and revoked by those who may."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
-from gateway.catalog.credentials import Credential
+from gateway.catalog.credentials import ADMIN_ID, Credential, Repeatable, Wanted, no_such
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
 from gateway.wire.answers import rfc3339
-from gateway.wire.messages import CredentialBody
+from gateway.wire.decode import milliseconds
+from gateway.wire.ids import Message
+from gateway.wire.messages import CredentialBody, RotateBody
 
 
 @dataclass(frozen=True)
 class Created:
-    """A new credential: its secret is shown this once."""
+    """A new secret of a credential: it is shown this once."""
 
     id: str
     secret: str
     is_replay: bool
 
 
-async def create(gateway: Gateway, body: CredentialBody, caller: Caller) -> Created:
-    """Make a credential. Nobody gives away more than they have."""
+async def create(gateway: Gateway, body: CredentialBody, caller: Caller, bearer: str) -> Created:
+    """Make a credential. Nobody gives away more than they have. Raises CallerError."""
+    _check_reach(caller, body.scopes, body.org or "")
+    now_ms, expires_ms = gateway.clock.now_ms(), milliseconds(body.expires_at) or 0
+    if expires_ms and expires_ms <= now_ms:
+        raise CallerError("invalid_request", "it lies in the past", pointer="/expires_at")
+    networks = tuple(_network(text, at) for at, text in enumerate(body.allowed_networks or ()))
+    wanted = Wanted(body.name, tuple(body.scopes), body.org or "", expires_ms, networks)
+    call = _repeatable(gateway, body, caller, body.org or "", bearer)
+    return Created(*await gateway.credentials.create(wanted, now_ms, call))
+
+
+async def rotate(
+    gateway: Gateway, credential_id: str, body: RotateBody, caller: Caller, bearer: str
+) -> Created:
+    """Give a credential a new secret; the old one works on for `overlap_s`. Raises CallerError."""
+    found = await _visible(gateway, credential_id, caller)
+    _check_reach(caller, found.scopes, found.org)
+    call = _repeatable(gateway, body, caller, found.org, bearer)
+    overlap_ms = 1000 * (body.overlap_s or 0)
+    made = await gateway.credentials.rotate(credential_id, overlap_ms, gateway.clock.now_ms(), call)
+    return Created(credential_id, *made)
+
+
+def _check_reach(caller: Caller, scopes: Any, org: str) -> None:
     own = caller.credential
-    more = sorted(set(body.scopes) - own.scopes)
+    more = sorted(set(scopes) - own.scopes)
     if more:
         detail = f"your own credential lacks {', '.join(more)}"
         raise CallerError("forbidden", detail, status=403)
-    if own.org and body.org != own.org:
+    if own.org and org != own.org:
         detail = f"your credential is bound to {own.org}; so must be those it makes"
         raise CallerError("forbidden", detail, status=403)
-    idempotency = caller.idempotency(body.org or "", body, gateway.settings.admin_kept_s)
-    kept = (idempotency.name, idempotency.digest.hex()) if idempotency else None
-    made = await gateway.credentials.create(
-        body.name, list(body.scopes), body.org or "", gateway.clock.now_ms(), kept
-    )
-    return Created(*made)
+
+
+def _network(text: str, at: int) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        detail = f"{text!r} is no network such as 203.0.113.0/24: {error}"
+        raise CallerError("invalid_request", detail, pointer=f"/allowed_networks/{at}") from None
+
+
+def _repeatable(
+    gateway: Gateway, body: Message, caller: Caller, org: str, bearer: str
+) -> Repeatable | None:
+    once = caller.idempotency(org, body, gateway.settings.admin_kept_s)
+    if once is None:
+        return None
+    # Nobody has both but who made the call: the catalog has only their hashes.
+    proof = hashlib.sha256(bearer.encode("utf-8", "surrogatepass")).digest()
+    key = caller.idempotency_key.encode("utf-8", "surrogatepass")
+    proof = hashlib.blake2b(key, key=proof, person=b"spendgate.cred").digest()
+    return Repeatable(once.name, once.digest.hex(), proof)
 
 
 async def listed(gateway: Gateway, caller: Caller) -> list[dict[str, Any]]:
     """All credentials the caller may see, without secrets."""
-    await gateway.credentials.refresh()
     bound = caller.credential.org
-    return [_shown(c) for c in gateway.credentials.listed() if not bound or c.org == bound]
+    return [_shown(c) for c in await gateway.credentials.listed() if not bound or c.org == bound]
 
 
 def _shown(credential: Credential) -> dict[str, Any]:
+    def time(ms: int) -> str | None:
+        return rfc3339(ms) if ms else None
+
     return {
         "id": credential.id,
         "name": credential.name,
         "scopes": sorted(credential.scopes),
         "org": credential.org or None,
         "created_at": rfc3339(credential.created_ms),
+        "expires_at": time(credential.expires_ms),
+        "last_used_at": time(credential.last_used_ms),
+        "allowed_networks": list(credential.networks) or None,
+        "must_rotate": credential.is_derived,
     }
 
 
+async def _visible(gateway: Gateway, credential_id: str, caller: Caller) -> Credential:
+    bound = caller.credential.org
+    for found in await gateway.credentials.listed():
+        if found.id == credential_id and (not bound or found.org == bound):
+            return found
+    raise no_such(credential_id)
+
+
 async def remove(gateway: Gateway, credential_id: str, caller: Caller) -> None:
-    """Revoke a credential; every worker refuses it within a second."""
-    known = {c["id"] for c in await listed(gateway, caller)}
-    if credential_id not in known or not await gateway.credentials.remove(credential_id):
-        raise CallerError("not_found", f"there is no credential {credential_id}", status=404)
+    """Revoke a credential; every worker refuses it within a second. Raises CallerError.
+
+    The operator's own key can be switched off by, and while there is, another admin.
+    """
+    if credential_id == ADMIN_ID:
+        await _switch_admin_off(gateway, caller)
+    else:
+        await _visible(gateway, credential_id, caller)
+        if not await gateway.credentials.remove(credential_id):
+            raise no_such(credential_id)
+    await gateway.credentials.refresh()
+
+
+async def _switch_admin_off(gateway: Gateway, caller: Caller) -> None:
+    caller.check_unbound("switch the first admin key off")
+    own = caller.credential
+    if own.id == ADMIN_ID or own.expires_ms:
+        detail = "switch it off with another admin credential that does not expire"
+        raise CallerError("last_admin", detail, status=409)
+    await gateway.credentials.switch_admin_off()

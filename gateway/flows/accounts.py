@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfoNotFoundError
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import OrgTerms
@@ -23,53 +25,47 @@ from gateway.core.money import check_range
 from gateway.core.names import own_book
 from gateway.core.windows import zone
 from gateway.errors import CallerError
+from gateway.flows.bounds import check_limits, check_members
 from gateway.flows.changes import Commit, change_org
 from gateway.flows.funds import funds_of
 from gateway.flows.gateway import Caller, Gateway
-from gateway.wire.decode import milliseconds
+from gateway.wire.decode import keep, milliseconds
 from gateway.wire.messages import (
     CapBody,
     ContractBody,
     KeyBody,
     MemberBody,
     OrgBody,
+    OutageBody,
     RateLimitBody,
 )
 
+L = TypeVar("L", Cap, RateLimit)
+
 DEFAULT_PLAN = "payg"
+DEFAULT_WINDOW_S = 60
 
 Change = Callable[[OrgTerms], Awaitable[Commit | None]]
 """Checks a change to an org that exists and returns its commit, or None when nothing changes."""
 
 
 async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> Org:
-    """Create an org or replace what is known of it."""
+    """Create an org, or change of it what the body names."""
     caller.check_org(org)
-    check_range(body.credit_line_micros or 0, "the credit line", "/credit_line_micros")
-    wanted = Org(
-        org,
-        body.plan or DEFAULT_PLAN,
-        body.name if body.name is not None else org,
-        body.type or "individual",
-        body.currency or "USD",
-        body.credit_line_micros or 0,
-        body.timezone or "UTC",
-        body.status or "active",
-        open_micros=_open_micros(body),
-        country=(body.country or "").upper(),
-    )
-    _check_timezone(wanted.timezone)
-    result = wanted
+    result = _org_after(body, None, org)
 
     async def prepare(terms: OrgTerms | None) -> Commit | None:
         nonlocal result
+        before = terms.org if terms else None
+        wanted = _org_after(body, before, org)
+        check_range(wanted.credit_line_micros, "the credit line", "/credit_line_micros")
+        _check_timezone(wanted.timezone)
         await _check_plan(gateway, wanted)
-        if terms is not None and terms.org.currency != wanted.currency:
-            await _check_unmoved(gateway, terms.org)
+        if before is not None and before.currency != wanted.currency:
+            await _check_unmoved(gateway, before)
         if terms is not None and terms.contract is not None:
             pinned = await gateway.catalog.card(terms.contract.rate_card)
             _check_currency(pinned, wanted.currency, "/currency", terms.contract.version)
-        before = terms.org if terms else None
         if before is not None and wanted.credit_line_micros > before.credit_line_micros:
             funds = await funds_of(gateway, await gateway.profiles.load(org))
             after = funds + wanted.credit_line_micros
@@ -89,8 +85,27 @@ async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> 
     return result
 
 
-def _open_micros(body: OrgBody) -> int:
-    outage = body.outage
+def _org_after(body: OrgBody, before: Org | None, org: str) -> Org:
+    """An org as it is after a PUT: what the body does not name stays as it was."""
+    new = Org(org, DEFAULT_PLAN, org)
+    old = before or new
+    return Org(
+        org,
+        keep(body.plan, old.plan, new.plan),
+        keep(body.name, old.name, new.name),
+        keep(body.type, old.type, new.type),
+        keep(body.currency, old.currency, new.currency),
+        keep(body.credit_line_micros, old.credit_line_micros, new.credit_line_micros),
+        keep(body.timezone, old.timezone, new.timezone),
+        keep(body.status, old.status, new.status),
+        open_micros=_open_micros(body.outage, old.open_micros),
+        country=keep(body.country, old.country, "").upper(),
+    )
+
+
+def _open_micros(outage: OutageBody | UnsetType | None, before: int) -> int:
+    if isinstance(outage, UnsetType):
+        return before
     if outage is None or outage.policy == "closed":
         if outage is not None and outage.max_open_micros:
             detail = "a closed policy spends nothing: leave max_open_micros out"
@@ -157,24 +172,42 @@ async def put_member(
     body: MemberBody | KeyBody,
     caller: Caller,
 ) -> Member:
-    """Register a project, user or key, or replace what is known of it."""
-    member = Member(kind, name, body.status or "active", body.name or "")
-    if isinstance(body, KeyBody):
-        expires_ms = milliseconds(body.expires_at)
-        member = replace(member, project=body.project, user=body.user, expires_ms=expires_ms)
+    """Register a project, user or key, or change of it what the body names."""
+    result = _member_after(body, None, kind, name)
 
     async def change(terms: OrgTerms) -> Commit | None:
-        if await gateway.catalog.member(org, kind, name) == member:
+        nonlocal result
+        before = await gateway.catalog.member(org, kind, name)
+        result = _member_after(body, before, kind, name)
+        if before == result:
             return None
+        if before is None:
+            await check_members(gateway, org, kind)
 
         async def commit(number: int) -> None:
             after = replace(terms.org, version=number)
-            await gateway.catalog.put_member(after, terms.org.version, member)
+            await gateway.catalog.put_member(after, terms.org.version, result)
 
         return commit
 
     await _change_existing(gateway, org, caller, change)
-    return member
+    return result
+
+
+def _member_after(
+    body: MemberBody | KeyBody, before: Member | None, kind: MemberKind, name: str
+) -> Member:
+    new = Member(kind, name, "active", "")
+    old = before or new
+    found = replace(
+        new, status=keep(body.status, old.status, "active"), name=keep(body.name, old.name, "")
+    )
+    if not isinstance(body, KeyBody):
+        return found
+    at = body.expires_at
+    expires_ms = old.expires_ms if isinstance(at, UnsetType) else milliseconds(at)
+    project, user = keep(body.project, old.project, None), keep(body.user, old.user, None)
+    return replace(found, project=project, user=user, expires_ms=expires_ms)
 
 
 def _check_target(level: Level, target: str | None) -> None:
@@ -186,64 +219,82 @@ def _check_target(level: Level, target: str | None) -> None:
 
 async def put_cap(gateway: Gateway, org: str, name: str, body: CapBody, caller: Caller) -> Cap:
     """Set a cap. Changing its limit keeps its count; a new one counts from now on."""
-    _check_target(body.level, body.target)
     check_range(body.limit_micros, "the cap", "/limit_micros")
-    cap = cap_of(name, body)
-    await _put_limit(gateway, org, "cap", cap, caller)
-    return cap
+
+    def after(before: Cap | None) -> Cap:
+        return cap_of(name, body, before)
+
+    return await _put_limit(gateway, org, "cap", name, after, caller)
 
 
-def cap_of(name: str, body: CapBody, from_plan: bool = False) -> Cap:
-    """A cap as a message describes it."""
-    return Cap(
+def cap_of(name: str, body: CapBody, before: Cap | None = None, from_plan: bool = False) -> Cap:
+    """A cap as a message describes it, and as it was where that says nothing."""
+    new = Cap(name, body.level, body.window, body.limit_micros)
+    old = before or new
+    products, alert_at = body.products, body.alert_at
+    found = Cap(
         name,
         body.level,
         body.window,
         body.limit_micros,
-        body.mode or "hard",
-        body.target,
-        tuple(body.products) if body.products else None,
-        tuple(body.alert_at or ()),
+        keep(body.mode, old.mode, new.mode),
+        keep(body.target, old.target, None),
+        old.products if isinstance(products, UnsetType) else tuple(products or ()) or None,
+        old.alert_at if isinstance(alert_at, UnsetType) else tuple(alert_at or ()),
         from_plan=from_plan,
     )
+    _check_target(found.level, found.target)
+    return found
 
 
 async def put_rate_limit(
     gateway: Gateway, org: str, name: str, body: RateLimitBody, caller: Caller
 ) -> RateLimit:
     """Set a rate limit."""
-    _check_target(body.level, body.target)
-    rate = rate_limit_of(name, body)
-    await _put_limit(gateway, org, "rate_limit", rate, caller)
-    return rate
+
+    def after(before: RateLimit | None) -> RateLimit:
+        return rate_limit_of(name, body, before)
+
+    return await _put_limit(gateway, org, "rate_limit", name, after, caller)
 
 
-def rate_limit_of(name: str, body: RateLimitBody, from_plan: bool = False) -> RateLimit:
-    """A rate limit as a message describes it."""
-    window_s = 60 if body.window_s is None else body.window_s
-    return RateLimit(
-        name, body.level, body.unit, body.limit, window_s, body.target, from_plan=from_plan
-    )
+def rate_limit_of(
+    name: str, body: RateLimitBody, before: RateLimit | None = None, from_plan: bool = False
+) -> RateLimit:
+    """A rate limit as a message describes it, and as it was where that says nothing."""
+    old_s, old_target = (before.window_s, before.target) if before else (DEFAULT_WINDOW_S, None)
+    window_s = keep(body.window_s, old_s, DEFAULT_WINDOW_S)
+    target = keep(body.target, old_target, None)
+    _check_target(body.level, target)
+    return RateLimit(name, body.level, body.unit, body.limit, window_s, target, from_plan=from_plan)
 
 
 async def _put_limit(
-    gateway: Gateway, org: str, kind: str, limit: Cap | RateLimit, caller: Caller
-) -> None:
+    gateway: Gateway, org: str, kind: str, name: str, after: Callable[[Any], L], caller: Caller
+) -> L:
+    result = after(None)
+
     async def change(terms: OrgTerms) -> Commit | None:
-        before = await gateway.catalog.limit(org, kind, limit.id)
+        nonlocal result
+        before = await gateway.catalog.limit(org, kind, name)
+        limit = result = after(before)
         if before is not None and replace(limit, generation=before.generation) == before:
             return None
+        plan = await gateway.catalog.plan(terms.org.plan)
+        if plan is not None:
+            await check_limits(gateway, terms, plan, limit)
 
         async def commit(number: int) -> None:
             # A cap that was deleted and made anew counts anew: its generation names its counters.
             generation = before.generation if before is not None else number
-            after = replace(terms.org, version=number)
+            of = replace(terms.org, version=number)
             set_limit = replace(limit, generation=generation)
-            await gateway.catalog.put_limit(after, terms.org.version, set_limit)
+            await gateway.catalog.put_limit(of, terms.org.version, set_limit)
 
         return commit
 
     await _change_existing(gateway, org, caller, change)
+    return result
 
 
 async def delete_limit(gateway: Gateway, org: str, kind: str, name: str, caller: Caller) -> None:
@@ -264,21 +315,16 @@ async def delete_limit(gateway: Gateway, org: str, kind: str, name: str, caller:
 
 
 async def put_contract(gateway: Gateway, org: str, body: ContractBody, caller: Caller) -> Contract:
-    """Sign a contract: a pinned price version, discounts, own prices."""
-    starts_ms, ends_ms = milliseconds(body.starts_at) or 0, milliseconds(body.ends_at)
-    if ends_ms is not None and ends_ms <= starts_ms:
-        raise CallerError(
-            "invalid_request", "the contract would end before it starts", pointer="/ends_at"
-        )
-    products = {
-        product: ProductTerms(p.discount_bps, p.prices, p.allowed is not False)
-        for product, p in (body.products or {}).items()
-    }
-    contract = Contract(
-        body.rate_card, body.version, starts_ms, ends_ms, body.discount_bps or 0, products
-    )
+    """Sign a contract, or change of it what the body names: a pinned price version, discounts."""
+    result = _contract_after(body, None)
 
     async def change(terms: OrgTerms) -> Commit | None:
+        nonlocal result
+        contract = result = _contract_after(body, terms.contract)
+        if contract.ends_ms is not None and contract.ends_ms <= contract.starts_ms:
+            raise CallerError(
+                "invalid_request", "the contract would end before it starts", pointer="/ends_at"
+            )
         card = await gateway.catalog.card(body.rate_card)
         if all(v.version != body.version for v in card.versions):
             detail = f"rate card {body.rate_card} has no version {body.version}"
@@ -294,4 +340,24 @@ async def put_contract(gateway: Gateway, org: str, body: ContractBody, caller: C
         return commit
 
     await _change_existing(gateway, org, caller, change)
-    return contract
+    return result
+
+
+def _contract_after(body: ContractBody, before: Contract | None) -> Contract:
+    starts_ms, at = milliseconds(body.starts_at) or 0, body.ends_at
+    new = Contract(body.rate_card, body.version, starts_ms)
+    old = before or new
+    products = old.products
+    if not isinstance(body.products, UnsetType):
+        products = {
+            product: ProductTerms(p.discount_bps, p.prices, p.allowed is not False)
+            for product, p in (body.products or {}).items()
+        }
+    return Contract(
+        body.rate_card,
+        body.version,
+        starts_ms,
+        old.ends_ms if isinstance(at, UnsetType) else milliseconds(at),
+        keep(body.discount_bps, old.discount_bps, 0),
+        products,
+    )

@@ -35,6 +35,9 @@ from gateway.wire.messages import AuthorizeBody, Partial
 DEFAULT_HOLD_TTL_S = 300
 UNHEARD_MS = 120_000
 """A decision that nobody heard of is undone long before it is so old."""
+STRANGERS_UNTIL = 0.9
+"""How full the store may be for free users of whom it knows nothing to be let in."""
+STRANGER_RETRY_S = 60
 PARTIAL_PROBES = 2
 """After so many asks for room the last one decides."""
 
@@ -59,6 +62,8 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
         return Authorized(told, is_replay=True)
     id_body = gateway.new_id_body(body.subject.org)
     try:
+        if gateway.health.memory >= STRANGERS_UNTIL:
+            await _check_known(gateway, request.lineage)
         if gateway.is_backlogged:
             return await _backlogged(gateway, request, id_body, idempotency)
         return await _decide(gateway, request, body.partial, id_body, idempotency)
@@ -73,6 +78,17 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
         return _refused(gateway, request, id_body, Reason.store_unavailable, error.detail)
 
 
+async def _check_known(gateway: Gateway, lineage: Lineage) -> None:
+    """Raise Overloaded for a free user that is new to a store with little room left."""
+    profile = await gateway.profiles.profile(lineage.org)
+    if not profile.is_free or await gateway.store.is_known(lineage.org):
+        return
+    # What this worker has not heard of may have been created elsewhere.
+    if (await gateway.profiles.load(lineage.org)).is_free:
+        detail = "there is no room for new free users now; try again later"
+        raise Overloaded(detail, STRANGER_RETRY_S)
+
+
 async def _backlogged(
     gateway: Gateway, request: plan.Request, id_body: str, idempotency: Idempotency | None
 ) -> Authorized:
@@ -81,8 +97,7 @@ async def _backlogged(
         kept = await gateway.store.kept(request.lineage.org, idempotency, Outcome)
         if kept is not None:
             return Authorized(await _told(gateway, None, kept, None), is_replay=True)
-    detail = f"{gateway.health.backlog} records wait for the ledger; try again later"
-    return _refused(gateway, request, id_body, Reason.ledger_backlog, detail)
+    return _refused(gateway, request, id_body, Reason.ledger_backlog, gateway.backlog_detail)
 
 
 def _refused(

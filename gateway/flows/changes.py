@@ -51,22 +51,25 @@ async def change_org(
 
 
 async def change_plan(
-    catalog: Catalog, store: Store, plan: PricePlan, check: Callable[[], Awaitable[None]]
-) -> None:
-    """Create or replace a plan for every org on it."""
+    catalog: Catalog,
+    store: Store,
+    name: str,
+    prepare: Callable[[PricePlan | None], Awaitable[PricePlan]],
+) -> PricePlan:
+    """Create or change a plan for every org on it; as it is then. `prepare` makes and checks it."""
     for _ in range(ATTEMPTS):
-        before = await catalog.plan(plan.id)
+        before = await catalog.plan(name)
         version = before.version if before else 0
+        plan = await prepare(before)
         if before is not None and replace(plan, version=version) == before:
-            return
-        await check()
-        number = await store.fence(Version("plan", plan.id, version + 1), ALL_SHARDS)
+            return plan
+        number = await store.fence(Version("plan", name, version + 1), ALL_SHARDS)
         try:
             await catalog.put_plan(replace(plan, version=number), version)
-            return
+            return plan
         except VersionConflict:
             continue
-    raise Unavailable("too_many_changes", f"the plan {plan.id} is being changed by others")
+    raise Unavailable("too_many_changes", f"the plan {name} is being changed by others")
 
 
 async def change_card(

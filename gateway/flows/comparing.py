@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from gateway.catalog.rulesets import Cuts
 from gateway.errors import CallerError
 from gateway.flows.gateway import Caller, Gateway
-from gateway.flows.models import CHANGE, find, served_or_refused
 from gateway.flows.scoring import thresholds_of
+from gateway.flows.stored_models import CHANGE, find, served_or_refused
 from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
+from models.artifact import ACTIONS
 from models.drift import SCORE, average_precision, drift_of
 from models.serving import Served
 
 MOST_ROWS, MOST_BACK = 20_000, 200_000
 """The newest requests, and how far back windows that nobody counted are counted."""
 BINS = 10
+COLLECTED = 500
+"""Requests from which on shares of them mean something."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +69,42 @@ async def compare(
     champion = gateway.rules.policies.champion
     if champion is not None and champion.id != model:
         tried.append(champion)
-    sources = Sources(
-        gateway.history, gateway.labels, gateway.rulesets, gateway.lists, gateway.secret
-    )
     names = tuple(dict.fromkeys(name for one in tried for name in one.features))
     if gateway.comparing.locked():
         detail = "this worker is making a report already; try again in a while"
         raise CallerError("too_many_reports", detail, status=409)
     async with gateway.comparing:
-        wanted = Wanted(names, *span_ms, most=MOST_ROWS, most_back=MOST_BACK)
-        return await _on(gateway, tried, await training_rows(sources, wanted))
+        rows = await _rows(gateway, names, span_ms)
+        if not rows.decisions:
+            raise CallerError("not_found", "nothing was decided in that time", status=404)
+        scoring = gateway.rules.policies.scoring
+        cuts = {scoring.model: scoring.cuts} if scoring is not None else {}
+        return await _on(gateway, tried, rows, cuts)
 
 
-async def _on(gateway: Gateway, tried: Sequence[Served], rows: TrainingRows) -> Comparison:
+async def look(
+    gateway: Gateway, served: Served, thresholds: Mapping[str, float], span_ms: tuple[int, int]
+) -> Comparison | None:
+    """What one model makes of a span at these thresholds; None where nothing was decided."""
+    rows = await _rows(gateway, tuple(served.features), span_ms)
     if not rows.decisions:
-        raise CallerError("not_found", "nothing was decided in that time", status=404)
+        return None
+    block, challenge, review = (thresholds.get(action, 0.0) for action in ACTIONS)
+    return await _on(gateway, [served], rows, {served.id: (block, challenge, review)})
+
+
+async def _rows(gateway: Gateway, names: tuple[str, ...], span_ms: tuple[int, int]) -> TrainingRows:
+    sources = Sources(
+        gateway.history, gateway.labels, gateway.rulesets, gateway.lists, gateway.secret
+    )
+    wanted = Wanted(names, *span_ms, most=MOST_ROWS, most_back=MOST_BACK)
+    return await training_rows(sources, wanted)
+
+
+async def _on(
+    gateway: Gateway, tried: Sequence[Served], rows: TrainingRows, cuts: Mapping[str, Cuts]
+) -> Comparison:
     labels = await gateway.labels.of(rows.decisions)
-    scoring = gateway.rules.policies.scoring
-    cuts = {scoring.model: scoring.cuts} if scoring is not None else {}
     told = [labels.get(decision, "") for decision in rows.decisions]
     found = [await asyncio.to_thread(_compared, one, rows, told, cuts) for one in tried]
     counts = (len(told), told.count("fraud"), told.count("good"))

@@ -167,6 +167,7 @@ def label_told(label: Label) -> stories.LabelAnswer:
         observed_at=rfc3339(label.observed_ms),
         recorded_at=rfc3339(label.recorded_ms),
         author=label.author,
+        note=label.note or None,
     )
 
 

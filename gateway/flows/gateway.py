@@ -60,6 +60,11 @@ class Health:
     """What a worker knows of the parts behind it; its chores keep it up to date."""
 
     backlog: int = 0
+    stopped_by: str = ""
+    """Why the ledger's writer has stopped for good, "" while it has not."""
+    is_draining: bool = False
+    memory: float = 0.0
+    """How much of what the store may use is used, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,15 @@ class Gateway:
     @property
     def is_backlogged(self) -> bool:
         """Whether so many records wait for the ledger that no more may be made."""
-        return self.health.backlog >= self.settings.backlog_bound
+        is_full = self.health.backlog >= self.settings.backlog_bound
+        return is_full or bool(self.health.stopped_by)
+
+    @property
+    def backlog_detail(self) -> str:
+        """Why nothing more may be decided while `is_backlogged`."""
+        if self.health.stopped_by:
+            return "the ledger's writer has stopped: what is not booked must not be spent"
+        return f"{self.health.backlog} records wait for the ledger; try again later"
 
     def new_id_body(self, org: str) -> str:
         """The body of a new id in the org's shard."""

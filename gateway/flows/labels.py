@@ -41,6 +41,7 @@ async def add(gateway: Gateway, body: LabelBody, caller: Caller) -> tuple[Label,
         caller.credential.id,
         once.name if once else None,
         digest,
+        body.note or "",
     )
     kept = await gateway.labels.add(made)
     if kept.digest != digest:

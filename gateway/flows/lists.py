@@ -8,17 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from msgspec import UnsetType
+from msgspec.structs import replace
+
 from gateway.catalog.declared import BUILT_IN, declared
 from gateway.catalog.lists import Item
 from gateway.catalog.rulesets import EVERYBODY, USED, Change
 from gateway.errors import CallerError, Unavailable
+from gateway.flows.bounds import check_items
 from gateway.flows.context import hashed
 from gateway.flows.entries import texts_of
 from gateway.flows.following import follow
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.policies import TAKEN_OVER_S
-from gateway.wire.decode import milliseconds
-from gateway.wire.messages import Time
+from gateway.wire.decode import keep, milliseconds
+from gateway.wire.messages import ItemBody, Time
 
 CHANGE = "change the lists of all"
 ATTEMPTS = 10
@@ -34,8 +38,21 @@ async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller)
     if name in BUILT_IN:
         # First: nothing may stand there that no request is looked up for.
         await _use(gateway, f"@{name}", caller)
+    await check_items(gateway, name, len(made))
     await gateway.lists.keep(made)
     await follow(gateway.lists, gateway.store)
+
+
+async def put_one(gateway: Gateway, name: str, value: str, body: ItemBody, caller: Caller) -> Item:
+    """Put one item on a list, or change of it what the body names. Raises CallerError."""
+    before = await gateway.lists.find(name, _digests(gateway, name, value)[0])
+    note, at = keep(body.note, before.note if before else "", ""), body.expires_at
+    is_kept = isinstance(at, UnsetType)
+    made = items(gateway, name, value, None if isinstance(at, UnsetType) else at, note, caller)
+    if before is not None and is_kept:
+        made = [replace(item, expires_ms=before.expires_ms) for item in made]
+    await put(gateway, name, made, caller)
+    return made[0]
 
 
 def items(

@@ -18,17 +18,18 @@ from gateway.catalog.rulesets import (
     last_champion,
     standing,
 )
-from gateway.core.facts import SIGNALS
 from gateway.errors import Bug, CallerError, Unavailable
+from gateway.flows.bounds import too_many
 from gateway.flows.elsewhere import model_elsewhere
 from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.model_guard import check_blast
+from gateway.flows.stored_models import CHANGE, find, reads_of, served_or_refused
 from gateway.flows.switching import ATTEMPTS, change, check_note, made_before, once_of, warm
 from gateway.wire.messages import ActivateModelBody, EmptyBody, ModelBody
 from models.artifact import ACTIONS
 from models.errors import ModelError
 from models.serving import Served
 
-CHANGE = "change the models of all"
 MOST_CHALLENGERS = 4
 
 
@@ -41,25 +42,13 @@ async def submit(gateway: Gateway, body: ModelBody, caller: Caller) -> StoredMod
         raise CallerError("invalid_model", str(error), pointer="/text") from None
     except (Bug, OSError) as error:
         raise Unavailable("not_compiled", f"the model could not be read: {error}") from error
+    if await gateway.models.count() >= gateway.settings.most_rulesets:
+        raise too_many("models", gateway.settings.most_rulesets)
     now_ms = gateway.clock.now_ms()
     made = StoredModel(served.id, body.text, served.head, caller.credential.id, now_ms)
     if not await gateway.models.add(made):
         return await find(gateway, served.id)
     return made
-
-
-async def find(gateway: Gateway, model: str) -> StoredModel:
-    """A model by its id. Raises 404."""
-    found = await gateway.models.find(model)
-    if found is None:
-        raise CallerError("not_found", f"there is no model {model}", status=404)
-    return found
-
-
-def reads_of(served: Served) -> tuple[str, ...]:
-    """What is to be counted, or looked up, because a model reads it."""
-    asked_for = (name for name in served.reads if name.startswith("velocity.") or " in @" in name)
-    return tuple(name for name in asked_for if name not in SIGNALS)
 
 
 async def activate(
@@ -86,6 +75,7 @@ async def activate(
         reads = reads_of(served)
         if body.mode == "active":
             cuts = _cuts(served, body)
+            await check_blast(gateway, served, cuts, body)
         _check_count(await gateway.rulesets.changes(), _made(model, body, caller, reads))
         await warm(gateway, model, reads, caller)
     made = _made(model, body, caller, reads, key=key, cuts=cuts)
@@ -105,17 +95,6 @@ def _made(
 ) -> Change:
     said = (caller.credential.id, body.note or "", 0)
     return Change(0, model, body.mode, EVERYBODY, *said, reads, key, cuts)
-
-
-async def served_or_refused(gateway: Gateway, model: str) -> Served:
-    """A model as it serves. Raises CallerError where it can be read no longer, or Unavailable."""
-    try:
-        return await gateway.rules.served(model)
-    except ModelError as error:
-        # It was taken by a version that counted other things.
-        raise CallerError("invalid_model", str(error), status=409) from None
-    except (KeyError, Bug, OSError) as error:
-        raise Unavailable("not_compiled", f"the model could not be read: {error}") from error
 
 
 def _cuts(served: Served, body: ActivateModelBody) -> Cuts:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec import UnsetType
+
 from gateway.core.entities import CardVersion, Included, PricePlan, RateCard
 from gateway.core.money import check_range
 from gateway.errors import CallerError
 from gateway.flows.accounts import cap_of, rate_limit_of
+from gateway.flows.bounds import check_plan
 from gateway.flows.changes import Commit, change_card, change_plan
 from gateway.flows.gateway import Caller, Gateway
 from gateway.wire.decode import milliseconds
@@ -49,7 +52,7 @@ async def put_card_version(
 
 
 async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) -> PricePlan:
-    """Create or replace a plan; every org on it is decided by it from the next request on."""
+    """Create a plan, or change of it what the body names; it binds the next request of its orgs."""
     caller.check_unbound("change what all share")
     for i, quota in enumerate(body.included or ()):
         check_range(quota.amount_micros, "the quota", f"/included/{i}/amount_micros")
@@ -59,10 +62,28 @@ async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) 
         named = [part.id for part in getattr(body, name) or ()]
         if len(named) != len(set(named)):
             raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
-    wanted = PricePlan(
-        plan,
-        body.rate_card,
-        tuple(
+
+    async def prepare(before: PricePlan | None) -> PricePlan:
+        wanted = _plan_after(body, before or PricePlan(plan, body.rate_card))
+        check_plan(gateway, wanted)
+        card = await gateway.catalog.card(wanted.rate_card)
+        for currency in {v.currency for v in card.versions}:
+            if await gateway.catalog.has_org_on_plan(plan, currency):
+                raise CallerError(
+                    "currency_mismatch",
+                    f"rate card {card.id} is in {currency}; an org on plan {plan} is not",
+                    pointer="/rate_card",
+                )
+        return wanted
+
+    return await change_plan(gateway.catalog, gateway.store, plan, prepare)
+
+
+def _plan_after(body: PlanBody, old: PricePlan) -> PricePlan:
+    """A plan as it is after a PUT: what the body does not name stays as it was."""
+    included, caps, rates = old.included, old.caps, old.rate_limits
+    if not isinstance(body.included, UnsetType):
+        included = tuple(
             Included(
                 q.id,
                 q.amount_micros,
@@ -71,21 +92,9 @@ async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) 
                 bool(q.rollover),
             )
             for q in body.included or ()
-        ),
-        tuple(cap_of(c.id, c, from_plan=True) for c in body.caps or ()),
-        tuple(rate_limit_of(r.id, r, from_plan=True) for r in body.rate_limits or ()),
-    )
-
-    async def check() -> None:
-        card = await gateway.catalog.card(wanted.rate_card)
-        currencies = {v.currency for v in card.versions}
-        for currency in currencies:
-            if await gateway.catalog.has_org_on_plan(plan, currency):
-                raise CallerError(
-                    "currency_mismatch",
-                    f"rate card {card.id} is in {currency}; an org on plan {plan} is not",
-                    pointer="/rate_card",
-                )
-
-    await change_plan(gateway.catalog, gateway.store, wanted, check)
-    return wanted
+        )
+    if not isinstance(body.caps, UnsetType):
+        caps = tuple(cap_of(c.id, c, from_plan=True) for c in body.caps or ())
+    if not isinstance(body.rate_limits, UnsetType):
+        rates = tuple(rate_limit_of(r.id, r, from_plan=True) for r in body.rate_limits or ())
+    return PricePlan(old.id, body.rate_card, included, caps, rates)

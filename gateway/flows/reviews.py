@@ -43,7 +43,8 @@ async def resolve(
         detail = f"{decision_id} is not up for review; label it with POST /v1/labels"
         raise CallerError("not_found", detail, status=404)
     now_ms, author = gateway.clock.now_ms(), caller.credential.id
-    made = Label(row.id, body.label, now_ms, now_ms, author, join("review", row.id))
+    once, note = join("review", row.id), body.note or ""
+    made = Label(row.id, body.label, now_ms, now_ms, author, once, note=note)
     kept = await gateway.labels.add(made)
     if (kept.author, kept.label) != (author, body.label):
         detail = f"{kept.author} found it to be {kept.label}; POST /v1/labels corrects that"

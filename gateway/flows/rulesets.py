@@ -42,7 +42,11 @@ async def submit(gateway: Gateway, body: RuleSetBody, caller: Caller) -> Stored:
     caller.check_unbound(CHANGE)
     # Beside the loop: a long file takes its time.
     ruleset = await asyncio.to_thread(_read, body.text)
-    made = Stored(ruleset.id, body.text, caller.credential.id, gateway.clock.now_ms())
+    if await gateway.rulesets.count() >= gateway.settings.most_rulesets:
+        detail = f"there may be {gateway.settings.most_rulesets} rule sets"
+        raise CallerError("too_many", detail, status=422)
+    who = (caller.credential.id, gateway.clock.now_ms())
+    made = Stored(ruleset.id, body.text, *who, body.name or "")
     if not await gateway.rulesets.add(made):
         return await find(gateway, ruleset.id)
     return made

@@ -12,6 +12,8 @@ from gateway import __version__
 from gateway.errors import CallerError
 from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import JSON, Endpoint, refusal
+from gateway.http.peer import REQUEST_ID, id_of
+from gateway.http.response import JsonResponse
 from gateway.http.routes import ROUTES
 from gateway.http.service import Probes
 from gateway.wire import openapi
@@ -48,7 +50,13 @@ class App:
         self._shaped = [(_pattern(path), methods) for path, methods in shaped.items()]
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
-        """Answer a request."""
+        """Answer a request; each answer says what the request is called in the log."""
+        response = await self._answer(request)
+        if type(response) is not JsonResponse:
+            response.headers[REQUEST_ID] = id_of(request)
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         names: dict[str, str] = {}
         methods = self._plain.get(request.raw_path)
         if methods is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 import time
@@ -17,9 +16,10 @@ import msgspec
 from aiohttp import hdrs, web
 from multidict import istr
 
-from gateway.catalog.credentials import Credential
+from gateway.catalog.credentials import Credential, digest_of
 from gateway.errors import Bug, CallerError, Overloaded, SpendgateError
 from gateway.flows.gateway import Caller, Gateway
+from gateway.http.peer import id_of, networks_of, peer_of
 from gateway.http.response import JsonResponse
 from gateway.wire import problems
 from gateway.wire.decode import decode
@@ -58,6 +58,12 @@ class Call(msgspec.Struct, frozen=True):
     query: dict[str, str]
     body: Any
     caller: Caller
+    request: web.BaseRequest
+
+    @property
+    def bearer(self) -> str:
+        """The caller's own key, for what is sealed under it."""
+        return _bearer(self.request)
 
 
 Handler = Callable[[Gateway, Call], Awaitable[Answered]]
@@ -86,6 +92,7 @@ class Endpoint:
         self._route = route
         self._gateway = gateway
         self._scopes = frozenset(route.scopes)
+        self._trusted = networks_of(gateway.settings.trusted_proxies)
 
     async def __call__(self, request: web.BaseRequest, names: dict[str, str]) -> web.Response:
         """Answer a request; whatever happens, the caller hears JSON."""
@@ -100,13 +107,17 @@ class Endpoint:
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
-            response = refusal(fault_of(error, f"{self._route.method} {self._route.path}"))
+            where = f"{self._route.method} {self._route.path} ({id_of(request)})"
+            response = refusal(fault_of(error, where))
         seconds = time.perf_counter() - started
         self._gateway.hooks.on_request(self._route.path, response.status, seconds)
         return response
 
     async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
         credential = self._known(request) or await self._just_made(request)
+        if credential.expires_ms or credential.networks:
+            address = peer_of(request, self._trusted)
+            credential.check_now(address, time.time_ns() // 1_000_000)
         ids = {name: path_id(name, raw) for name, raw in names.items()}
         body = None
         if self._route.body is not None:
@@ -117,7 +128,7 @@ class Endpoint:
         for name in query:
             if name not in self._route.query:
                 raise CallerError("invalid_request", f"unknown query parameter {name!r}")
-        return Call(ids, query, body, Caller(credential, request.path, key))
+        return Call(ids, query, body, Caller(credential, request.path, key), request)
 
     def _known(self, request: web.BaseRequest) -> Credential | None:
         """Whose key the request brings, if this worker knows it; without the scope it is a 403."""
@@ -131,7 +142,7 @@ class Endpoint:
         """The same of a key that another worker may have made just now."""
         digest = _key_digest(request)
         if digest:
-            await self._gateway.credentials.find_anew(digest)
+            await self._gateway.credentials.look_up(digest)
         found = self._known(request)
         if found is None:
             detail = "send a known key as 'Authorization: Bearer <key>'"
@@ -161,10 +172,13 @@ def path_id(name: str, raw: str) -> str:
 
 def _key_digest(request: web.BaseRequest) -> str:
     """The digest of the key a request brings, "" without one."""
+    secret = _bearer(request)
+    return digest_of(secret) if secret else ""
+
+
+def _bearer(request: web.BaseRequest) -> str:
     kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if kind.lower() != "bearer" or not secret:
-        return ""
-    return hashlib.sha256(secret.strip().encode("utf-8", "surrogatepass")).hexdigest()
+    return secret.strip() if kind.lower() == "bearer" else ""
 
 
 def fault_of(error: Exception, where: str) -> SpendgateError:

@@ -14,9 +14,7 @@ from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
 async def put_item(gateway: Gateway, call: Call) -> Answered:
     """PUT /v1/lists/{name}/items/{value}."""
     name, value, body = call.ids["name"], call.ids["value"], call.body
-    made = lists.items(gateway, name, value, body.expires_at, body.note or "", call.caller)
-    await lists.put(gateway, name, made, call.caller)
-    return Answered(_answer(made[0], value))
+    return Answered(_answer(await lists.put_one(gateway, name, value, body, call.caller), value))
 
 
 async def post_items(gateway: Gateway, call: Call) -> Answered:

@@ -10,6 +10,7 @@ from gateway.core.windows import DAY_MS
 from gateway.flows import comparing, models
 from gateway.flows.gateway import Gateway
 from gateway.flows.scoring import thresholds_of
+from gateway.flows.stored_models import CHANGE, find
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import moment_in
 from gateway.wire import models as d
@@ -25,7 +26,7 @@ async def post_model(gateway: Gateway, call: Call) -> Answered:
 
 async def get_models(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/models."""
-    call.caller.check_unbound(models.CHANGE)
+    call.caller.check_unbound(CHANGE)
     changes = await gateway.rulesets.changes()
     listed = [_answer(made, changes) for made in await gateway.models.listed()]
     return Answered(d.ModelsAnswer(models=listed))
@@ -33,8 +34,8 @@ async def get_models(gateway: Gateway, call: Call) -> Answered:
 
 async def get_model(gateway: Gateway, call: Call) -> Answered:
     """GET /v1/models/{id}."""
-    call.caller.check_unbound(models.CHANGE)
-    stored = await models.find(gateway, call.ids["id"])
+    call.caller.check_unbound(CHANGE)
+    stored = await find(gateway, call.ids["id"])
     answer = _answer(stored, await gateway.rulesets.changes())
     answer.text = stored.text
     return Answered(answer)

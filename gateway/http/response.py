@@ -14,6 +14,8 @@ from typing import cast
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+from gateway.http.peer import id_of
+
 
 class _Date:
     """The Date header's value, made once a second."""
@@ -65,7 +67,8 @@ class JsonResponse(web.Response):
             parts.append(b"Connection: keep-alive\r\n")
         if self._status != HTTPStatus.NO_CONTENT:
             parts.append(b"Content-Length: %d\r\n" % len(body))
-        parts += (b"Date: ", _date.now(), b"\r\n\r\n", body)
+        name = id_of(request).encode()
+        parts += (b"X-Request-Id: ", name, b"\r\nDate: ", _date.now(), b"\r\n\r\n", body)
         await request.writer.write(b"".join(parts))
         return request.writer
 

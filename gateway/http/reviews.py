@@ -7,13 +7,15 @@ from datetime import date
 
 from gateway.catalog.matches import Review
 from gateway.core.windows import DAY_MS
-from gateway.errors import CallerError
+from gateway.errors import CallerError, SpendgateError
 from gateway.flows import decisions, labels, reviews, rulesets
-from gateway.flows.gateway import Gateway
+from gateway.flows.gateway import Caller, Gateway
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, not_ours
 from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
+from gateway.wire.problems import problem
+from gateway.wire.stories import LabelsAnswer
 
 _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -23,6 +25,20 @@ async def post_label(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/labels."""
     kept, is_replay = await labels.add(gateway, call.body, call.caller)
     return Answered(decisions.label_told(kept), is_replay)
+
+
+async def post_labels(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/labels/batch."""
+    results: list[object] = []
+    for place, body in enumerate(call.body.labels):
+        key = f"{call.caller.idempotency_key}\n{place}" if call.caller.idempotency_key else ""
+        whose = Caller(call.caller.credential, call.caller.path, key)
+        try:
+            kept, _ = await labels.add(gateway, body, whose)
+            results.append(decisions.label_told(kept))
+        except SpendgateError as error:
+            results.append(problem(error))
+    return Answered(LabelsAnswer(results=results))
 
 
 async def get_reviews(gateway: Gateway, call: Call) -> Answered:

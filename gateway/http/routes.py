@@ -25,7 +25,7 @@ from gateway.wire import documents as d
 from gateway.wire import messages as m
 from gateway.wire import models as mm
 from gateway.wire.risks import BacktestAnswer, DecisionsAnswer, EventAnswer, ItemAnswer, ItemsAnswer
-from gateway.wire.stories import DecisionAnswer, LabelAnswer, ReplayAnswer
+from gateway.wire.stories import DecisionAnswer, LabelAnswer, LabelsAnswer, ReplayAnswer
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
 ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
@@ -89,6 +89,7 @@ ROUTES = (
     Route("GET", MODELS + "/{id}/report", RISK, models.report, "A model beside the one that scores", answer=mm.ComparisonAnswer, query=SPAN, statuses=(409,)),
     Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Set what a model does", m.ActivateModelBody, mm.ChampionAnswer, statuses=(409,)),
     Route("POST", "/v1/labels", RISK, w.post_label, "Say what a decision turned out to be", m.LabelBody, LabelAnswer),
+    Route("POST", "/v1/labels/batch", RISK, w.post_labels, "Label many decisions", m.LabelsBody, LabelsAnswer, MAX_BATCH_BODY),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "Decisions to look at", answer=d.ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "End a review", m.ReviewBody, LabelAnswer, statuses=(409,)),
     Route("GET", SETS + "/{id}/report", RISK, w.report, "What a rule set matches", answer=d.ReportAnswer, query=DAYS),
@@ -99,6 +100,7 @@ ROUTES = (
     Route("POST", ITEMS, RISK, lists.post_items, "Put many on a list", m.ItemsBody, ItemsAnswer, MAX_BATCH_BODY),
     Route("POST", CREDS, ADMIN, service.post_credential, "Make a credential", m.CredentialBody, d.CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "All credentials", answer=d.CredentialsAnswer),
-    Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential"),
+    Route("POST", ONE_CRED + "/rotate", ADMIN, service.rotate_credential, "Give a credential a new secret", m.RotateBody, d.CredentialAnswer),
+    Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential", statuses=(409,)),
 )
 # fmt: on

@@ -159,6 +159,7 @@ def _answer(stored: Stored, now: Standing, changed: set[str]) -> d.RuleSetAnswer
         percent=percent,
         author=stored.author,
         created_at=rfc3339(stored.created_ms),
+        name=stored.name or None,
     )
 
 

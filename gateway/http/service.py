@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
+from msgspec import json
 
 from gateway.errors import SpendgateError, Unavailable
 from gateway.flows import access
@@ -13,7 +16,13 @@ from gateway.observe import metrics
 
 async def post_credential(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/credentials."""
-    made = await access.create(gateway, call.body, call.caller)
+    made = await access.create(gateway, call.body, call.caller, call.bearer)
+    return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
+
+
+async def rotate_credential(gateway: Gateway, call: Call) -> Answered:
+    """POST /v1/credentials/{id}/rotate."""
+    made = await access.rotate(gateway, call.ids["id"], call.body, call.caller, call.bearer)
     return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
 
 
@@ -28,6 +37,14 @@ async def delete_credential(gateway: Gateway, call: Call) -> Answered:
     return Answered(None, status=204)
 
 
+async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await ping()
+    except Exception:
+        return False
+    return True
+
+
 class Probes:
     """Health, readiness, metrics: for whoever watches, without credentials."""
 
@@ -39,24 +56,21 @@ class Probes:
         return web.Response(body=b'{"ok":true}', headers=JSON)
 
     async def readyz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
-        """Store, ledger and catalog answer; 503 names the first that does not."""
+        """200 while decisions can be made, naming what is missing; else 503 and why."""
+        gateway = self._gateway
         try:
-            await self._gateway.store.ping()
-            await self._gateway.ledger.ping()
-            await self._gateway.catalog.ping()
-            self._check_ledger()
+            if gateway.health.is_draining:
+                raise Unavailable("draining", "it finishes what it has, and takes nothing new")
+            await gateway.store.ping()
+            if gateway.is_backlogged:
+                code = "ledger_stopped" if gateway.health.stopped_by else "ledger_backlog"
+                raise Unavailable(code, gateway.backlog_detail)
         except SpendgateError as error:
             return refusal(error)
-        return web.Response(body=b'{"ok":true}', headers=JSON)
-
-    def _check_ledger(self) -> None:
-        """Raise Unavailable when the ledger's writer has stopped, or is too far behind."""
-        if metrics.gauge(self._gateway.settings.metrics, metrics.LEDGER_STOPPED):
-            detail = "the ledger's writer has stopped at a gap; `spendgate doctor` tells more"
-            raise Unavailable("ledger_stopped", detail)
-        if self._gateway.is_backlogged:
-            detail = f"{self._gateway.health.backlog} records wait for the ledger"
-            raise Unavailable("ledger_backlog", detail)
+        parts = {"ledger": gateway.ledger.ping, "catalog": gateway.catalog.ping}
+        missing = [name for name, ping in parts.items() if not await _answers(ping)]
+        body = json.encode({"ok": True, "degraded": missing})
+        return web.Response(body=body, headers=JSON)
 
     async def metrics(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """Prometheus' text format."""

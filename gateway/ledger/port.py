@@ -24,6 +24,18 @@ class Streams(Protocol):
         ...
 
 
+class Marks(Protocol):
+    """Where the writer says how far it came, for who has only the store."""
+
+    async def book(self, n: int, digest: bytes) -> None:
+        """The last batch that was written."""
+        ...
+
+    async def stop(self, reason: str) -> None:
+        """Nothing more is written, and why; "" that it is again."""
+        ...
+
+
 class History(Protocol):
     """The records that are in the ledger, for who replays them."""
 

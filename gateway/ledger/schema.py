@@ -128,6 +128,8 @@ checks = Table(
 check_state = Table(
     "check_state", metadata, Column("id", Integer, primary_key=True), _number("row")
 )
+deployment = Table("deployment", metadata, Column("n", Integer, primary_key=True), _text("id"))
+"""Which deployment the ledger belongs to, in its one row."""
 pruned = Table(
     "pruned",
     metadata,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.errors import Bug, Unavailable
 from gateway.ledger.batch import Batch, Position, make_batch
 from gateway.ledger.hot import HotChanges
-from gateway.ledger.port import History, LedgerWriter, SecondWriter, Streams, Written
+from gateway.ledger.port import History, LedgerWriter, Marks, SecondWriter, Streams, Written
 from gateway.wire import records
 from gateway.wire.records import Decoded, StreamRecord
 
@@ -64,7 +64,11 @@ class Writer:
         *,
         pause_s: float = 0.1,
         retention: Retention = Retention(),
+        marks: Marks | None = None,
+        is_mine: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        self._marks = marks
+        self._is_mine = is_mine
         self._store = store
         self._ledger = ledger
         self._history = history
@@ -83,12 +87,18 @@ class Writer:
         """Write until told to stop. A gap ends it for good; what does not answer is tried again."""
         while not self._is_ending.is_set():
             try:
+                if self._is_mine is not None and not await self._is_mine():
+                    # Another gateway's writer is at it: one is enough, and takes turns with none.
+                    await self._pause(1.0)
+                    continue
                 # A pause fills batches: fewer commits, and so fewer fsyncs, for the same records.
                 if await self.step() < BATCH // 2:
                     await self._pause(self._pause_s)
             except Gap as gap:
                 self.stopped_by = str(gap)
                 self._on_event(f"ledger writer stopped: {gap}")
+                if self._marks is not None:
+                    await self._say_stopped(self._marks, str(gap))
                 return
             except SecondWriter as second:
                 # Whoever comes second waits: the two would only undo each other's batches.
@@ -96,6 +106,15 @@ class Writer:
                 await self._pause(1.0)
             except (Unavailable, Bug, OSError) as error:
                 self._on_event(f"ledger writer waits: {error}")
+                await self._pause(0.5)
+
+    async def _say_stopped(self, marks: Marks, reason: str) -> None:
+        """Say it until it is heard: what is not booked must not be spent."""
+        while not self._is_ending.is_set():
+            try:
+                await marks.stop(reason)
+                break
+            except (Unavailable, Bug):
                 await self._pause(0.5)
 
     async def _pause(self, seconds: float) -> None:
@@ -141,7 +160,9 @@ class Writer:
         after = {shard: after for shard, (_, after) in batch.moves.items()}
         self._at = Written(batch.head, at.cursors | after, at.last | after, at.hot_row)
         self.written += len(lines)
-        # Behind the commit: what is trimmed is in the ledger.
+        # Behind the commit: what is trimmed, or said to be booked, is in the ledger.
+        if self._marks is not None:
+            await self._marks.book(batch.head.n, batch.head.hash)
         await self._store.trim(after)
         await self._change_hot(at, [entry.source for entry in batch.entries])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -52,10 +53,14 @@ LEDGER_STOPPED = "spendgate_ledger_stopped"
 DRIFT_SCORE = "spendgate_model_score_psi"
 DRIFT_FEATURE = "spendgate_model_feature_psi"
 DIFFERENCES = "spendgate_reconcile_differences"
+STORE_MEMORY = "spendgate_store_memory_bytes"
+STORE_MEMORY_MOST = "spendgate_store_memory_bound_bytes"
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     LEDGER_STOPPED: ((), "1 when the ledger's writer has stopped at a gap"),
     DRIFT_SCORE: ((), "stability index of the model's scores against its training; 0.25 alarms"),
     DRIFT_FEATURE: ((), "the largest stability index of a feature's"),
+    STORE_MEMORY: ((), "memory that the store uses"),
+    STORE_MEMORY_MOST: ((), "the most it may use before new requests are refused; 0: no bound"),
     DIFFERENCES: ((), "differences between hot state, ledger and decisions, as last compared"),
 }
 LATENCY = "spendgate_request_seconds"
@@ -145,6 +150,11 @@ class CountingHooks:
         self._counters["spendgate_ledger_records"] = written
         self._gauges[LEDGER_STOPPED] = 1.0 if is_stopped else 0.0
 
+    def set_memory(self, used: int, most: int) -> None:
+        """What the store uses of its memory."""
+        self._gauges[STORE_MEMORY] = used
+        self._gauges[STORE_MEMORY_MOST] = most
+
     def set_reconcile(self, orgs: int, differences: int) -> None:
         """What the continuous comparison of all books found."""
         self._counters["spendgate_reconcile_orgs"] = orgs
@@ -176,8 +186,7 @@ class _Sum:
     def collect(self) -> Iterator[Metric]:
         """All metrics, summed."""
         total = Tally({}, {}, {})
-        for path in self._directory.glob("*.json"):
-            tally = msgspec.json.decode(path.read_bytes(), type=Tally)
+        for tally in _tallies(self._directory):
             for into, of in ((total.counters, tally.counters), (total.gauges, tally.gauges)):
                 for key, value in of.items():
                     into[key] = into.get(key, 0) + value
@@ -189,8 +198,14 @@ class _Sum:
 
 def gauge(directory: Path, name: str) -> float:
     """A gauge of the deployment, as its processes last wrote it; 0 where none did."""
-    tallies = (msgspec.json.decode(p.read_bytes(), type=Tally) for p in directory.glob("*.json"))
-    return sum(tally.gauges.get(name, 0.0) for tally in tallies)
+    return sum(tally.gauges.get(name, 0.0) for tally in _tallies(directory))
+
+
+def _tallies(directory: Path) -> Iterator[Tally]:
+    """What processes wrote, as far as it can be read: a full disk leaves torn files behind."""
+    for path in directory.glob("*.json"):
+        with suppress(OSError, msgspec.DecodeError):
+            yield msgspec.json.decode(path.read_bytes(), type=Tally)
 
 
 def _families(total: Tally) -> Iterator[Metric]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.errors import OperatorError
+from gateway.settings import redacted
 
 Engine = AsyncEngine
 """A database as other rooms hold it."""
@@ -28,9 +30,18 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
     if not found or scheme not in ASYNC_DRIVERS:
         raise OperatorError(
             "bad_sql_url",
-            f"a database url must start with sqlite:/// or postgresql://, not {url!r}",
+            f"a database url must start with sqlite:/// or postgresql://, not {redacted(url)!r}",
         )
-    engine = create_async_engine(f"{ASYNC_DRIVERS[scheme]}://{rest}", pool_size=connections)
+    try:
+        engine = create_async_engine(
+            f"{ASYNC_DRIVERS[scheme]}://{rest}",
+            pool_size=connections,
+            # An error is logged: digests of secrets and people's ids are among the parameters.
+            hide_parameters=True,
+        )
+    except (ArgumentError, ValueError) as error:
+        detail = f"the database url {redacted(url)!r} cannot be read: {error}"
+        raise OperatorError("bad_sql_url", detail) from None
     if scheme == "sqlite":
         event.listen(
             engine.sync_engine, "connect", lambda connection, _: prepare_sqlite(connection)

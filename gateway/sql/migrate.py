@@ -6,8 +6,13 @@ from importlib.resources import files
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.errors import OperatorError
+from gateway.settings import redacted
 
 
 async def migrate(engine: AsyncEngine, room: str) -> None:
@@ -23,5 +28,15 @@ async def migrate(engine: AsyncEngine, room: str) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    async with engine.begin() as connection:
-        await connection.run_sync(upgrade)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(upgrade)
+    except (DBAPIError, OSError) as error:
+        where = redacted(str(engine.url))
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        detail = f"the {room} at {where} cannot be used: {reason}"
+        raise OperatorError(f"{room}_unreachable", detail) from None
+    except CommandError as error:
+        # A newer version has been here.
+        detail = f"the {room} has a schema that this version does not know: {error}"
+        raise OperatorError(f"{room}_too_new", detail) from None

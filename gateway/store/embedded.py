@@ -30,6 +30,35 @@ MAX_SOCKET_PATH = 100
 """Unix socket paths end at 107 bytes on Linux; leave room for the suffix Valkey may add."""
 
 
+FOR_REQUESTS = 0.9
+"""How much of the store's memory new requests may fill."""
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a process of ours: without settings, and so without secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SPENDGATE_")}
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or its control group's."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        bound = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
+    except OSError:
+        return whole
+    return min(whole, int(bound)) if bound.isdigit() else whole
+
+
+def runtime_directory() -> Path:
+    """A directory of this user's alone for sockets and locks. Raises OperatorError."""
+    directory = Path(f"/tmp/spendgate-{os.geteuid()}")  # noqa: S108  ours alone: checked here
+    directory.mkdir(mode=0o700, exist_ok=True)
+    if directory.is_symlink() or directory.lstat().st_uid != os.geteuid():
+        raise OperatorError("bad_data_dir", f"{directory} belongs to somebody else: remove it")
+    directory.chmod(0o700)
+    return directory
+
+
 def die_with_parent() -> None:
     """In a child on Linux: be terminated when the parent dies, so that no orphan is left."""
     if sys.platform == "linux":
@@ -44,9 +73,14 @@ class EmbeddedStore:
     """
 
     def __init__(
-        self, directory: Path, on_event: Callable[[str], None], appendfsync: str = "always"
+        self,
+        directory: Path,
+        on_event: Callable[[str], None],
+        appendfsync: str = "always",
+        memory_mb: int = 0,
     ) -> None:
         self._directory = directory
+        self._memory = memory_mb * 2**20 or machine_memory() // 2
         self._appendfsync = appendfsync
         self._on_event = on_event
         self._process: asyncio.subprocess.Process | None = None
@@ -56,7 +90,7 @@ class EmbeddedStore:
         if len(path) > MAX_SOCKET_PATH:
             # Too deep a directory for a socket: a short path by its inode, the same each start.
             directory.mkdir(parents=True, exist_ok=True)
-            path = f"/tmp/spendgate-{os.getuid()}-{directory.stat().st_ino}.sock"  # noqa: S108  socket, mode 700
+            path = str(runtime_directory() / f"{directory.stat().st_ino}.sock")
         self._socket = path
 
     @property
@@ -96,7 +130,7 @@ class EmbeddedStore:
         options = {
             "port": "0",
             "unixsocket": self._socket,
-            "unixsocketperm": "700",
+            "unixsocketperm": "600",
             "dir": str(self._directory.resolve()),
             "appendonly": "yes" if self._appendfsync else "no",
             "appendfsync": self._appendfsync or "no",
@@ -105,6 +139,8 @@ class EmbeddedStore:
             # Disk is cheaper than the processor that a rewrite takes from requests.
             "rdbcompression": "no",
             "save": "",
+            # The rest is for ends of holds, which are let in beyond it.
+            "maxmemory": str(int(self._memory * FOR_REQUESTS)),
             "maxmemory-policy": "noeviction",
             "logfile": str(log.resolve()),
             "daemonize": "no",
@@ -113,7 +149,7 @@ class EmbeddedStore:
         self._process = await asyncio.create_subprocess_exec(
             str(_binary.get_binary_path()),
             *arguments,
-            env={"GLIBC_TUNABLES": MALLOC, **os.environ},
+            env={"GLIBC_TUNABLES": MALLOC} | bare_environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             preexec_fn=die_with_parent,

@@ -70,6 +70,11 @@ def claim(shard: int, decision_id: str) -> str:
     return f"{{s{shard}}}//claim/{decision_id}"
 
 
+def deployment() -> str:
+    """Whose the store is, and how far it is booked: no shard's, so wiped with none."""
+    return "{d}/deployment"
+
+
 def mark() -> str:
     """A key that is set to have something to wait for."""
     return f"{tag(0)}//mark"

@@ -21,6 +21,7 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
+from gateway.core.signals import signal_name
 from gateway.core.state import Shard
 from gateway.core.tallies import MARK, Entry, Past, add_past, entry_name, follow
 from gateway.store import keys
@@ -122,6 +123,10 @@ class MemoryStore:
         shard, now_ms = self._of(org), self._clock()
         balances = tuple(shard.cells.get(org, name, now_ms) or 0 for name in names)
         return Snapshot(keys.shard_of(org), 1, len(shard.records) - 1, now_ms, balances)
+
+    async def is_known(self, org: str) -> bool:
+        cells = self._of(org).cells
+        return cells.get(org, signal_name("o"), self._clock()) is not None
 
     async def last(self, shard: int) -> tuple[int, int]:
         return 1, len(self.shards[shard].records) - 1 if shard in self.shards else -1

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
-from urllib.parse import parse_qs, unquote, urlparse
+from urllib.parse import ParseResult, parse_qs, unquote, urlparse
 
 import hiredis
 
 from gateway.errors import OperatorError, Unavailable
+from gateway.settings import redacted
 
 Argument = str | bytes | int
 
@@ -47,11 +48,20 @@ class Address:
 def parse_url(url: str) -> Address:
     """redis://, rediss://, valkey(s):// or unix:// to an address. Raises OperatorError."""
     parts = urlparse(url)
+    shown = redacted(url)
     schemes = {"redis": False, "valkey": False, "rediss": True, "valkeys": True, "unix": False}
     if parts.scheme not in schemes:
         raise OperatorError(
-            "bad_store_url", f"the store url must start with redis:// or unix://, not {url!r}"
+            "bad_store_url", f"the store url must start with redis:// or unix://, not {shown!r}"
         )
+    try:
+        return _address(parts, tls=schemes[parts.scheme])
+    except ValueError as error:
+        detail = f"the store url {shown!r} cannot be read: {error}"
+        raise OperatorError("bad_store_url", detail) from None
+
+
+def _address(parts: ParseResult, *, tls: bool) -> Address:
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
     if parts.scheme == "unix":
         database = parse_qs(parts.query).get("db", ["0"])[0]
@@ -64,7 +74,7 @@ def parse_url(url: str) -> Address:
         username=username,
         password=password,
         database=int(parts.path.strip("/") or 0),
-        tls=schemes[parts.scheme],
+        tls=tls,
     )
 
 

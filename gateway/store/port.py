@@ -135,6 +135,10 @@ class Store(Protocol):
         """Balances and gauges of an org at one point of its shard's records."""
         ...
 
+    async def is_known(self, org: str) -> bool:
+        """Whether an org asked for anything within a day."""
+        ...
+
     async def last(self, shard: int) -> tuple[int, int]:
         """(epoch, seq) of a shard's last record; seq is -1 where there is none."""
         ...

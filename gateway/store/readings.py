@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from gateway.core.signals import signal_name
 from gateway.store import keys
 from gateway.store.codec import position
 from gateway.store.functions import Functions
@@ -24,6 +25,11 @@ class RedisReadings:
         epoch, seq = position(last)
         balances = tuple(int(v or 0) for v in values)
         return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
+
+    async def is_known(self, org: str) -> bool:
+        """Whether an org asked for anything within a day."""
+        prefix = keys.org_prefix(keys.shard_of(org), org)
+        return bool(await self._functions.run(("EXISTS", prefix + signal_name("o"))))
 
     async def last(self, shard: int) -> tuple[int, int]:
         """(epoch, seq) of a shard's last record; seq is -1 where there is none."""

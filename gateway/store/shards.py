@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec import msgpack
 
@@ -29,11 +30,22 @@ _pack = msgpack.Encoder().encode
 _record = msgpack.Decoder(StreamRecord)
 
 
+@dataclass(frozen=True)
+class Booked:
+    """Whose a store is, the last batch of the ledger it was booked in, and what stopped that."""
+
+    deployment: str = ""
+    n: int = 0
+    hash: bytes = b""
+    stopped_by: str = ""
+
+
 class Shards:
     """What is done to shards rather than in them."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
+        self._deployment = ""
 
     async def check_server(self, durability: str) -> None:
         """Raise OperatorError on a server that cannot keep money as safe as that."""
@@ -69,6 +81,41 @@ class Shards:
                 f"the store may lose what it answered: {how}; set appendonly yes and appendfsync"
                 " always, or SPENDGATE_DURABILITY to memory or ledger",
             )
+
+    async def booked(self) -> Booked:
+        """Whose the store is, and in which batch of the ledger it was booked last."""
+        flat = await self._functions.run(("HGETALL", keys.deployment()))
+        found = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        return Booked(
+            found.get("id", b"").decode(),
+            int(found.get("n", 0)),
+            found.get("hash", b""),
+            found.get("stopped", b"").decode(),
+        )
+
+    async def claim(self, deployment: str) -> None:
+        """Let a store that is nobody's belong to a deployment."""
+        await self._functions.run(("HSETNX", keys.deployment(), "id", deployment))
+        self._deployment = deployment
+
+    async def book(self, n: int, digest: bytes) -> None:
+        """Remember the last batch of the ledger that the store was booked in."""
+        # With whose it is: a store that was flushed meanwhile is still ours.
+        whose = ("id", self._deployment) if self._deployment else ()
+        await self._functions.run(("HSET", keys.deployment(), "n", n, "hash", digest, *whose))
+
+    async def stop(self, reason: str) -> None:
+        """Tell all gateways that nothing more is booked, and why; "" that it is again."""
+        said: Command = ("HDEL", keys.deployment(), "stopped")
+        if reason:
+            said = ("HSET", *said[1:], reason)
+        await self._functions.run(said)
+
+    async def memory(self) -> tuple[int, int]:
+        """Bytes that the store uses, and the most it may (0: no bound)."""
+        text = (await self._functions.run(("INFO", "memory"))).decode()
+        info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        return int(info["used_memory"]), int(info.get("maxmemory", 0))
 
     async def reconnect(self) -> None:
         """Drop the connection; the next call makes another, to wherever the URL leads by then."""

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UnsetType
 
 from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError
 from gateway.wire.ids import IdFault, token
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 _PATH = re.compile(r" - at (`key` in )?`\$([^`]*)`$")
 _PART = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
@@ -120,6 +122,13 @@ def _error(value: Any, kind: type[Any]) -> str:
     except msgspec.ValidationError as error:
         return str(error)
     return ""
+
+
+def keep(said: S | UnsetType | None, before: S, default: S) -> S:
+    """What a PUT makes of a member: what it says, the default for null, else what was before."""
+    if isinstance(said, UnsetType):
+        return before
+    return default if said is None else said
 
 
 def milliseconds(at: datetime | None) -> int | None:

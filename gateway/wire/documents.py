@@ -245,6 +245,10 @@ class CredentialShown(Answer):
     scopes: list[str]
     org: str | None
     created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    allowed_networks: list[str] | None
+    must_rotate: bool
 
 
 class CredentialsAnswer(Answer):
@@ -264,6 +268,7 @@ class RuleSetAnswer(Answer):
     percent: int
     author: str
     created_at: str
+    name: str | None = None
     rules: list[str] | None = None
     text: str | None = None
 

@@ -11,7 +11,7 @@ import unicodedata
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 from msgspec.structs import force_setattr
 
 MAX_BYTES = 255
@@ -93,7 +93,9 @@ class Identified(Message, frozen=True):
             fields = _fields_of[kind] = id_fields(kind)
         for name, is_single in fields:
             value = getattr(self, name)
-            if value is None or (is_single and _ordinary(value) and value not in _PATH_STEPS):
+            if value is None or value is UNSET:
+                continue
+            if is_single and _ordinary(value) and value not in _PATH_STEPS:
                 continue
             force_setattr(self, name, _checked(value, f"/{name}"))
 

@@ -1,11 +1,14 @@
-"""What callers send: one struct a request body, checked while it is decoded."""
+"""What callers send: one struct a request body, checked while it is decoded.
+
+What a PUT leaves out (UNSET) keeps its value on what exists; null sets it to its default.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from gateway.core.entities import (
     GrantKind,
@@ -28,12 +31,13 @@ Count = Annotated[int, Meta(ge=0, le=MAX_MICROS)]
 Bps = Annotated[int, Meta(ge=0, le=10_000)]
 Time = Annotated[datetime, Meta(tz=True)]
 HoldTtl = Annotated[int, Meta(ge=1, le=2_592_000)]
-WITHOUT_NUL = r"^[^\x00]*" + END
-"""A database may not take it."""
+WITHOUT_NUL = r"^[^\x00]*" + END  # databases differ in it
 Text = Annotated[str, Meta(max_length=1024, pattern=WITHOUT_NUL)]
 Short = Annotated[str, Meta(max_length=256, pattern=WITHOUT_NUL)]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END)]
 Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
+Score = Annotated[float, Meta(gt=0, le=1)]
+Percent = Annotated[int, Meta(ge=1, le=1000)]
 Quantity = dict[str, Count]
 
 
@@ -137,32 +141,32 @@ class OutageBody(Message, frozen=True):
 class OrgBody(Message, frozen=True):
     """An org's account."""
 
-    name: Short | None = None
-    type: OrgType | None = None
-    plan: Name | None = None
-    currency: Currency | None = None
-    credit_line_micros: Micros | None = None
-    timezone: Annotated[str, Meta(max_length=64)] | None = None
-    status: Status | None = None
-    outage: OutageBody | None = None
-    country: Country | None = None
+    name: Short | UnsetType | None = UNSET
+    type: OrgType | UnsetType | None = UNSET
+    plan: Name | UnsetType | None = UNSET
+    currency: Currency | UnsetType | None = UNSET
+    credit_line_micros: Micros | UnsetType | None = UNSET
+    timezone: Annotated[str, Meta(max_length=64)] | UnsetType | None = UNSET
+    status: Status | UnsetType | None = UNSET
+    outage: OutageBody | UnsetType | None = UNSET
+    country: Country | UnsetType | None = UNSET
 
 
 class MemberBody(Message, frozen=True):
     """A project or user."""
 
-    name: Short | None = None
-    status: Status | None = None
+    name: Short | UnsetType | None = UNSET
+    status: Status | UnsetType | None = UNSET
 
 
 class KeyBody(Identified, frozen=True):
     """A key, and whose it is."""
 
-    name: Short | None = None
-    project: Id | None = None
-    user: Id | None = None
-    status: Literal["active", "disabled"] | None = None
-    expires_at: Time | None = None
+    name: Short | UnsetType | None = UNSET
+    project: Id | UnsetType | None = UNSET
+    user: Id | UnsetType | None = UNSET
+    status: Literal["active", "disabled"] | UnsetType | None = UNSET
+    expires_at: Time | UnsetType | None = UNSET
 
 
 class GrantBody(Identified, frozen=True):
@@ -191,12 +195,12 @@ class CapBody(Identified, frozen=True):
     level: Level
     window: WindowKind
     limit_micros: Micros
-    target: Id | None = None
-    mode: Mode | None = None
-    products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
-    alert_at: Annotated[list[Annotated[int, Meta(ge=1, le=1000)]], Meta(max_length=20)] | None = (
-        None
-    )
+    target: Id | UnsetType | None = UNSET
+    mode: Mode | UnsetType | None = UNSET
+    products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | UnsetType | None = UNSET
+    alert_at: (
+        Annotated[list[Annotated[int, Meta(ge=1, le=1000)]], Meta(max_length=20)] | UnsetType | None
+    ) = UNSET
 
 
 class RateLimitBody(Identified, frozen=True):
@@ -205,8 +209,8 @@ class RateLimitBody(Identified, frozen=True):
     level: Level
     unit: LimitUnit
     limit: Count
-    target: Id | None = None
-    window_s: Annotated[int, Meta(ge=1, le=31 * 86_400)] | None = None
+    target: Id | UnsetType | None = UNSET
+    window_s: Annotated[int, Meta(ge=1, le=31 * 86400)] | UnsetType | None = UNSET
 
 
 class PlanCap(CapBody, frozen=True, kw_only=True):
@@ -235,9 +239,9 @@ class PlanBody(Message, frozen=True):
     """What an org can subscribe to."""
 
     rate_card: Name
-    included: Annotated[list[IncludedBody], Meta(max_length=20)] | None = None
-    caps: Annotated[list[PlanCap], Meta(max_length=50)] | None = None
-    rate_limits: Annotated[list[PlanRateLimit], Meta(max_length=50)] | None = None
+    included: Annotated[list[IncludedBody], Meta(max_length=20)] | UnsetType | None = UNSET
+    caps: Annotated[list[PlanCap], Meta(max_length=50)] | UnsetType | None = UNSET
+    rate_limits: Annotated[list[PlanRateLimit], Meta(max_length=50)] | UnsetType | None = UNSET
 
 
 Prices = dict[Unit, Micros]
@@ -265,9 +269,9 @@ class ContractBody(Identified, frozen=True):
     rate_card: Name
     version: Name
     starts_at: Time
-    ends_at: Time | None = None
-    discount_bps: Bps | None = None
-    products: dict[Id, ContractProduct] | None = None
+    ends_at: Time | UnsetType | None = UNSET
+    discount_bps: Bps | UnsetType | None = UNSET
+    products: dict[Id, ContractProduct] | UnsetType | None = UNSET
 
 
 Scope = Literal["authorize", "read", "admin", "risk", "finance"]
@@ -279,21 +283,27 @@ class CredentialBody(Identified, frozen=True):
     name: Short
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=5)]
     org: Id | None = None
+    expires_at: Time | None = None
+    allowed_networks: Annotated[list[Short], Meta(min_length=1, max_length=50)] | None = None
 
 
-Score = Annotated[float, Meta(gt=0, le=1)]
+class RotateBody(Message, frozen=True):
+    """How long the secret before still works, in seconds (absent: not at all)."""
+
+    overlap_s: Annotated[int, Meta(ge=0, le=2_592_000)] | None = None
 
 
 class RuleSetBody(Message, frozen=True):
     """A file of rules."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=300_000)]
+    text: Annotated[str, Meta(min_length=1, max_length=300_000, pattern=WITHOUT_NUL)]
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=WITHOUT_NUL)] | None = None
 
 
 class ModelBody(Message, frozen=True):
     """A model as a file: what `spendgate models train` wrote."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=16_000_000)]
+    text: Annotated[str, Meta(min_length=1, max_length=16_000_000, pattern=WITHOUT_NUL)]
 
 
 class Thresholds(Message, frozen=True):
@@ -308,11 +318,13 @@ class ActivateModelBody(Message, frozen=True):
     """What a model is set to; the `thresholds` of an active one are its own unless they are given.
 
     Several challengers may be in shadow; an active model takes the place of the one before.
+    `force`, with a note, passes the guard of what it would stop.
     """
 
     mode: Literal["shadow", "active", "retired"]
     thresholds: Thresholds | None = None
     note: Text | None = None
+    force: bool | None = None
 
 
 class ActivateBody(Message, frozen=True):
@@ -330,12 +342,20 @@ class LabelBody(Message, frozen=True):
     decision: MadeId
     label: Literal["fraud", "good"]
     observed_at: Time | None = None
+    note: Text | None = None
+
+
+class LabelsBody(Message, frozen=True):
+    """Many labels; each stands alone."""
+
+    labels: Annotated[list[LabelBody], Meta(min_length=1, max_length=500)]
 
 
 class ReviewBody(Message, frozen=True):
-    """What a decision that was up for review turned out to be."""
+    """What a decision that was up for review turned out to be, and why."""
 
     label: Literal["fraud", "good"]
+    note: Text | None = None
 
 
 class EventBody(Message, frozen=True):
@@ -353,8 +373,8 @@ class EventBody(Message, frozen=True):
 class ItemBody(Message, frozen=True):
     """What stands on a list: until `expires_at`, and why."""
 
-    expires_at: Time | None = None
-    note: Text | None = None
+    expires_at: Time | UnsetType | None = UNSET
+    note: Text | UnsetType | None = UNSET
 
 
 class ListedItem(Message, frozen=True):

@@ -117,6 +117,13 @@ class LabelAnswer(Answer):
     observed_at: str
     recorded_at: str
     author: str
+    note: str | None = None
+
+
+class LabelsAnswer(Answer):
+    """What became of each of many labels, in their order: the label, or a problem."""
+
+    results: list[Any]
 
 
 class DecisionAnswer(Answer):

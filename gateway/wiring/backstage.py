@@ -30,6 +30,7 @@ from gateway.flows.reconcile import Reconciler, Watch
 from gateway.flows.recovery import Recovery
 from gateway.flows.warming import Warmer
 from gateway.ledger.days import date_of
+from gateway.ledger.deployment import DeploymentOf
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
 from gateway.ledger.postgres import PostgresLedger
@@ -43,8 +44,12 @@ from gateway.sql.engine import Engine, open_engine
 from gateway.sql.migrate import migrate
 from gateway.store.redis import RedisStore
 from gateway.store.shards import Shards
+from gateway.wiring import pseudonym_key
+from gateway.wiring.identity import Identity
 from gateway.wiring.parts import (
     Chores,
+    Lease,
+    accessory,
     build_functions,
     build_store,
     counting_hooks,
@@ -70,6 +75,9 @@ STORE_PATIENCE_S = 30
 BOOKED_MS = 5
 """The writer's pause where every caller waits for it."""
 PRUNE_EVERY_S = 3600
+MEMORY_ALARM, MEMORY_EVERY_S = 0.8, 5.0
+WRITER, WRITER_LEASE_MS = "writer", 3_000
+"""One gateway's writer is at the ledger at a time; another one takes over when it is gone."""
 FOLLOW_EVERY_S = 1.0
 BACKTESTS_KEPT_DAYS = 30
 PROFILES = 50
@@ -93,6 +101,7 @@ class Backstage:
     matches: Matches
     lists: Lists
     backtests: Backtests
+    identity: Identity
     on_event: Callable[[str], None]
     engines: tuple[Engine, ...]
     writing: asyncio.Future[None] | None = None
@@ -104,13 +113,14 @@ class Backstage:
         (self.writing,) = start(self.writer.run())
         self.chores = start(
             self.recovery.watch(),
-            self.watch.run(),
-            self.gatherer.run(),
-            self.drift.run(),
-            self.warmer.run(),
-            self._follow(),
-            self._prune(settings),
-            write_counts(hooks, lambda: self._count(hooks)),
+            accessory("the comparison of books", self.watch.run),
+            accessory("the counting of matches", self.gatherer.run),
+            accessory("the watch over drift", self.drift.run),
+            accessory("warming windows", self.warmer.run),
+            accessory("following lists", self._follow),
+            accessory("the watch over memory", lambda: self._watch_memory(hooks)),
+            accessory("pruning", lambda: self._prune(settings)),
+            accessory("metrics", lambda: write_counts(hooks, lambda: self._count(hooks))),
         )
 
     async def _prune(self, settings: Settings) -> None:
@@ -134,6 +144,22 @@ class Backstage:
             with suppress(SpendgateError):
                 await follow(self.lists, self.store)
             await asyncio.sleep(FOLLOW_EVERY_S)
+
+    async def _watch_memory(self, hooks: CountingHooks) -> None:
+        """Say once that the store fills up, while there is time to do something about it."""
+        was_full = False
+        while True:
+            with suppress(SpendgateError):
+                used, most = await self.shards.memory()
+                hooks.set_memory(used, most)
+                is_full = bool(most) and used >= MEMORY_ALARM * most
+                if is_full and not was_full:
+                    self.on_event(
+                        f"the store uses {used / most:.0%} of its {most >> 20} MiB: at 90 % new"
+                        " free users are refused, at 100 % all new requests"
+                    )
+                was_full = is_full
+            await asyncio.sleep(MEMORY_EVERY_S)
 
     def _count(self, hooks: CountingHooks) -> None:
         hooks.set_ledger(self.writer.written, self.writer.stopped_by is not None)
@@ -183,6 +209,8 @@ async def build_backstage(
         on_event,
         pause_s=pause_ms / 1000,
         retention=Retention(1000 * settings.late_capture_s),
+        marks=shards,
+        is_mine=Lease(store, WRITER, WRITER_LEASE_MS).is_ours,
     )
     kept = Kept(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
     lists = Lists(catalog_engine)
@@ -213,6 +241,7 @@ async def build_backstage(
         matches,
         lists,
         Backtests(catalog_engine),
+        Identity(settings, shards, catalog, DeploymentOf(ledger_engine)),
     )
     return Backstage(*parts, on_event, engines)
 
@@ -223,6 +252,10 @@ async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], 
     await backstage.shards.check_server(settings.durability)
     await backstage.shards.load_functions()
     catalog = Catalog(backstage.engines[0])
+    await pseudonym_key.settle(settings, catalog)
+    await backstage.identity.settle()
+    await backstage.identity.check_books(backstage.ledger, backstage.store)
+    await backstage.shards.stop("")
     for plan in SHIPPED_PLANS:
         await _ship(catalog, plan)
     await backstage.recovery.open_closed()

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import logging
 import os
+import secrets
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -24,6 +26,7 @@ log = logging.getLogger("spendgate")
 GC_THRESHOLDS = (50_000, 20, 100)
 CANCEL_AGAIN_S = 1.0
 METRICS_EVERY_S = 1.0
+ACCESSORY_PAUSE_S = 10
 
 Chores = tuple[asyncio.Future[None], ...]
 """Tasks that run beside the main work until they are cancelled."""
@@ -64,6 +67,25 @@ def build_store(settings: Settings, functions: Functions) -> RedisStore:
     )
 
 
+class Lease:
+    """What one of many processes does for all: whoever has the lease, which it prolongs in time."""
+
+    def __init__(self, store: RedisStore, name: str, for_ms: int) -> None:
+        self._store = store
+        self._name, self._for_ms = name, for_ms
+        self._holder = secrets.token_hex(8)
+        self._asks_at_s = 0.0
+
+    async def is_ours(self) -> bool:
+        """Whether this process has it. Raises Unavailable."""
+        now_s = time.monotonic()
+        if now_s >= self._asks_at_s:
+            if not await self._store.lease(self._name, self._holder, self._for_ms):
+                return False
+            self._asks_at_s = now_s + self._for_ms / 3000
+        return True
+
+
 def counting_hooks(settings: Settings, name: str) -> CountingHooks:
     """Hooks of the process of that name."""
     return CountingHooks(Path(settings.metrics) / f"{name}.json")
@@ -71,11 +93,17 @@ def counting_hooks(settings: Settings, name: str) -> CountingHooks:
 
 async def write_counts(hooks: CountingHooks, before: Callable[[], None] | None = None) -> None:
     """Write what hooks counted for whoever asks, again and again; `before` may add to it."""
+    said = ""
     while True:
         if before is not None:
             before()
         # Not on the loop: replacing a file may wait for the disk.
-        await asyncio.to_thread(hooks.write)
+        try:
+            await asyncio.to_thread(hooks.write)
+        except OSError as error:
+            if str(error) != said:
+                log.warning("metrics cannot be written: %s", error)
+            said = str(error)
         await asyncio.sleep(METRICS_EVERY_S)
 
 
@@ -102,6 +130,20 @@ def start(*chores: Awaitable[None]) -> Chores:
     for task in tasks:
         task.add_done_callback(_end_with)
     return tasks
+
+
+def accessory(name: str, chore: Callable[[], Awaitable[None]]) -> Awaitable[None]:
+    """A chore that nothing depends on: when it fails that is logged, and it is begun again."""
+
+    async def run() -> None:
+        while True:
+            try:
+                await chore()
+            except Exception:
+                log.exception("%s failed; trying again in %d s", name, ACCESSORY_PAUSE_S)
+            await asyncio.sleep(ACCESSORY_PAUSE_S)
+
+    return run()
 
 
 def _end_with(task: asyncio.Future[None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -38,8 +37,10 @@ from gateway.store import keys
 from gateway.store.journal import Journal
 from gateway.store.redis import Confirm, RedisStore
 from gateway.store.shards import Shards
+from gateway.wiring import pseudonym_key
 from gateway.wiring.parts import (
     Chores,
+    accessory,
     build_functions,
     build_store,
     counting_hooks,
@@ -79,8 +80,8 @@ async def build_worker(
     catalog_engine = open_engine(settings.sql_url("catalog"))
     ledger_engine = open_engine(settings.sql_url("ledger"))
     catalog, ledger = Catalog(catalog_engine), Ledger(ledger_engine)
-    secret = await catalog.meta("secret", secrets.token_hex(32))
-    credentials = Credentials(catalog_engine, settings.admin_key, secret)
+    secret = await pseudonym_key.load(settings, catalog)
+    credentials = Credentials(catalog_engine, settings.admin_key)
     await credentials.refresh()
     functions = build_functions(settings, settings.store_url)
     store, shards = build_store(settings, functions), Shards(functions)
@@ -89,9 +90,7 @@ async def build_worker(
     rulesets = RuleSets(catalog_engine)
     clock = StoreClock()
     models = Models(catalog_engine)
-    rules = Rules(
-        rulesets, models, bytes.fromhex(secret), on_event, clock.now_ms, settings.unscored
-    )
+    rules = Rules(rulesets, models, secret, on_event, clock.now_ms, settings.unscored)
     await rules.refresh()
     gateway = Gateway(
         settings,
@@ -103,7 +102,7 @@ async def build_worker(
         profiles,
         clock,
         hooks,
-        bytes.fromhex(secret),
+        secret,
         Outage(Journal(settings.directory / "opened"), settings.open_shares or settings.workers),
         rulesets,
         rules,
@@ -116,7 +115,7 @@ async def build_worker(
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),
         _refresh(rules.refresh, RULES_EVERY_S),
-        write_counts(hooks),
+        accessory("metrics", lambda: write_counts(hooks)),
         _sweep(store, settings.sweep_ms / 1000),
         _hand_in(store, shards, ledger),
         _watch_backlog(gateway, shards),
@@ -170,6 +169,9 @@ async def _watch_backlog(gateway: Gateway, shards: Shards) -> None:
         # A store that does not answer takes no records either.
         with suppress(SpendgateError):
             gateway.health.backlog = await shards.backlog()
+            gateway.health.stopped_by = (await shards.booked()).stopped_by
+            used, most = await shards.memory()
+            gateway.health.memory = used / most if most else 0.0
         await asyncio.sleep(BACKLOG_LOOK_S)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.gateways import Gateway
 
-IS_LONG = os.environ.get("SPENDGATE_CHAOS") == "long"
+IS_LONG = os.environ.get("CHAOS") == "long"
 """Whether everything is tried, as `make chaos` does, or a part that ends in seconds."""
 KINDS = ("store", "worker", "backstage", "gateway")
 """`gateway` is the parent of all: its children end by themselves, and whoever runs it starts it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,9 +42,13 @@ async def test_a_backup_restores_into_an_empty_deployment(tmp_path: Path) -> Non
     assert made.returncode == 0, made.stderr
     assert spendgate("backup", str(saved), "--data-dir", old).returncode == 2, "not empty"
     assert spendgate("restore", str(saved), "--data-dir", old).returncode == 2, "not empty"
+    refused = spendgate("restore", str(saved), "--data-dir", new)
+    assert refused.returncode == 2
+    assert "there is no pseudonym key" in refused.stderr
+    carry_key(tmp_path)
     done = spendgate("restore", str(saved), "--data-dir", new)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("head")[1] == made.stdout.split("head")[1]
+    assert done.stdout.split("head")[1] == made.stdout.split("head")[1].splitlines()[0] + "\n"
 
     with running(tmp_path / "new", workers=2) as gateway:
         async with Caller(gateway.address) as caller:
@@ -53,6 +58,12 @@ async def test_a_backup_restores_into_an_empty_deployment(tmp_path: Path) -> Non
             for org in ORGS:
                 assert (await caller.authorize(org, amount_micros=1))["decision"] == "allow"
             await reconciled_in_time(caller)
+
+
+def carry_key(directory: Path) -> None:
+    """Bring the key of pseudonyms to where a backup is restored, as an operator would."""
+    (directory / "new").mkdir(exist_ok=True)
+    shutil.copy(directory / "old" / "pseudonym.key", directory / "new")
 
 
 def test_a_backup_that_was_changed_is_refused(tmp_path: Path) -> None:

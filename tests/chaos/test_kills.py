@@ -13,7 +13,7 @@ from tests.chaos.kills import IS_LONG, KINDS, kill_now_and_then
 from tests.chaos.world import Heard, set_up, spending
 from tests.gateways import Caller, running
 
-TIMES = int(os.environ.get("SPENDGATE_CHAOS_KILLS", "2"))
+TIMES = int(os.environ.get("CHAOS_KILLS", "2"))
 CALLERS = 12
 
 

@@ -17,7 +17,7 @@ from tests.chaos.world import Heard, set_up, spending
 from tests.gateways import Caller, Gateway, running
 
 CALLERS = 12
-ROUNDS = int(os.environ.get("SPENDGATE_CHAOS_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "2"))
 
 Trouble = Callable[[Valkey, Path, int], None]
 

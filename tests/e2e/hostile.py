@@ -69,5 +69,7 @@ async def credential(caller: Caller, *scopes: str, org: str | None = None) -> tu
 
 def path_of(template: str, org: str) -> str:
     names = {"org": org, "id": NO_SUCH_HOLD, "version": "v9", "decision": "dec_none"}
-    names |= {"name": "bad", "value": "203.0.113.9"}
+    names |= {"name": "bad", "value": "203.0.113.9"} | dict.fromkeys(
+        ("project", "user", "key"), "x"
+    )
     return template.format_map(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,6 +210,8 @@ async def test_they_survive_a_backup_a_restore_and_a_rebuild(tmp_path: Path) -> 
             before = await caller.ok("GET", path("orgs", org, "balance"))
             await caller.reconciled()
     spendgate("backup", saved, "--data-dir", old)
+    (tmp_path / "new").mkdir()
+    shutil.copy(tmp_path / "old" / "pseudonym.key", tmp_path / "new")
     spendgate("restore", saved, "--data-dir", new)
     for directory in (new, old):
         spendgate("rebuild", "--data-dir", directory)

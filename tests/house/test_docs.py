@@ -32,7 +32,7 @@ OUTSIDE = ("http://", "https://", "mailto:")
 def reasons_table() -> str:
     """The reasons as a Markdown table, the weightiest first."""
     rows = ["| reason | status hint | may pass later |", "|---|---|---|"]
-    for reason in Reason:
+    for reason in sorted(Reason, key=lambda reason: reason.rank):
         later = "yes" if reason.is_retryable else "no"
         rows.append(f"| `{reason.name}` | {reason.status_hint} | {later} |")
     return "\n".join(rows)

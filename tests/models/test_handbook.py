@@ -17,10 +17,10 @@ from models.windows import Real
 from tests.house.source import ROOT
 
 NAME = "handbook_transactions_2018-06-17_2018-08-14.csv.gz"
-FILE = Path(os.environ.get("SPENDGATE_HANDBOOK", ROOT.parent / "shared" / "data" / NAME))
+FILE = Path(os.environ.get("HANDBOOK", ROOT.parent / "shared" / "data" / NAME))
 needs_data = pytest.mark.skipif(
     not FILE.exists(),
-    reason=f"{NAME} is not there (it may not be copied): name it in SPENDGATE_HANDBOOK",
+    reason=f"{NAME} is not there (it may not be copied): name it in HANDBOOK",
 )
 
 

@@ -17,8 +17,8 @@ from models.world import Size, World
 
 SMALL = Size(days=40, orgs=14, free_orgs=40, leaks=4, resellers=1, farms=1, card_testers=4)
 LARGE = Size(days=60, orgs=340, free_orgs=600)
-"""More than half a million events: with SPENDGATE_PARITY=long."""
-IS_LONG = os.environ.get("SPENDGATE_PARITY") == "long"
+"""More than half a million events: with PARITY=long."""
+IS_LONG = os.environ.get("PARITY") == "long"
 
 
 def world(size: Size, seed: int) -> World:

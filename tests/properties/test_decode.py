@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import fields
+from msgspec import UNSET
+from msgspec.structs import fields, replace
 
 from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError
@@ -211,7 +212,8 @@ def test_a_missing_member_is_refused_by_its_name() -> None:
                 assert (error.status, error.pointer) == (422, f"/{field.encode_name}")
 
 
-def test_null_means_absent_for_what_is_optional_and_is_refused_for_the_rest() -> None:
+def test_null_means_absent_or_the_default_and_is_refused_for_what_is_required() -> None:
+    """Of a PUT's members null is the default, and absent what was before."""
     for kind, body in WHOLE.items():
         for field in fields(kind):
             nulled = encoded({**body, field.encode_name: None})
@@ -220,7 +222,11 @@ def test_null_means_absent_for_what_is_optional_and_is_refused_for_the_rest() ->
                 assert (error.status, error.pointer) == (422, f"/{field.encode_name}")
             else:
                 less = {name: value for name, value in body.items() if name != field.encode_name}
-                assert decode(nulled, kind) == decode(encoded(less), kind)
+                absent = decode(encoded(less), kind)
+                if field.default is UNSET:
+                    assert getattr(absent, field.name) is UNSET
+                    absent = replace(absent, **{field.name: None})
+                assert decode(nulled, kind) == absent
 
 
 @examples(250)

@@ -10,7 +10,7 @@ from gateway.store.memory import MemoryStore
 from tests.properties.orders import START_MS, Life, apply, compare_states
 from tests.stores import ClockedRedis
 
-STEPS = int(os.environ.get("SPENDGATE_DIFFERENTIAL_STEPS", "20000"))
+STEPS = int(os.environ.get("DIFFERENTIAL_STEPS", "20000"))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -30,6 +30,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, G
             "store_url": first.store_url,
             "catalog_url": f"sqlite:///{home}/catalog.db",
             "ledger_url": f"sqlite:///{home}/ledger.db",
+            "pseudonym_key_file": f"{home}/pseudonym.key",
         }
         with running(tmp_path_factory.mktemp("second"), workers=4, **shared) as second:
             yield first, second

@@ -1,0 +1,73 @@
+"""How much of each kind an org may have: what is counted or looked at for each request is bounded.
+
+Who is above a bound keeps what it has and cannot add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.catalog.catalog import OrgTerms
+from gateway.core.entities import Cap, MemberKind, PricePlan, RateLimit
+from gateway.errors import CallerError
+from gateway.flows.gateway import Gateway
+
+Limit = Cap | RateLimit
+LEVELS = ("project", "user", "key", "run")
+
+
+def too_many(what: str, most: int, pointer: str = "") -> CallerError:
+    """One more than there may be."""
+    return CallerError("too_many", f"there may be {most:,} {what}", pointer=pointer)
+
+
+async def check_limits(gateway: Gateway, terms: OrgTerms, plan: PricePlan, added: Limit) -> None:
+    """Raise CallerError where an org would have too many limits, or too many for one request."""
+    settings = gateway.settings
+    own = await gateway.catalog.limits(terms.org.id)
+    others = [limit for limit in own if (type(limit), limit.id) != (type(added), added.id)]
+    is_new = len(others) == len(own)
+    if is_new and len(own) >= settings.most_limits:
+        raise too_many("caps and rate limits of one org", settings.most_limits)
+    before = most_at_once([*plan.caps, *plan.rate_limits, *own])
+    after = most_at_once([*plan.caps, *plan.rate_limits, *others, added])
+    if after > settings.most_limits_at_once and after > before:
+        raise too_many(
+            f"caps and rate limits that apply to one request; this would be number {after}",
+            settings.most_limits_at_once,
+        )
+
+
+def most_at_once(limits: Iterable[Limit]) -> int:
+    """How many of these apply to one request at most: of each level the target with the most."""
+    shared, targeted = 0, {level: dict[str, int]() for level in LEVELS}
+    for limit in limits:
+        if limit.target is None:
+            shared += 1
+        else:
+            of = targeted[limit.level]
+            of[limit.target] = of.get(limit.target, 0) + 1
+    return shared + sum(max(of.values(), default=0) for of in targeted.values())
+
+
+def check_plan(gateway: Gateway, plan: PricePlan) -> None:
+    """Raise CallerError where a plan alone has more limits than may apply to one request."""
+    most = gateway.settings.most_limits_at_once
+    if most_at_once([*plan.caps, *plan.rate_limits]) > most:
+        raise too_many("caps and rate limits that apply to one request", most)
+
+
+async def check_members(gateway: Gateway, org: str, kind: MemberKind) -> None:
+    """Raise CallerError where an org may not register one more of its kind."""
+    most = gateway.settings.most_members
+    kinds = ("key",) if kind == "key" else ("project", "user")
+    if await gateway.catalog.count_members(org, kinds) >= most:
+        what = "keys" if kind == "key" else "projects and users"
+        raise too_many(f"{what} of one org", most)
+
+
+async def check_items(gateway: Gateway, name: str, added: int) -> None:
+    """Raise CallerError where a list would have too many items."""
+    most = gateway.settings.most_list_items
+    if await gateway.lists.count(name) + added > most:
+        raise too_many(f"items of the list {name}", most)

@@ -1,0 +1,130 @@
+"""Which deployment store, ledger, catalog and data directory belong to: it must be one.
+
+A store that is booked in another ledger, or in an older copy of its own, would decide on balances
+that nobody can explain afterwards. So each has the deployment's id, and the store has the last
+batch that it was booked in; both are compared at every start.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from gateway.catalog.catalog import Catalog
+from gateway.errors import OperatorError
+from gateway.ledger.batch import Head
+from gateway.ledger.deployment import DeploymentOf
+from gateway.ledger.port import LedgerWriter, Streams
+from gateway.ledger.writer import Gap, check_contiguous
+from gateway.settings import Settings
+from gateway.store.shards import Booked, Shards
+
+FACT, FILE = "deployment", "deployment"
+
+
+class Identity:
+    """The deployment of these parts. Every method raises Unavailable when one does not answer."""
+
+    def __init__(
+        self, settings: Settings, shards: Shards, catalog: Catalog, books: DeploymentOf
+    ) -> None:
+        self._path = settings.directory / FILE
+        self._shards = shards
+        self._catalog = catalog
+        self._books = books
+
+    async def settle(self) -> str:
+        """The deployment's id, written where it was not yet. Raises OperatorError."""
+        found = await self._found()
+        check_one(found)
+        known = found["catalog"] or found["ledger"] or _new(self._path)
+        if not found["data directory"]:
+            self._path.write_text(known + "\n", "ascii")
+        if not found["ledger"]:
+            await self._books.claim(known)
+        if not found["catalog"]:
+            await self._catalog.set_fact(FACT, known)
+        await self._shards.claim(known)
+        return known
+
+    async def _found(self) -> dict[str, str]:
+        booked = await self._shards.booked()
+        return {
+            "catalog": await self._catalog.fact(FACT) or "",
+            "ledger": await self._books.id(),
+            "store": booked.deployment,
+            "data directory": _read(self._path),
+        }
+
+    async def faults(self) -> list[str]:
+        """What of the parts does not belong together, each as a sentence."""
+        try:
+            check_one(await self._found())
+        except OperatorError as error:
+            return [error.detail]
+        booked, head = await self._shards.booked(), await self._books.head()
+        return [fault] if (fault := await self._parted(booked, head)) else []
+
+    async def check_books(self, ledger: LedgerWriter, streams: Streams) -> None:
+        """Raise OperatorError when the ledger is not the one the store was booked in last."""
+        booked, written = await self._shards.booked(), await ledger.written()
+        if fault := await self._parted(booked, written.head):
+            raise OperatorError("ledger_parted", fault)
+        try:
+            for record in await streams.records(written.cursors, 1):
+                check_contiguous(record.shard, written.cursors.get(record.shard), record)
+        except Gap as gap:
+            raise OperatorError("ledger_gap", f"{gap}: {HINT}") from None
+
+    async def _parted(self, booked: Booked, head: Head) -> str:
+        if booked.n > head.n:
+            return (
+                f"the store was booked up to batch {booked.n}, and this ledger ends at batch"
+                f" {head.n}: it is an older copy; {HINT}"
+            )
+        if booked.n and await self._books.batch_hash(booked.n) != booked.hash:
+            return (
+                f"the ledger's batch {booked.n} is not the one that this store was booked in: the"
+                f" two have parted; {HINT}"
+            )
+        return ""
+
+
+HINT = (
+    "restore the newest ledger there is; if this is it, `spendgate rebuild` builds the store from"
+    " it, and what only the store knew is lost"
+)
+
+
+def check_one(found: dict[str, str]) -> None:
+    """Raise OperatorError unless all that have an id have the same, and none is new alone."""
+    named = {place: known for place, known in found.items() if known}
+    said = ", ".join(f"the {place} to {known}" for place, known in named.items())
+    if len(set(named.values())) > 1:
+        detail = f"these do not belong together: {said}; check the urls and the data directory"
+        raise OperatorError("other_deployment", detail)
+    new = [place for place in ("catalog", "ledger") if not found[place]]
+    if not named or not new:
+        return
+    # A start that was cut short has written its own directory first.
+    if found["data directory"] and not found["store"]:
+        return
+    detail = (
+        f"{' and '.join(new)} are new, but {said} belongs to a deployment that has some: point to"
+        " them, or restore them"
+    )
+    raise OperatorError("other_deployment", detail.replace("to dep_", "of dep_"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _new(path: Path) -> str:
+    known = _read(path) or f"dep_{secrets.token_hex(8)}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(known + "\n", "ascii")
+    return known
