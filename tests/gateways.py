@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -73,6 +74,15 @@ class Gateway:
     @property
     def store_url(self) -> str:
         return f"unix://{self.directory / 'valkey' / 'valkey.sock'}"
+
+    async def counted(self) -> None:
+        """Wait until each process has written what it counted up to now."""
+        now_s, files = time.time(), list((self.directory / "metrics").glob("*.json"))
+        async with asyncio.timeout(30):
+            while True:
+                if all(file.stat().st_mtime > now_s for file in files):
+                    return
+                await asyncio.sleep(0.05)
 
 
 @contextmanager

@@ -52,8 +52,9 @@ class Probes:
         self._gateway = gateway
 
     async def healthz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
-        """The process is up."""
-        return web.Response(body=b'{"ok":true}', headers=JSON)
+        """The process is up; `rules` is the latest change of rules that it has taken over."""
+        body = b'{"ok":true,"rules":%d}' % self._gateway.rules.policies.version
+        return web.Response(body=body, headers=JSON)
 
     async def readyz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """200 while decisions can be made, naming what is missing; else 503 and why."""

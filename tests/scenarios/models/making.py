@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from models.artifact import Content, Honest, Spread, dump
 from models.features import FEATURES
 from models.trees import LEAF, Forest, Tree
 from tests.gateways import Caller
-from tests.scenarios.rules.rulebook import SWITCHED_S
+from tests.scenarios.rules.rulebook import taken_over
 
 NAMES = tuple(spec.name for spec in FEATURES)
 USD = 1_000_000
@@ -51,23 +50,14 @@ BY_AMOUNT = model(
 )
 """Up to 1 USD good, more to be looked at, more than 3 USD blocked."""
 
-PROBES, PATIENCE = 24, 100
-"""At once, so that each worker has some; and how often."""
-
 
 async def submit(caller: Caller, text: str) -> str:
     return str((await caller.ok("POST", "/v1/models", {"text": text}))["id"])
 
 
 async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any) -> str:
-    """Put a model in force, and wait until all workers know: each reads it for itself."""
+    """Put a model in force, and wait until all workers know."""
     name = await submit(caller, text)
     await caller.ok("POST", f"/v1/models/{name}/activate", {"mode": mode, **more})
-    await asyncio.sleep(SWITCHED_S)
-    for _ in range(PATIENCE):
-        probes = [caller.authorize("probe", dry_run=True) for _ in range(PROBES)]
-        told = {answer["risk"]["model"] for answer in await asyncio.gather(*probes)}
-        if mode != "active" or told == {name}:
-            return name
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"{name} is not in force everywhere, but {told}")
+    await taken_over(caller)
+    return name

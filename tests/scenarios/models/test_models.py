@@ -22,6 +22,7 @@ from tests.gateways import Caller, Gateway
 from tests.scenarios.models.making import BY_AMOUNT, NAMES, USD, in_force, model, stump, submit
 from tests.scenarios.rules import rulebook
 from tests.scenarios.rules.rulebook import CENT, booked, cents, rule, rules
+from tests.scenarios.steps import eventually
 
 NOT_SCORED = {"score": None, "model": None, "rules": [], "ruleset": None, "review": False}
 
@@ -87,9 +88,12 @@ async def test_a_decision_tells_the_exact_vector_and_what_each_feature_contribut
 async def test_what_a_score_wants_looked_at_is_up_for_review(caller: Caller, org: str) -> None:
     await in_force(caller, BY_AMOUNT)
     answer = await caller.authorize(org, **cents(200))
-    await booked(caller)
-    waiting = (await caller.ok("GET", "/v1/reviews?limit=100"))["reviews"]
-    assert answer["id"] in [one["decision"] for one in waiting]
+
+    async def is_waiting() -> bool:
+        waiting = (await caller.ok("GET", "/v1/reviews?limit=100"))["reviews"]
+        return answer["id"] in [one["decision"] for one in waiting]
+
+    await eventually(is_waiting, True)
     await caller.ok("POST", f"/v1/reviews/{answer['id']}", {"label": "good"})
     told = await caller.ok("GET", f"/v1/decisions/{answer['id']}")
     assert [label["label"] for label in told["labels"]] == ["good"]
@@ -248,15 +252,11 @@ async def test_a_report_sets_a_challenger_beside_the_one_that_scores(
     assert status == 404
 
 
-async def test_what_is_scored_is_counted(caller: Caller, org: str) -> None:
+async def test_what_is_scored_is_counted(caller: Caller, org: str, gateway: Gateway) -> None:
     name = await in_force(caller, BY_AMOUNT)
     await caller.authorize(org, **cents(1))
-    wanted = f'spendgate_scored_total{{model="{name}"}}'
-    for _ in range(30):
-        if (await rulebook.metrics(caller)).get(wanted, 0) >= 1:
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError("it was not counted")
+    await gateway.counted()
+    assert (await rulebook.metrics(caller))[f'spendgate_scored_total{{model="{name}"}}'] >= 1
 
 
 async def test_going_back_twice_scores_on_warm_windows(caller: Caller, org: str) -> None:

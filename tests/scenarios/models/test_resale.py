@@ -47,8 +47,10 @@ from models.world import (
 from tests.gateways import Caller, Gateway
 from tests.scenarios.clocks import Clock
 from tests.scenarios.models.making import NAMES, USD, in_force
+from tests.scenarios.rules import alone
 from tests.scenarios.rules.rulebook import booked
 
+gateway = alone.gateway
 TRAINED_ON = Size(days=60, orgs=220, free_orgs=40, leaks=8, resellers=60, farms=2, card_testers=5)
 MET = Size(days=44, orgs=4, free_orgs=0, leaks=0, resellers=1, farms=0, card_testers=0)
 MET_SEED = 9

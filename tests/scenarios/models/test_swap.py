@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sqlite3
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.trees import probability
-from tests.gateways import Caller, running
+from tests.gateways import Caller, Gateway, running
 from tests.scenarios.models.making import BY_AMOUNT, in_force, model, stump, submit
 from tests.scenarios.rules.rulebook import CARD, CENT, USD, cents, metrics
 
@@ -44,27 +42,44 @@ async def test_r9_a_model_is_swapped_under_load(caller: Caller, org: str) -> Non
     assert not any(a["degraded"] for a in seen) and len(seen) > 100
 
 
+POLICIES = ("allow", "block", "challenge")
+
+
+async def set_up(gateway: Gateway) -> None:
+    """An org for each policy, and a model that scores them."""
+    async with Caller(gateway.address) as caller:
+        await caller.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
+        cap = {"level": "org", "window": "day", "limit_micros": 50 * CENT, "mode": "hard"}
+        for policy in POLICIES:
+            org = await caller.org(f"org-{policy}", 100 * USD)
+            await caller.ok("PUT", f"/v1/orgs/{org}/caps/daily", cap)
+        await in_force(caller, BY_AMOUNT)
+        for policy in POLICIES:
+            answer = await caller.authorize(f"org-{policy}", **cents(1))
+            assert answer["risk"]["score"] is not None
+
+
+@pytest.fixture(scope="module")
+def unreadable(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+    """A stopped gateway whose model can be read no more."""
+    with running(tmp_path_factory.mktemp("unreadable")) as gateway:
+        asyncio.run(set_up(gateway))
+    # What another version wrote, say, whose features nobody counts any more.
+    with sqlite3.connect(gateway.directory / "catalog.db") as catalog:
+        catalog.execute("UPDATE models SET text = replace(text, 'tokens', 'shoe_size')")
+    return gateway
+
+
 @pytest.mark.parametrize(
     ("policy", "decision", "code"),
     [("allow", "allow", None), ("block", "deny", "risk_too_high"),
      ("challenge", "challenge", "challenge_required")],
 )  # fmt: skip
 async def test_r10_without_a_scorer_caps_hold_the_policy_decides_and_the_decision_says_so(
-    tmp_path: Path, policy: str, decision: str, code: str | None
+    unreadable: Gateway, policy: str, decision: str, code: str | None
 ) -> None:
-    with running(tmp_path, unscored=policy) as gateway:
-        async with Caller(gateway.address) as caller:
-            await caller.ok("PUT", "/v1/rate_cards/default/versions/v1", CARD)
-            org = await caller.org(f"org-{secrets.token_hex(4)}", 100 * USD)
-            cap = {"level": "org", "window": "day", "limit_micros": 50 * CENT, "mode": "hard"}
-            await caller.ok("PUT", f"/v1/orgs/{org}/caps/daily", cap)
-            await in_force(caller, BY_AMOUNT)
-            assert (await caller.authorize(org, **cents(1)))["risk"]["score"] is not None
-        gateway.stop()
-        # What another version wrote, say, whose features nobody counts any more.
-        with sqlite3.connect(gateway.directory / "catalog.db") as catalog:
-            catalog.execute("UPDATE models SET text = replace(text, 'tokens', 'shoe_size')")
-        gateway.start()
+    org = f"org-{policy}"
+    with running(unreadable.directory, unscored=policy) as gateway:
         async with Caller(gateway.address) as caller:
             answers: list[Any] = [await caller.authorize(org, **cents(20)) for _ in range(4)]
             first = answers[0]
@@ -80,10 +95,6 @@ async def test_r10_without_a_scorer_caps_hold_the_policy_decides_and_the_decisio
             assert balance["held_micros"] == held * CENT
             replayed = await caller.ok("POST", f"/v1/decisions/{first['id']}/replay", {})
             assert replayed["same"] and replayed["answer"]["degraded"]
-            for _ in range(50):
-                if (await metrics(caller)).get("spendgate_unscored_total", 0) >= 1:
-                    break
-                await asyncio.sleep(0.2)
-            else:
-                raise AssertionError("it was not counted")
+            await gateway.counted()
+            assert (await metrics(caller))["spendgate_unscored_total"] >= 1, "it was not counted"
         assert any("does not score" in line and "shoe_size" in line for line in gateway.errors)

@@ -1,4 +1,4 @@
-"""A gateway of each file's own, as rules decide for all; nothing is in force when a test begins."""
+"""A gateway of the rules' own, as they decide for all; nothing is in force when a test begins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.gateways import Caller, Gateway, running
 from tests.scenarios.rules.rulebook import CARD, USD, nothing_in_force
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One of this module's own: rules decide for all."""
+    """One for all files but those with one of their own (alone.py): each test has its own orgs."""
     with running(tmp_path_factory.mktemp("rules"), workers=2) as found:
         yield found
 

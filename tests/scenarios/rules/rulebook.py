@@ -24,8 +24,6 @@ def rules(*lines: str) -> str:
 LARGE = rules(rule("large", "block", "amount > 5 USD"))
 
 
-SWITCHED_S = 0.8
-"""Until every worker has taken over a change, with time to spare."""
 CARD = {
     "effective_at": "2020-01-01T00:00:00Z",
     "currency": "USD",
@@ -42,7 +40,7 @@ async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any)
     ruleset = await submit(caller, text)
     body = {"mode": mode, "force": True, "note": "a test", **more}
     await caller.ok("POST", f"/v1/rulesets/{ruleset}/activate", body)
-    await asyncio.sleep(SWITCHED_S)
+    await taken_over(caller)
     return ruleset
 
 
@@ -56,16 +54,42 @@ async def nothing_in_force(caller: Caller) -> None:
                 await caller.ok("POST", path, {"mode": "retired"})
                 retired = True
     if retired:
-        await asyncio.sleep(SWITCHED_S)
+        await taken_over(caller)
+
+
+PROBES, PATIENCE_S = 24, 30
+"""At once, each on a connection of its own, so that every worker has some; and for how long."""
+
+
+async def taken_over(caller: Caller) -> None:
+    """Wait until every worker has taken over the latest change of rules or models."""
+    latest = (await caller.ok("GET", "/v1/rulesets"))["changes"][-1]["n"]
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            probes = (caller.ok("GET", "/healthz") for _ in range(PROBES))
+            if all(told["rules"] >= latest for told in await asyncio.gather(*probes)):
+                return
+            await asyncio.sleep(0.05)
 
 
 async def booked(caller: Caller) -> None:
-    """Wait until the ledger has all there is: it does not grow for a while."""
-    rows, still = -1, 0
-    while still < 4:
-        await asyncio.sleep(0.25)
-        now = (await caller.ok("GET", "/v1/ledger/head"))["rows"]
-        rows, still = now, still + 1 if now == rows else 0
+    """Wait until the ledger has all there is."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if not (await caller.ok("GET", "/v1/ledger/reconcile"))["lag_s"]:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def gathered(caller: Caller, ruleset: str, span: str = "") -> Any:
+    """The report of a rule set (of a span), once all there is is in it."""
+    await booked(caller)
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = await caller.ok("GET", f"/v1/rulesets/{ruleset}/report?{span}")
+            if not found["behind"]:
+                return found
+            await asyncio.sleep(0.05)
 
 
 def cents(count: int, **more: Any) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from gateway.store.pipeline import parse_url
 from loadtests.trace import read_requests
 from tests.gateways import Caller, Gateway
 from tests.scenarios.clocks import Clock
-from tests.scenarios.rules.rulebook import booked, cents, in_force, rule, rules
+from tests.scenarios.rules import alone
+from tests.scenarios.rules.rulebook import booked, cents, gathered, in_force, rule, rules
 
+gateway = alone.gateway
 READS = (
     'velocity.cost("key", 10m)',
     'velocity.count("ip", 3h)',
@@ -66,10 +68,7 @@ async def one(caller: Caller, org: str, chance: random.Random, sizes: list[int])
     await caller.authorize(whose, user=user, key=key, **asked)
 
 
-async def ledgered(caller: Caller, gateway: Gateway) -> History:
-    await booked(caller)
-    # What rules matched is gathered right behind it.
-    await asyncio.sleep(1)
+def ledgered(gateway: Gateway) -> History:
     return History(open_engine(f"sqlite:///{gateway.directory / 'ledger.db'}"))
 
 
@@ -83,7 +82,7 @@ async def test_r6_a_day_replayed_is_decided_as_it_was_and_a_draft_as_in_its_shad
     shadow = await in_force(caller, SHADOW, "shadow")
     active = await in_force(caller, ACTIVE)
     made = await a_day(caller, org, Clock(parse_url(gateway.store_url).path))
-    history = await ledgered(caller, gateway)
+    await booked(caller)
 
     found = await caller.ok("POST", f"/v1/rulesets/{active}/backtest", {"from": since, "to": ENDED})
     print(f"{found['same']} of {found['same'] + found['differs']} decided as they were")
@@ -95,15 +94,15 @@ async def test_r6_a_day_replayed_is_decided_as_it_was_and_a_draft_as_in_its_shad
     tried = await caller.ok("POST", f"/v1/rulesets/{shadow}/backtest", {"from": since, "to": ENDED})
     days = {"from": since[:10], "to": ENDED[:10]}
     query = "&".join(f"{name}={day}" for name, day in days.items())
-    told = await caller.ok("GET", f"/v1/rulesets/{shadow}/report?{query}")
+    told = await gathered(caller, shadow, query)
     seen = {rule["rule"]: rule["requests"] for rule in told["rules"]}
     assert {rule["rule"]: rule["requests"] for rule in tried["rules"]} == seen
     assert min(seen.values()) > 10 and told["requests"] == {"shadow": tried["requests"]}
 
-    await what_was_counted_is_computed_anew(history, gateway)
+    await what_was_counted_is_computed_anew(ledgered(gateway))
 
 
-async def what_was_counted_is_computed_anew(history: History, gateway: Gateway) -> None:
+async def what_was_counted_is_computed_anew(history: History) -> None:
     """From the records alone, as if nobody had counted it.
 
     Of what many orgs share it is not known which of two shards was first within a millisecond.

@@ -9,8 +9,10 @@ from typing import Any
 
 from tests.gateways import Caller
 from tests.house.source import ROOT
+from tests.scenarios.rules import alone
 from tests.scenarios.rules.rulebook import CENT, USD, cents, in_force
 
+gateway = alone.gateway
 PACKS = ROOT / "rules/packs"
 FARM, FARM_ADDRESSES, FARM_DEVICES = 500, 20, 3
 GOOD, STUDENTS = 5_000, 300

@@ -14,25 +14,13 @@ import pytest
 
 from tests.chaos.kills import kill
 from tests.gateways import ADMIN_KEY, Caller, Gateway, running
-from tests.scenarios.rules.rulebook import CENT, USD, cents, in_force, rule, rules, submit
+from tests.scenarios.rules.rulebook import CENT, USD, cents, gathered, in_force, rule, rules, submit
 
 LOOK = rules(
     rule("odd", "review", "context.asn == 7"),
     rule("often", "review", 'velocity.count("user", 1h) > 2'),
     rule("large", "block", "amount > 5 USD"),
 )
-
-
-async def until_gathered(caller: Caller, ruleset: str, last: str) -> Any:
-    """The report of a rule set, once all up to the last decision is in it."""
-    for _ in range(100):
-        await asyncio.sleep(0.1)
-        status, _, _ = await caller.send("GET", f"/v1/decisions/{last}")
-        if status == 200:
-            found = await caller.ok("GET", f"/v1/rulesets/{ruleset}/report")
-            if not found["behind"]:
-                return found
-    raise AssertionError("nothing gathers what rules matched")
 
 
 async def waiting(caller: Caller, org: str) -> dict[str, list[str]]:
@@ -64,7 +52,7 @@ async def test_a_review_waits_until_somebody_says_what_it_was(caller: Caller, or
         *[True] * 2,
         False,
     ]
-    await until_gathered(caller, ruleset, answers[-1]["id"])
+    await gathered(caller, ruleset)
     odd, first, second = (answers[n]["id"] for n in (0, 3, 4))
     assert await waiting(caller, org) == {odd: ["odd"], first: ["often"], second: ["often"]}
 
@@ -102,7 +90,7 @@ async def test_a_report_tells_today_up_to_now(caller: Caller, org: str, gateway:
     answers = await asked(caller, org)
     assert await asyncio.to_thread(kill, gateway, "backstage"), "it goes on where it was"
     answers += await asked(caller, await caller.org(f"{org}-other", 100 * USD))
-    await until_gathered(caller, ruleset, answers[-1]["id"])
+    await gathered(caller, ruleset)
     await caller.ok("POST", "/v1/labels", {"decision": answers[5]["id"], "label": "good"})
     found = await caller.ok("GET", f"/v1/rulesets/{ruleset}/report")
     told = {(one["rule"], one["requests"], one["good"]) for one in found["rules"]}
@@ -145,10 +133,10 @@ async def test_nothing_is_written_for_rules_until_some_are_in_force(tmp_path: Pa
             found = await caller.ok("GET", f"/v1/rulesets/{draft}/report")
             assert (found["requests"], found["behind"]) == ({}, 0)
             await in_force(caller, LOOK)
-            found = await until_gathered(caller, draft, last)
+            found = await gathered(caller, draft)
             assert (found["requests"], kept_to() >= 5) == ({}, True)
-            after = (await caller.authorize(org, **cents(1)))["id"]
-            found = await until_gathered(caller, draft, after)
+            await caller.authorize(org, **cents(1))
+            found = await gathered(caller, draft)
             assert found["requests"] == {"active": 1}
 
 

@@ -15,17 +15,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.gateways import ADMIN_KEY, Caller, Gateway, running
+from tests.scenarios.rules import alone
 from tests.scenarios.rules.rulebook import (
     CENT,
     LARGE,
     USD,
+    booked,
     cents,
     in_force,
     metrics,
     rule,
     rules,
     submit,
+    taken_over,
 )
+
+gateway = alone.gateway
 
 
 async def test_a_rule_blocks_and_says_which_and_why(caller: Caller, org: str) -> None:
@@ -45,14 +50,16 @@ async def test_a_rule_blocks_and_says_which_and_why(caller: Caller, org: str) ->
     assert balance["held_micros"] == 5 * USD
 
 
-async def test_metrics_say_what_each_rule_matches(caller: Caller, org: str) -> None:
+async def test_metrics_say_what_each_rule_matches(
+    caller: Caller, org: str, gateway: Gateway
+) -> None:
     text = rules(
         rule("dear", "block", "amount > 4.99 USD"), rule("odd", "review", "context.asn == 7")
     )
     ruleset, shadow = await in_force(caller, text), await in_force(caller, LARGE, "shadow")
     for count in (1, 500, 501):
         await caller.authorize(org, **cents(count))
-    await asyncio.sleep(1.5)
+    await gateway.counted()
     found = await metrics(caller)
     assert found[f'spendgate_rule_matches_total{{rule="dear",ruleset="{ruleset}"}}'] == 2
     assert found[f'spendgate_rule_micros_total{{rule="dear",ruleset="{ruleset}"}}'] == 1_001 * CENT
@@ -184,7 +191,7 @@ async def test_r8_what_would_stop_too_much_needs_force_and_a_note(caller: Caller
     for _ in range(20):
         await caller.authorize(org, **cents(1))
     everything = await submit(caller, rules(rule("all", "block", "amount > 0 USD")))
-    await asyncio.sleep(0.5)
+    await booked(caller)
     path = f"/v1/rulesets/{everything}/activate"
     status, problem, _ = await caller.send("POST", path, {"mode": "active"})
     assert (status, problem["type"].rpartition(":")[2]) == (409, "blast_radius")
@@ -192,7 +199,7 @@ async def test_r8_what_would_stop_too_much_needs_force_and_a_note(caller: Caller
     status, _, _ = await caller.send("POST", path, {"mode": "active", "force": True})
     assert status == 422
     await caller.ok("POST", path, {"mode": "active", "force": True, "note": "an attack"})
-    await asyncio.sleep(1)
+    await taken_over(caller)
     assert (await caller.authorize(org, **cents(1)))["decision"] == "deny"
     began = time.monotonic()
     await caller.ok("POST", "/v1/rulesets/rollback", {})
@@ -221,7 +228,7 @@ async def test_the_command_line_tries_activates_and_goes_back(
     file = tmp_path / "rules.yaml"
     file.write_text(LARGE)
     await caller.authorize(org, **cents(600))
-    await asyncio.sleep(0.5)
+    await booked(caller)
 
     async def run(*arguments: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
@@ -275,7 +282,7 @@ async def test_a_backtest_leaves_out_what_money_refuses(caller: Caller) -> None:
     answer = await caller.authorize(poor, **cents(600))
     assert [reason["code"] for reason in answer["reasons"]] == ["insufficient_funds"]
     assert (await caller.authorize(poor, **cents(1)))["decision"] == "allow"
-    await asyncio.sleep(0.5)
+    await booked(caller)
     found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {"from": since})
     assert (found["requests"], found["stopped"]) == (1, 0)
 
@@ -307,7 +314,7 @@ async def test_a_backtest_says_what_was_decided(caller: Caller, org: str) -> Non
     for number in range(40):
         context = {"asn": 7} if number % 4 == 0 else {}
         await caller.authorize(org, **cents(600 if number % 10 == 0 else 1, context=context))
-    await asyncio.sleep(0.5)
+    await booked(caller)
     found = await caller.ok("POST", f"/v1/rulesets/{ruleset}/backtest", {"from": since})
     assert (found["requests"], found["same"], found["differs"]) == (40, 40, 0)
     assert (found["stopped"], found["stopped_micros"]) == (4, 24 * USD)

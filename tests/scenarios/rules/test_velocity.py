@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 
-from tests.gateways import Caller
+from tests.gateways import Caller, Gateway
 from tests.scenarios.rules.rulebook import (
     USD,
     cents,
@@ -84,7 +83,9 @@ async def test_a_challenge_by_what_was_counted_is_lifted_for_good(caller: Caller
     assert await caller.authorize(org, user="u", idempotency_key="l", **passed) == lifted
 
 
-async def test_a_backtest_of_a_draft_equals_its_run_in_shadow(caller: Caller, org: str) -> None:
+async def test_a_backtest_of_a_draft_equals_its_run_in_shadow(
+    caller: Caller, org: str, gateway: Gateway
+) -> None:
     since = datetime.now(UTC).isoformat()
     await in_force(caller, rules(rule("largest", "block", "amount > 7 USD")))
     shadow = await in_force(caller, SPREE, "shadow")
@@ -107,7 +108,7 @@ async def test_a_backtest_of_a_draft_equals_its_run_in_shadow(caller: Caller, or
     found = await caller.ok("POST", f"/v1/rulesets/{shadow}/backtest", {"from": since})
     assert (found["requests"], found["stopped"]) == (40, stopped)
     assert {one["rule"]: one["requests"] for one in found["rules"] if one["requests"]} == hits
-    await asyncio.sleep(1.5)
+    await gateway.counted()
     counted = await metrics(caller)
     for name, count in hits.items():
         of = f'spendgate_shadow_matches_total{{rule="{name}",ruleset="{shadow}"}}'
