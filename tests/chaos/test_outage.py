@@ -28,10 +28,11 @@ WORKERS = 2
 OPEN = {"outage": {"policy": "open", "max_open_micros": 20 * CENT}}
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway with the deadline that is shipped."""
-    with running(tmp_path, workers=WORKERS, decision_deadline_ms=50) as found:
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with the deadline that is shipped; each test has its own orgs."""
+    directory = tmp_path_factory.mktemp("outage")
+    with running(directory, workers=WORKERS, decision_deadline_ms=50) as found:
         yield found
 
 
@@ -69,19 +70,19 @@ async def refunded(caller: Caller) -> int:
 
 
 async def test_a_hanging_store_denies_within_the_deadline_and_leaves_no_hold(
-    gateway: Gateway,
+    gateway: Gateway, org: str
 ) -> None:
     async with Caller(gateway.address) as caller:
         await caller.prices()
-        await caller.org("acme", 100 * CENT)
-        await caller.authorize("acme")
-        await caller.release((await caller.authorize("acme"))["hold"]["id"])
-        before = await funds(caller, "acme")
-        usual = [(await timed(caller, asked("acme", dry_run=True)))[1] for _ in range(24)]
+        await caller.org(org, 100 * CENT)
+        await caller.authorize(org)
+        await caller.release((await caller.authorize(org))["hold"]["id"])
+        before, refunds = await funds(caller, org), await refunded(caller)
+        usual = [(await timed(caller, asked(org, dry_run=True)))[1] for _ in range(24)]
         took = []
         with hanging(gateway):
             for _ in range(8):
-                bodies = [asked("acme"), asked("acme", capture=True), asked("nobody-yet")] * 4
+                bodies = [asked(org), asked(org, capture=True), asked("nobody-yet")] * 4
                 found = await asyncio.gather(*(timed(caller, body) for body in bodies))
                 assert {a["decision"] for a, _ in found} == {"deny"}
                 assert {r["code"] for a, _ in found for r in a["reasons"]} == {"store_unavailable"}
@@ -89,11 +90,11 @@ async def test_a_hanging_store_denies_within_the_deadline_and_leaves_no_hold(
                 took += [seconds for _, seconds in found]
         # Medians: single ones wait for this machine, not for the gateway.
         assert median(took) < 2 * DEADLINE_S + 10 * median(usual), took
-        await eventually(lambda: funds(caller, "acme"), before, 5)
+        await eventually(lambda: funds(caller, org), before, 5)
         await asyncio.sleep(1)
-        assert await funds(caller, "acme") == before
+        assert await funds(caller, org) == before
         # Where the machine stalled some were decided before the store hung: they were refunded.
-        assert await spent(caller, "acme") == await refunded(caller)
+        assert await spent(caller, org) == await refunded(caller) - refunds
         await reconciled_in_time(caller)
 
 
@@ -167,19 +168,19 @@ async def counted(caller: Caller, metric: str) -> float:
 
 
 async def test_nothing_is_left_of_what_was_under_way_when_the_store_stopped(
-    gateway: Gateway,
+    gateway: Gateway, org: str
 ) -> None:
     async with Caller(gateway.address) as caller:
         await caller.prices()
-        await caller.org("acme", 10_000 * CENT)
-        await caller.authorize("acme", capture=True)
-        start = await funds(caller, "acme")
+        await caller.org(org, 10_000 * CENT)
+        await caller.authorize(org, capture=True)
+        start = await funds(caller, org)
         heard: list[dict[str, Any]] = []
         unheard = 0
 
         async def call(number: int) -> None:
             nonlocal unheard
-            body = asked("acme", capture=number % 2 == 0)
+            body = asked(org, capture=number % 2 == 0)
             status, answer, _ = await caller.send("POST", "/v1/authorize", body, f"key-{number}")
             assert status == 200
             if answer["decision"] == "allow":
@@ -196,27 +197,27 @@ async def test_nothing_is_left_of_what_was_under_way_when_the_store_stopped(
         assert unheard and heard
         captured = sum(1 for a in heard if a["hold"] is None)
         kept = (start[0] - CENT * len(heard), CENT * (len(heard) - captured), 0)
-        await eventually(lambda: funds(caller, "acme"), kept, 8)
+        await eventually(lambda: funds(caller, org), kept, 8)
         for answer in heard:
             if answer["hold"] is not None:
                 await caller.release(answer["hold"]["id"])
-        await until_nothing_is_held(caller, "acme")
+        await until_nothing_is_held(caller, org)
         await reconciled_in_time(caller)
 
 
 async def test_a_call_repeated_after_the_store_came_back_is_decided_once(
-    gateway: Gateway,
+    gateway: Gateway, org: str
 ) -> None:
     async with Caller(gateway.address) as caller:
         await caller.prices()
-        await caller.org("acme", 1_000 * CENT)
-        await caller.authorize("acme", capture=True)
-        start = (await funds(caller, "acme"))[0]
+        await caller.org(org, 1_000 * CENT)
+        await caller.authorize(org, capture=True)
+        start = (await funds(caller, org))[0]
 
         async def until_allowed(number: int) -> str:
             key = f"again-{number}"
             while True:
-                _, answer, _ = await caller.send("POST", "/v1/authorize", asked("acme"), key)
+                _, answer, _ = await caller.send("POST", "/v1/authorize", asked(org), key)
                 if answer["decision"] == "allow":
                     return str(answer["hold"]["id"])
                 await asyncio.sleep(0.02)
@@ -230,7 +231,7 @@ async def test_a_call_repeated_after_the_store_came_back_is_decided_once(
         await asyncio.sleep(2)
         for hold in holds:
             assert (await caller.capture(hold, quantity={"units": 1}))["captured_micros"] == CENT
-        assert await funds(caller, "acme") == (start - 60 * CENT, 0, 0)
+        assert await funds(caller, org) == (start - 60 * CENT, 0, 0)
         await reconciled_in_time(caller)
 
 

@@ -46,13 +46,17 @@ async def until_nothing_is_held(caller: Caller, org: str, within_s: float = 10) 
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], wanted: Any, within_s: float = 10) -> None:
-    """Wait until reading gives what is wanted; a connection to a killed process may break off."""
+    """Wait until reading gives what is wanted.
+
+    A connection to a killed process may break off, and what a store that hung is asked for may be
+    refused for a while: neither is the last word.
+    """
     last, found = time.monotonic() + within_s, object()
     while found != wanted:
         assert time.monotonic() < last, (found, wanted)
         try:
             found = await read()
-        except aiohttp.ClientConnectionError as error:
+        except (aiohttp.ClientConnectionError, AssertionError) as error:
             found = error
         if found != wanted:
             await asyncio.sleep(0.1)
