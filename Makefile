@@ -5,7 +5,7 @@ SETUP := .venv/.ready
 # Its tests of all operations share one name, of which a distributed run keeps one.
 ALONE := tests/e2e/test_openapi.py
 
-.PHONY: run serve test lint format chaos bench loadtest lock clean
+.PHONY: run serve test test-together test-alone lint format chaos bench loadtest lock clean
 
 run: $(SETUP) ## the demo: a real hour of LLM requests through the gateway (ONCE=1 ends with it)
 	$(BIN)/spendgate demo $(if $(ONCE),--once)
@@ -13,8 +13,12 @@ run: $(SETUP) ## the demo: a real hour of LLM requests through the gateway (ONCE
 serve: $(SETUP) ## an empty gateway
 	$(BIN)/spendgate serve
 
-test: lint ## lint, types, house rules and all tests
+test: lint test-together test-alone ## lint, types, house rules and all tests
+
+test-together: $(SETUP)
 	$(BIN)/pytest -n 2 --dist loadfile --ignore $(ALONE)
+
+test-alone: $(SETUP)
 	$(BIN)/pytest $(ALONE)
 
 lint: $(SETUP)

@@ -10,8 +10,13 @@ import pytest
 import pytest_asyncio
 
 from gateway.store.embedded import EmbeddedStore
+from tests import failures
 from tests.databases import Postgres
 from tests.gateways import Caller, Gateway, running
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    failures.listen(config)
 
 
 @pytest.fixture(scope="session")
