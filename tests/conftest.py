@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from gateway.store.embedded import EmbeddedStore
 from tests import failures
 from tests.databases import Postgres
 from tests.gateways import Caller, Gateway, running
+
+# Before whatever trains is imported. Tests run two at a time: threads of one that trains would wait
+# for each other, busily, while the other has the processor. It is handed on to processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
