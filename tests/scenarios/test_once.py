@@ -184,8 +184,6 @@ class TestS6OneKeyOneEffect:
         # A grant up to the range; a grant that has expired since.
         full = {"amount_micros": 2**53 - 1, "kind": "promotional"}
         await caller.org(f"{org}-full")
-        soon = datetime.fromtimestamp(time.time() + 1.5, UTC).isoformat()
-        brief = {"amount_micros": 5, "kind": "paid", "expires_at": soon}
         await caller.org(f"{org}-brief")
         # A hold up to the range, extended.
         await caller.org(f"{org}-huge", 2**53 - 1)
@@ -198,6 +196,8 @@ class TestS6OneKeyOneEffect:
         bought = {"subject": {"org": org}, "product": "thing", "quantity": {"units": 2}}
         renamed = version(caller, org, "v2", "2021-01-01T00:00:00Z", 10, "pages")
 
+        soon = datetime.fromtimestamp(time.time() + 2, UTC).isoformat()
+        brief = {"amount_micros": 5, "kind": "paid", "expires_at": soon}
         different = {}
         for name, path, body, meanwhile in (
             ("grant to the range", f"/v1/orgs/{org}-full/grants", full, None),
