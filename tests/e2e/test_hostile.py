@@ -155,11 +155,11 @@ async def test_who_waits_to_be_told_to_go_on_is_told(impatient: Gateway, org: st
     body = msgspec.json.encode(asked(org))
     reader, writer = await connected(impatient)
     writer.write(POST + f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 1) == (
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10) == (
         b"HTTP/1.1 100 Continue\r\n\r\n"
     )
     writer.write(body)
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 1)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     assert status_of(head) == 200
     writer.close()
 
