@@ -13,7 +13,7 @@ import pytest_asyncio
 from gateway.store.embedded import EmbeddedStore
 from tests import failures
 from tests.databases import Postgres
-from tests.gateways import Caller, Gateway, running
+from tests.gateways import Caller, Gateway
 
 # Before whatever trains is imported. Tests run two at a time: threads of one that trains would wait
 # for each other, busily, while the other has the processor. It is handed on to processes.
@@ -43,22 +43,9 @@ def postgres() -> Iterator[Postgres]:
         yield found
 
 
-@pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A real gateway with two workers and prices, for this session. Each test has its own orgs."""
-    with running(tmp_path_factory.mktemp("gateway"), workers=2) as found:
-
-        async def price() -> None:
-            async with Caller(found.address) as caller:
-                await caller.prices()
-
-        asyncio.run(price())
-        yield found
-
-
 @pytest_asyncio.fixture
 async def caller(gateway: Gateway) -> AsyncIterator[Caller]:
-    """An admin who calls the session's gateway."""
+    """An admin who calls the gateway of the package."""
     async with Caller(gateway.address) as found:
         yield found
 

@@ -96,6 +96,19 @@ def running(directory: Path, workers: int = 1, **settings: Any) -> Iterator[Gate
             gateway.stop()
 
 
+@contextmanager
+def priced(directory: Path) -> Iterator[Gateway]:
+    """One with two workers and prices."""
+    with running(directory, workers=2) as found:
+
+        async def price() -> None:
+            async with Caller(found.address) as caller:
+                await caller.prices()
+
+        asyncio.run(price())
+        yield found
+
+
 class Caller:
     """Raw HTTP as any client would send it: (status, JSON, headers)."""
 
