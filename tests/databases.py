@@ -36,3 +36,8 @@ class Postgres:
         name = f"test{self._made}"
         self._server.psql(f"CREATE DATABASE {name};")
         return str(self._server.get_uri(name))
+
+    def drop(self, url: str) -> None:
+        """Take a database away from whoever uses it."""
+        name = next(f"test{n}" for n in range(self._made, 0, -1) if f"/test{n}" in url)
+        self._server.psql(f"DROP DATABASE {name} WITH (FORCE);")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from gateway.client import Problem, Spendgate
 from gateway.errors import OperatorError
@@ -39,7 +40,7 @@ def call(
             found: dict[str, Any] = await gateway.call(method, path, body)
             return found
 
-    with faults(url):
+    with faults(url), Console(stderr=True).status(f"{url} is working on it"):
         return asyncio.run(made())
 
 

@@ -19,6 +19,8 @@ from gateway.cli.calling import ADDRESS, Key, Url, call, text_of
 from gateway.cli.demo.data import trace
 from gateway.cli.options import DataDir, LedgerUrl, settings_of
 from gateway.cli.running import say
+from gateway.cli.times import Since, Until, span_of
+from gateway.core.money import shown
 from gateway.core.windows import DAY_MS
 from gateway.errors import OperatorError
 from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
@@ -138,11 +140,33 @@ def activate(
     model: ModelId,
     mode: Annotated[str, typer.Option(help="active, shadow or retired")] = "active",
     note: Annotated[str | None, typer.Option(help="why")] = None,
+    force: Annotated[bool, typer.Option(help="whatever it would stop; needs a note")] = False,
     url: Url = ADDRESS,
     key: Key = "",
 ) -> None:
     """Set what a model does, and say which one scores then."""
-    _say(call(url, key, f"{MODELS}/{model}/activate", {"mode": mode, "note": note}))
+    body = {"mode": mode, "note": note, "force": force}
+    _say(call(url, key, f"{MODELS}/{model}/activate", body))
+
+
+@app.command()
+def report(
+    model: ModelId, since: Since = None, until: Until = None, url: Url = ADDRESS, key: Key = ""
+) -> None:
+    """Say what a model makes of logged requests beside the one that scores, the last day."""
+    found = call(url, key, f"{MODELS}/{model}/report{span_of(since, until)}", method="GET")
+    say(f"{found['requests']} requests, {found['fraud']} labelled fraud, {found['good']} good")
+    for one in found["models"]:
+        drift = "" if one["score_drift"] is None else f", score drift {one['score_drift']:.2f}"
+        precision = one["average_precision"]
+        known = "" if precision is None else f", average precision {precision:.3f}"
+        say(f"{one['model']}: mean score {one['mean_score']:.4f}{known}{drift}")
+        for action, reached in one["reached"].items():
+            say(
+                f"  {action} from {one['thresholds'][action]:.3f}: {reached['requests']} requests,"
+                f" {shown(reached['amount_micros'], '')}; fraud {reached['fraud']},"
+                f" good {reached['good']}"
+            )
 
 
 @app.command()

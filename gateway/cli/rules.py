@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
@@ -13,7 +12,9 @@ from rich.progress import Progress
 
 from gateway.cli.calling import ADDRESS, Key, Url, call, faults, text_of
 from gateway.cli.running import say
+from gateway.cli.times import Since, Until, moment, span_of
 from gateway.client import Spendgate
+from gateway.core.money import shown
 from gateway.errors import OperatorError
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
@@ -22,8 +23,6 @@ from rules.ruleset import RuleSet, load
 app = typer.Typer(help="Files of fraud rules.", no_args_is_help=True)
 SETS = "/v1/rulesets"
 FOLLOWED_EVERY_S = 0.5
-Since = Annotated[str | None, typer.Option(help="RFC 3339")]
-Until = Annotated[str | None, typer.Option(help="RFC 3339")]
 RuleSetId = Annotated[str, typer.Argument(help="the id that submit said")]
 File = Annotated[Path, typer.Argument(help="a file of rules")]
 
@@ -69,9 +68,28 @@ def diff(before: File, after: File) -> None:
 
 
 @app.command()
-def submit(file: File, url: Url = ADDRESS, key: Key = "") -> None:
-    """Hand a file in as a draft, and say its id."""
-    say(call(url, key, SETS, {"text": text_of(file)})["id"])
+def submit(
+    file: File,
+    name: Annotated[str | None, typer.Option(help="what people call it")] = None,
+    url: Url = ADDRESS,
+    key: Key = "",
+) -> None:
+    """Submit a file as a draft, and say its id."""
+    say(call(url, key, SETS, {"text": text_of(file), "name": name})["id"])
+
+
+@app.command("list")
+def list_all(url: Url = ADDRESS, key: Key = "") -> None:
+    """Say which rule sets there are, the newest first, and what each does."""
+    for one in call(url, key, SETS, method="GET")["rulesets"]:
+        share = f" {one['percent']} %" if one["mode"] == "active" else ""
+        say(f"{one['id']} {one['mode']:<8}{share} {one['created_at']} {one['name'] or ''}".rstrip())
+
+
+@app.command()
+def show(ruleset: RuleSetId, url: Url = ADDRESS, key: Key = "") -> None:
+    """Print a rule set's file, as it was submitted."""
+    say(call(url, key, f"{SETS}/{ruleset}", method="GET")["text"].rstrip("\n"))
 
 
 @app.command()
@@ -80,10 +98,10 @@ def backtest(
 ) -> None:
     """Try a file on what was decided, the last day without a span, and say what it would do."""
     ruleset = call(url, key, SETS, {"text": text_of(file)})["id"]
-    found = asyncio.run(_followed(url, key, ruleset, {"from": since, "to": until}))
+    found = asyncio.run(_followed(url, key, ruleset, {"from": moment(since), "to": moment(until)}))
     say(
         f"{ruleset}: of {found['requests']} requests it would stop {found['stopped']},"
-        f" of {found['amount_micros']} micros {found['stopped_micros']}"
+        f" of {shown(found['amount_micros'], '')} {shown(found['stopped_micros'], '')}"
     )
     if found["fraud"] or found["good_stopped"]:
         say(
@@ -93,7 +111,7 @@ def backtest(
     for rule in found["rules"]:
         alone = "adds nothing" if not rule["alone"] else f"{rule['alone']} matched by it alone"
         say(
-            f"  {rule['rule']}: {rule['requests']} requests, {rule['amount_micros']} micros;"
+            f"  {rule['rule']}: {rule['requests']} requests, {shown(rule['amount_micros'], '')};"
             f" {alone}; {' '.join(rule['examples'][:2])}"
         )
 
@@ -101,18 +119,18 @@ def backtest(
 @app.command()
 def report(
     ruleset: RuleSetId,
-    since: Annotated[str | None, typer.Option(help="a day (UTC), today without it")] = None,
-    until: Annotated[str | None, typer.Option(help="the day behind the last one")] = None,
+    since: Since = None,
+    until: Until = None,
     url: Url = ADDRESS,
     key: Key = "",
 ) -> None:
-    """Say what a rule set matches, today without a span, up to this moment."""
-    query = urlencode({k: v for k, v in (("from", since), ("to", until)) if v})
-    found = call(url, key, f"{SETS}/{ruleset}/report?{query}", method="GET")
+    """Say what a rule set matches, today without a span, up to now. Whole days (UTC) count."""
+    query = span_of(since, until)
+    found = call(url, key, f"{SETS}/{ruleset}/report{query}", method="GET")
     for mode, requests in sorted(found["requests"].items()):
         say(f"{ruleset}: {requests} requests, {mode}")
     for rule in found["rules"]:
-        money = ", ".join(f"{n} micros {name}" for name, n in rule["amount_micros"].items())
+        money = ", ".join(shown(n, name) for name, n in rule["amount_micros"].items())
         say(
             f"  {rule['rule']} ({rule['mode']}): {rule['requests']} requests, {money};"
             f" fraud {rule['fraud']}, good {rule['good']}"

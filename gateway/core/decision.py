@@ -7,6 +7,7 @@ from msgspec import Struct
 from gateway.core.caps import MEASURES
 from gateway.core.counters import GAUGE, SLIDING, WINDOW, refuses, room, used, wait_ms
 from gateway.core.funding import source_label
+from gateway.core.money import shown
 from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.record import Asked, LimitTerms
@@ -142,19 +143,22 @@ def _reasons(asked: Asked, outcome: Outcome) -> tuple[Refusal, ...]:
     found = [*asked.terms.refusals, *asked.refusals]
     for i, limit in enumerate(asked.terms.limits):
         if _is_over(asked, limit, _used(limit, outcome, i)):
-            found.append(_limit_refusal(limit))
+            found.append(_limit_refusal(limit, asked.terms.currency))
     available = funds_available(asked, outcome)
     if available < asked.amount:
-        detail = f"{asked.amount} micros are needed, {available} are available"
+        currency = asked.terms.currency
+        needed, there = shown(asked.amount, currency), shown(max(0, available), currency)
+        detail = f"{needed} is needed, {there} is available"
         found.append(Refusal(int(Reason.insufficient_funds), "", detail))
     # Risk is assessed of what account, price and money let pass; of nothing else is it told.
     others = [refusal for refusal in found if refusal.code not in RISK_REASONS]
     return tuple(sorted(others or found, key=lambda r: (r.reason.rank, r.id)))
 
 
-def _limit_refusal(limit: LimitTerms) -> Refusal:
+def _limit_refusal(limit: LimitTerms, currency: str) -> Refusal:
     if limit.kind == "cap":
-        detail = f"the {limit.level} cap of {limit.limit} micros would be passed"
+        most = shown(limit.limit, currency)
+        detail = f"the {limit.level} cap of {most} would be passed"
         return Refusal(int(Reason.cap_exceeded), limit.id, detail)
     if limit.kind == "concurrent":
         detail = f"{limit.limit} holds may be open at once for this {limit.level}"

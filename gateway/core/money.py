@@ -19,6 +19,14 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
+def shown(amount_micros: int, currency: str) -> str:
+    """An amount as a person reads it: `1.5 USD`; to the last micro-unit, at least two digits."""
+    whole, rest = divmod(abs(amount_micros), MICROS_PER_UNIT)
+    digits = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    sign = "-" if amount_micros < 0 else ""
+    return f"{sign}{whole:,}.{digits} {currency}".rstrip()
+
+
 def check_range(amount_micros: int, what: str, pointer: str = "") -> int:
     """Return the amount, or raise `amount_out_of_range` when it is beyond ± (2^53 - 1)."""
     if not -MAX_MICROS <= amount_micros <= MAX_MICROS:

@@ -29,6 +29,7 @@ from gateway.flows.bounds import check_limits, check_members
 from gateway.flows.changes import Commit, change_org
 from gateway.flows.funds import funds_of
 from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.users import known_as, with_target
 from gateway.wire.decode import keep, milliseconds
 from gateway.wire.messages import (
     CapBody,
@@ -173,6 +174,10 @@ async def put_member(
     caller: Caller,
 ) -> Member:
     """Register a project, user or key, or change of it what the body names."""
+    if kind == "user":
+        name = known_as(gateway, name)
+    if isinstance(body, KeyBody) and isinstance(body.user, str):
+        body = replace(body, user=known_as(gateway, body.user))
     result = _member_after(body, None, kind, name)
 
     async def change(terms: OrgTerms) -> Commit | None:
@@ -220,6 +225,7 @@ def _check_target(level: Level, target: str | None) -> None:
 async def put_cap(gateway: Gateway, org: str, name: str, body: CapBody, caller: Caller) -> Cap:
     """Set a cap. Changing its limit keeps its count; a new one counts from now on."""
     check_range(body.limit_micros, "the cap", "/limit_micros")
+    body = with_target(gateway, body)
 
     def after(before: Cap | None) -> Cap:
         return cap_of(name, body, before)
@@ -251,6 +257,7 @@ async def put_rate_limit(
     gateway: Gateway, org: str, name: str, body: RateLimitBody, caller: Caller
 ) -> RateLimit:
     """Set a rate limit."""
+    body = with_target(gateway, body)
 
     def after(before: RateLimit | None) -> RateLimit:
         return rate_limit_of(name, body, before)

@@ -15,6 +15,7 @@ from gateway.catalog.credentials import ALL_SCOPES, Credential
 from gateway.core import ids, names, plan
 from gateway.core.entities import Profile
 from gateway.core.holds import Step
+from gateway.core.money import shown
 from gateway.core.orders import Finish, Idempotency, Mode, Status
 from gateway.core.pricing import cost_micros
 from gateway.core.record import Asked, EndNote, Undo
@@ -127,8 +128,8 @@ async def _charge(gateway: Gateway, entries: list[bytes], on_event: Callable[[st
             try:
                 await _charge_one(gateway, one, decided.get(name))
             except CallerError as error:
-                org, amount = one.request.lineage.org, one.amount_micros
-                on_event(f"{name} of {org} was allowed for {amount} micros, not charged: {error}")
+                org, amount = one.request.lineage.org, shown(one.amount_micros, "")
+                on_event(f"{name} of {org} was allowed for {amount}, not charged: {error}")
 
 
 async def _charge_one(gateway: Gateway, one: Opened, before: Decided | None) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from msgspec import Raw, Struct, structs
 
-from gateway.core import ids, plan
+from gateway.core import ids, names, plan
 from gateway.core.decision import affordable_micros, conclude, token_room
 from gateway.core.entities import Lineage
 from gateway.core.money import check_range
@@ -27,10 +27,11 @@ from gateway.flows.gateway import (
     reused,
 )
 from gateway.flows.unavailable import allow
+from gateway.flows.users import known_as
 from gateway.store.port import TOLD
 from gateway.wire import answers, records
 from gateway.wire.allowed import AllowedAnswers
-from gateway.wire.messages import AuthorizeBody, Partial
+from gateway.wire.messages import AuthorizeBody, BatchBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
 UNHEARD_MS = 120_000
@@ -76,6 +77,15 @@ async def authorize(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> Au
             return Authorized(opened)
         gateway.outage.note_unheard(ids.DECISION + id_body, request, idempotency)
         return _refused(gateway, request, id_body, Reason.store_unavailable, error.detail)
+
+
+async def check_batch(gateway: Gateway, body: BatchBody, caller: Caller) -> None:
+    """Raise CallerError where a batch's own idempotency key came with another body before."""
+    once = caller.idempotency("", body, gateway.settings.authorize_kept_s)
+    if once is not None:
+        name = names.join("b", once.name)
+        if await gateway.store.first_body(name, once.digest, once.ttl_ms) != once.digest:
+            raise reused()
 
 
 async def _check_known(gateway: Gateway, lineage: Lineage) -> None:
@@ -128,7 +138,11 @@ def _request(gateway: Gateway, body: AuthorizeBody, caller: Caller) -> plan.Requ
         check_range(body.amount_micros, "the amount", "/amount_micros")
     subject = body.subject
     lineage = Lineage(
-        subject.org, subject.project or "", subject.user or "", subject.key or "", body.run or ""
+        subject.org,
+        subject.project or "",
+        known_as(gateway, subject.user or ""),
+        subject.key or "",
+        body.run or "",
     )
     mode = Mode.HOLD
     if body.dry_run:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.catalog.declared import BUILT_IN
 from gateway.core import names
@@ -35,7 +35,9 @@ def entry_of(field: str, org: str, own: Mapping[str, str], context: Mapping[str,
     return "" if value is None else f"{field}:{value}"
 
 
-def texts_of(name: str, value: str, secret: bytes) -> tuple[str, ...]:
+def texts_of(
+    name: str, value: str, secret: bytes, known_as: Callable[[str], str]
+) -> tuple[str, ...]:
     """An item's value as it is hashed, in each spelling that requests may have. Raises CallerError.
 
     Which field a rule looks up on a list of its own is not known here: what looks like an address
@@ -43,14 +45,14 @@ def texts_of(name: str, value: str, secret: bytes) -> tuple[str, ...]:
     """
     if name not in BUILT_IN:
         value = _checked(value)
-        return tuple(dict.fromkeys((_address(value), value)))
+        return tuple(dict.fromkeys((_address(value), value, known_as(value))))
     field, _, rest = value.partition(":")
     if field not in FIELDS or not rest:
         raise _wrong(f"{HINT}; fields: {', '.join(FIELDS)}")
-    return (f"{field}:{_spelled(field, rest, secret)}",)
+    return (f"{field}:{_spelled(field, rest, secret, known_as)}",)
 
 
-def _spelled(field: str, value: str, secret: bytes) -> str:
+def _spelled(field: str, value: str, secret: bytes, known_as: Callable[[str], str]) -> str:
     """A field's value as requests are known by it."""
     if field in OWN:
         if field == "org":
@@ -59,7 +61,8 @@ def _spelled(field: str, value: str, secret: bytes) -> str:
         if len(whose) != 2:
             detail = f"a {field} is one of an org: {field}:acme/u_1; a slash in an id is %2F"
             raise _wrong(detail)
-        return names.join(*map(_checked, whose))
+        org, one = map(_checked, whose)
+        return names.join(org, known_as(one) if field == "user" else one)
     if field in ("ip", "network"):
         spelled = _address(value)
         if ("/" in spelled) != (field == "network") or not _is_address(spelled):

@@ -13,6 +13,7 @@ from gateway.errors import CallerError
 from gateway.flows.context import masked
 from gateway.flows.funds import moved_of
 from gateway.flows.gateway import DIGEST_BYTES, Caller, Gateway
+from gateway.flows.users import known_as
 from gateway.wire import records
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import EventBody
@@ -41,7 +42,7 @@ async def tell(gateway: Gateway, body: EventBody, caller: Caller) -> Told:
     happened = Happened(
         body.type,
         subject.project or "",
-        subject.user or "",
+        known_as(gateway, subject.user or ""),
         subject.key or "",
         now_ms if at_ms is None else at_ms,
         body.amount_micros or 0,

@@ -21,6 +21,7 @@ from gateway.flows.entries import texts_of
 from gateway.flows.following import follow
 from gateway.flows.gateway import Caller, Gateway
 from gateway.flows.policies import TAKEN_OVER_S
+from gateway.flows.users import known_as
 from gateway.wire.decode import keep, milliseconds
 from gateway.wire.messages import ItemBody, Time
 
@@ -87,7 +88,8 @@ async def find(gateway: Gateway, name: str, value: str, caller: Caller) -> Item:
 
 
 def _digests(gateway: Gateway, name: str, value: str) -> list[str]:
-    return [hashed(gateway.secret, text) for text in texts_of(name, value, gateway.secret)]
+    texts = texts_of(name, value, gateway.secret, lambda user: known_as(gateway, user))
+    return [hashed(gateway.secret, text) for text in texts]
 
 
 async def _use(gateway: Gateway, name: str, caller: Caller) -> None:

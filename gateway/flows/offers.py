@@ -11,6 +11,7 @@ from gateway.flows.accounts import cap_of, rate_limit_of
 from gateway.flows.bounds import check_plan
 from gateway.flows.changes import Commit, change_card, change_plan
 from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.users import with_target
 from gateway.wire.decode import milliseconds
 from gateway.wire.messages import CardVersionBody, PlanBody
 
@@ -64,7 +65,7 @@ async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) 
             raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
 
     async def prepare(before: PricePlan | None) -> PricePlan:
-        wanted = _plan_after(body, before or PricePlan(plan, body.rate_card))
+        wanted = _plan_after(gateway, body, before or PricePlan(plan, body.rate_card))
         check_plan(gateway, wanted)
         card = await gateway.catalog.card(wanted.rate_card)
         for currency in {v.currency for v in card.versions}:
@@ -79,7 +80,7 @@ async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) 
     return await change_plan(gateway.catalog, gateway.store, plan, prepare)
 
 
-def _plan_after(body: PlanBody, old: PricePlan) -> PricePlan:
+def _plan_after(gateway: Gateway, body: PlanBody, old: PricePlan) -> PricePlan:
     """A plan as it is after a PUT: what the body does not name stays as it was."""
     included, caps, rates = old.included, old.caps, old.rate_limits
     if not isinstance(body.included, UnsetType):
@@ -94,7 +95,9 @@ def _plan_after(body: PlanBody, old: PricePlan) -> PricePlan:
             for q in body.included or ()
         )
     if not isinstance(body.caps, UnsetType):
-        caps = tuple(cap_of(c.id, c, from_plan=True) for c in body.caps or ())
+        given = [with_target(gateway, c) for c in body.caps or ()]
+        caps = tuple(cap_of(c.id, c, from_plan=True) for c in given)
     if not isinstance(body.rate_limits, UnsetType):
-        rates = tuple(rate_limit_of(r.id, r, from_plan=True) for r in body.rate_limits or ())
+        limits = [with_target(gateway, r) for r in body.rate_limits or ()]
+        rates = tuple(rate_limit_of(r.id, r, from_plan=True) for r in limits)
     return PricePlan(old.id, body.rate_card, included, caps, rates)

@@ -16,6 +16,7 @@ from gateway.catalog.rulesets import (
     previous,
     standing,
 )
+from gateway.core.money import shown
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.backtest import Span, backtest
@@ -179,7 +180,8 @@ async def _check_blast(gateway: Gateway, ruleset: str, body: ActivateBody) -> No
     if found.stopped_percent > most:
         detail = (
             f"of the last day's requests that were looked at it would stop {found.stopped} of"
-            f" {found.requests}, and {found.stopped_micros} of {found.micros} micros: more than"
+            f" {found.requests}, and {shown(found.stopped_micros, '')} of"
+            f" {shown(found.micros, '')}: more than"
             f" {most} %; force it with a note, or mend it"
         )
         raise CallerError("blast_radius", detail, status=409)

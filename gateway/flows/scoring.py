@@ -20,6 +20,10 @@ from rules.syntax import Node
 SCORED, UNSCORED = "@score", "@unscored"
 """The rules that a score is, and that there is none where there should be one."""
 
+LOOKS_UNLIKE = "this request looks unlike what is usual here"
+"""What the caller hears. Score, thresholds and features would teach whoever tries to pass them;
+they stand with the decision, for whoever may read it."""
+
 
 def scored(model: Served, scoring: Scoring, facts: Mapping[str, Any]) -> Scoring:
     """With the score of a request, of its facts; and what is unusual where that is worth a look."""
@@ -41,11 +45,7 @@ def score_hits(scoring: Scoring) -> tuple[Rule, ...]:
     action = _action(scoring.cuts, scoring.score)
     if not action:
         return ()
-    cut = scoring.cuts[ACTIONS.index(action)]
-    reason = f"the score {scoring.score:.3f} is {cut:.3f} or more"
-    if scoring.reasons:
-        reason += f"; unusual: {', '.join(scoring.reasons)}"
-    return (_rule(SCORED, action, reason, scoring.model),)
+    return (_rule(SCORED, action, LOOKS_UNLIKE, scoring.model),)
 
 
 def _action(cuts: tuple[float, float, float], score: float | None) -> str:

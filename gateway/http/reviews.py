@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 
 from gateway.catalog.matches import Review
 from gateway.core.windows import DAY_MS
@@ -115,9 +115,10 @@ def _day(text: str | None, name: str, default: int) -> int:
     if text is None:
         return default
     try:
-        return date.fromisoformat(text).toordinal() - EPOCH_DAY
-    except ValueError:
-        detail = f"{name} takes a day, such as 2027-01-31, not {text[:40]!r}"
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo is None else at.astimezone(UTC)).toordinal() - EPOCH_DAY
+    except (ValueError, OverflowError):
+        detail = f"{name} takes a day or a time, such as 2027-01-31, not {text[:40]!r}"
         raise CallerError("invalid_request", detail) from None
 
 

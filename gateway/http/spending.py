@@ -26,14 +26,17 @@ async def authorize(gateway: Gateway, call: Call) -> Answered:
 
 async def authorize_batch(gateway: Gateway, call: Call) -> Answered:
     """POST /v1/authorize/batch."""
+    await authorizing.check_batch(gateway, call.body, call.caller)
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(index: int, item: object) -> Any:
+    async def one(index: int, item: object) -> tuple[Any, bool]:
         async with places:
             return await _item(gateway, item, _caller_of_item(call.caller, index))
 
     items = (one(index, item) for index, item in enumerate(call.body.requests))
-    return Answered({"results": await asyncio.gather(*items)})
+    done = await asyncio.gather(*items)
+    is_replay = bool(done) and all(was_replay for _, was_replay in done)
+    return Answered({"results": [answer for answer, _ in done]}, is_replay)
 
 
 def _caller_of_item(caller: Caller, index: int) -> Caller:
@@ -42,16 +45,17 @@ def _caller_of_item(caller: Caller, index: int) -> Caller:
     return Caller(caller.credential, caller.path.removesuffix("/batch"), key)
 
 
-async def _item(gateway: Gateway, raw: object, caller: Caller) -> Any:
+async def _item(gateway: Gateway, raw: object, caller: Caller) -> tuple[Any, bool]:
     # Each item stands alone: one that is wrong is a problem in its place.
     try:
         item = convert(raw, BatchItem)
         body = AuthorizeBody(**{name: getattr(item, name) for name in _FIELDS})
         key = item.idempotency_key or caller.idempotency_key
         whose = Caller(caller.credential, caller.path, key)
-        return (await authorizing.authorize(gateway, body, whose)).answer
+        done = await authorizing.authorize(gateway, body, whose)
     except Exception as error:
-        return problems.problem(fault_of(error, "an item of a batch"))
+        return problems.problem(fault_of(error, "an item of a batch")), False
+    return done.answer, done.is_replay
 
 
 _FIELDS = AuthorizeBody.__struct_fields__

@@ -22,7 +22,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from gateway.core.orders import Ended
+from gateway.core.orders import Ended, Mode
 from gateway.core.reasons import Reason
 from gateway.core.record import Asked, Risk
 
@@ -47,6 +47,7 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_opened_charged": ((), "requests of those that were charged afterwards"),
     "spendgate_undone": ((), "decisions undone because their answer came too late"),
     "spendgate_ledger_records": ((), "records the ledger's writer has written"),
+    "spendgate_store_clock_jumps": ((), "times that the store's clock jumped"),
     "spendgate_reconcile_orgs": ((), "orgs whose hot state was compared with the ledger"),
 }
 LEDGER_STOPPED = "spendgate_ledger_stopped"
@@ -90,7 +91,7 @@ class CountingHooks:
     def on_decision(self, asked: Asked, allowed: bool, code: int) -> None:
         """Count it by outcome and reason."""
         self._decisions[allowed, code] += 1
-        if allowed:
+        if allowed and asked.mode != Mode.DRY:
             currency = asked.terms.currency
             self._counters[f"spendgate_allowed_micros\n{currency}"] += asked.amount
         if asked.risk is not None:
@@ -149,6 +150,10 @@ class CountingHooks:
         """How far the ledger's writer came."""
         self._counters["spendgate_ledger_records"] = written
         self._gauges[LEDGER_STOPPED] = 1.0 if is_stopped else 0.0
+
+    def on_clock_jump(self) -> None:
+        """The store's clock jumped."""
+        self._counters["spendgate_store_clock_jumps"] += 1
 
     def set_memory(self, used: int, most: int) -> None:
         """What the store uses of its memory."""

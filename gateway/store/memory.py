@@ -124,6 +124,13 @@ class MemoryStore:
         balances = tuple(shard.cells.get(org, name, now_ms) or 0 for name in names)
         return Snapshot(keys.shard_of(org), 1, len(shard.records) - 1, now_ms, balances)
 
+    async def first_body(self, name: str, digest: bytes, kept_ms: int) -> bytes:
+        now_ms = self._clock()
+        found: bytes | None = self.shared.get("", name, now_ms)
+        if found is None:
+            self.shared.replace("", name, digest, now_ms + kept_ms)
+        return found or digest
+
     async def is_known(self, org: str) -> bool:
         cells = self._of(org).cells
         return cells.get(org, signal_name("o"), self._clock()) is not None

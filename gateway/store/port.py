@@ -135,6 +135,10 @@ class Store(Protocol):
         """Balances and gauges of an org at one point of its shard's records."""
         ...
 
+    async def first_body(self, name: str, digest: bytes, kept_ms: int) -> bytes:
+        """The digest that came first under a name; this one, where it is the first."""
+        ...
+
     async def is_known(self, org: str) -> bool:
         """Whether an org asked for anything within a day."""
         ...

@@ -12,7 +12,7 @@ from gateway.store.port import Snapshot
 
 
 class RedisReadings:
-    """The part of the Redis store that changes nothing."""
+    """The part of the Redis store that moves nothing."""
 
     _functions: Functions
 
@@ -25,6 +25,12 @@ class RedisReadings:
         epoch, seq = position(last)
         balances = tuple(int(v or 0) for v in values)
         return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
+
+    async def first_body(self, name: str, digest: bytes, kept_ms: int) -> bytes:
+        """The digest that came first under a name; this one, where it is the first."""
+        key = keys.tally(0, "", name)
+        found = await self._functions.run(("SET", key, digest, "NX", "GET", "PX", kept_ms))
+        return digest if found is None else bytes(found)
 
     async def is_known(self, org: str) -> bool:
         """Whether an org asked for anything within a day."""

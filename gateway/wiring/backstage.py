@@ -58,6 +58,7 @@ from gateway.wiring.parts import (
     stop_chores,
     write_counts,
 )
+from gateway.wiring.store_watch import StoreWatch
 
 SHIPPED_PLANS = (
     PricePlan(
@@ -75,7 +76,6 @@ STORE_PATIENCE_S = 30
 BOOKED_MS = 5
 """The writer's pause where every caller waits for it."""
 PRUNE_EVERY_S = 3600
-MEMORY_ALARM, MEMORY_EVERY_S = 0.8, 5.0
 WRITER, WRITER_LEASE_MS = "writer", 3_000
 """One gateway's writer is at the ledger at a time; another one takes over when it is gone."""
 FOLLOW_EVERY_S = 1.0
@@ -110,6 +110,7 @@ class Backstage:
     def start(self, settings: Settings) -> None:
         """Start writing, and opening shards that are found closed."""
         hooks = counting_hooks(settings, "backstage")
+        watch = StoreWatch(self.shards, self.store, hooks, self.on_event)
         (self.writing,) = start(self.writer.run())
         self.chores = start(
             self.recovery.watch(),
@@ -118,7 +119,7 @@ class Backstage:
             accessory("the watch over drift", self.drift.run),
             accessory("warming windows", self.warmer.run),
             accessory("following lists", self._follow),
-            accessory("the watch over memory", lambda: self._watch_memory(hooks)),
+            accessory("the watch over the store", watch.run),
             accessory("pruning", lambda: self._prune(settings)),
             accessory("metrics", lambda: write_counts(hooks, lambda: self._count(hooks))),
         )
@@ -144,22 +145,6 @@ class Backstage:
             with suppress(SpendgateError):
                 await follow(self.lists, self.store)
             await asyncio.sleep(FOLLOW_EVERY_S)
-
-    async def _watch_memory(self, hooks: CountingHooks) -> None:
-        """Say once that the store fills up, while there is time to do something about it."""
-        was_full = False
-        while True:
-            with suppress(SpendgateError):
-                used, most = await self.shards.memory()
-                hooks.set_memory(used, most)
-                is_full = bool(most) and used >= MEMORY_ALARM * most
-                if is_full and not was_full:
-                    self.on_event(
-                        f"the store uses {used / most:.0%} of its {most >> 20} MiB: at 90 % new"
-                        " free users are refused, at 100 % all new requests"
-                    )
-                was_full = is_full
-            await asyncio.sleep(MEMORY_EVERY_S)
 
     def _count(self, hooks: CountingHooks) -> None:
         hooks.set_ledger(self.writer.written, self.writer.stopped_by is not None)

@@ -19,7 +19,7 @@ from gateway.ledger.writer import Gap, check_contiguous
 from gateway.settings import Settings
 from gateway.store.shards import Booked, Shards
 
-FACT, FILE = "deployment", "deployment"
+FACT, FILE, USERS = "deployment", "deployment", "hash_users"
 
 
 class Identity:
@@ -29,6 +29,7 @@ class Identity:
         self, settings: Settings, shards: Shards, catalog: Catalog, books: DeploymentOf
     ) -> None:
         self._path = settings.directory / FILE
+        self._hash_users = settings.hash_users
         self._shards = shards
         self._catalog = catalog
         self._books = books
@@ -45,7 +46,19 @@ class Identity:
         if not found["catalog"]:
             await self._catalog.set_fact(FACT, known)
         await self._shards.claim(known)
+        await self._settle_users()
         return known
+
+    async def _settle_users(self) -> None:
+        """Raise OperatorError when users are to be known otherwise than from the first start on."""
+        wanted = str(self._hash_users)
+        await self._catalog.set_fact(USERS, wanted)
+        if await self._catalog.fact(USERS) != wanted:
+            detail = (
+                f"SPENDGATE_HASH_USERS is {wanted}, and was not at the first start: every user"
+                " would become two; set it as it was"
+            )
+            raise OperatorError("bad_setting", detail)
 
     async def _found(self) -> dict[str, str]:
         booked = await self._shards.booked()

@@ -13,6 +13,7 @@ from gateway.store.pipeline import Pipeline, parse_url
 ANEW = re.compile(
     r"//(stream|epoch|lock|offers|v\.\w+/.*)$"  # the shard's own
     r"|/v\.grants$"  # higher in each epoch
+    r"|^\{d\}/|/lease/"  # whose the store is, how far it is booked, who does what for all
     r"|/(s/|r[op]/.*/(requests|tokens)\d+/)"  # signals and rate limits may start anew
 )
 

@@ -66,6 +66,7 @@ async def fail_over(
     stores: Stores, shared: dict[str, Any], heard: tuple[Heard, Heard, Heard], home: Path
 ) -> None:
     before, after, late = heard
+    shared = {**shared, "pseudonym_key_file": str(home / "pseudonym.key")}
     assert stores.replica is not None
     async with AsyncExitStack() as stack:
         old, new = (s.directory / "s.sock" for s in (stores.primary, stores.replica))

@@ -160,7 +160,7 @@ def refusal(directory: Path, *options: str) -> str:
     """The one line with which serve refuses to start."""
     run = subprocess.run(
         [sys.executable, "-m", "gateway.cli", "serve", "--port", "0", *options],
-        env={**os.environ, "SPENDGATE_DATA_DIR": str(directory), "SPENDGATE_ADMIN_KEY": "x"},
+        env={**os.environ, "SPENDGATE_DATA_DIR": str(directory), "SPENDGATE_ADMIN_KEY": "x" * 32},
         capture_output=True,
         text=True,
         timeout=120,

@@ -29,10 +29,15 @@ LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]
 OUTSIDE = ("http://", "https://", "mailto:")
 
 
+def by_rank() -> list[Reason]:
+    """All reasons, the weightiest first."""
+    return sorted(Reason, key=lambda reason: reason.rank)
+
+
 def reasons_table() -> str:
     """The reasons as a Markdown table, the weightiest first."""
     rows = ["| reason | status hint | may pass later |", "|---|---|---|"]
-    for reason in sorted(Reason, key=lambda reason: reason.rank):
+    for reason in by_rank():
         later = "yes" if reason.is_retryable else "no"
         rows.append(f"| `{reason.name}` | {reason.status_hint} | {later} |")
     return "\n".join(rows)
@@ -176,7 +181,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_the_reasons_table_lists_each_reason_once() -> None:
     assert [line.split("`")[1] for line in reasons_table().splitlines()[2:]] == [
-        reason.name for reason in Reason
+        reason.name for reason in by_rank()
     ]
 
 

@@ -58,6 +58,7 @@ async def submit(caller: Caller, text: str) -> str:
 async def in_force(caller: Caller, text: str, mode: str = "active", **more: Any) -> str:
     """Put a model in force, and wait until all workers know."""
     name = await submit(caller, text)
-    await caller.ok("POST", f"/v1/models/{name}/activate", {"mode": mode, **more})
+    body = {"mode": mode, "force": True, "note": "a test's own", **more}
+    await caller.ok("POST", f"/v1/models/{name}/activate", body)
     await taken_over(caller)
     return name

@@ -47,7 +47,11 @@ async def test_a_score_is_told_and_from_its_thresholds_on_something_is_done(
     assert (large["decision"], large["status_hint"], large["hold"]) == ("deny", 403, None)
     (reason,) = large["reasons"]
     assert (reason["code"], reason["id"]) == ("risk_too_high", name)
-    assert "0.994 is 0.900 or more; unusual: amount" in reason["detail"]
+    assert reason["detail"] == "this request looks unlike what is usual here"
+    await booked(caller)
+    story = await caller.ok("GET", f"/v1/decisions/{large['id']}")
+    assert story["scoring"]["thresholds"]["block"] == 0.9
+    assert story["scoring"]["reasons"] == ["amount"]
     balance = await caller.ok("GET", f"/v1/orgs/{org}/balance")
     assert balance["held_micros"] == 300 * CENT
     again = await caller.authorize(org, capture=True, **cents(400))

@@ -30,7 +30,11 @@ async def test_r9_a_model_is_swapped_under_load(caller: Caller, org: str) -> Non
     async def swap() -> None:
         for n in range(SWAPS):
             name = list(raws)[(n + 1) % 2]
-            await caller.ok("POST", f"/v1/models/{name}/activate", {"mode": "active"})
+            await caller.ok(
+                "POST",
+                f"/v1/models/{name}/activate",
+                {"mode": "active", "force": True, "note": "swap"},
+            )
             status, problem, _ = await caller.send("POST", "/v1/models", {"text": broken})
             assert (status, problem["title"]) == (422, "the model is not taken")
             await asyncio.sleep(0.3)

@@ -183,8 +183,8 @@ def test_a_detail_is_a_sentence_that_names_the_numbers() -> None:
         "per-minute": "10 requests in 60 s are allowed for this org",
         "tokens": "1000 tokens in 60 s are allowed for this org",
         "open": "2 holds may be open at once for this org",
-        "daily": "the org cap of 1000 micros would be passed",
-        "": "100 micros are needed, 60 are available",
+        "daily": "the org cap of 0.001 USD would be passed",
+        "": "0.0001 USD is needed, 0.00006 USD is available",
     }
 
 
