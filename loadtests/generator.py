@@ -21,8 +21,12 @@ LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 class Load:
     """What a run of a generator found."""
 
-    def __init__(self, requests_s: float, p50_ms: float, p99_ms: float) -> None:
+    def __init__(
+        self, requests_s: float, p50_ms: float, p99_ms: float, others_s: float = 0.0
+    ) -> None:
         self.requests_s, self.p50_ms, self.p99_ms = requests_s, p50_ms, p99_ms
+        self.others_s = others_s
+        """Answers a second that were not what was wanted; their latencies do not count."""
 
     def __str__(self) -> str:
         numbers = f"{self.requests_s:8,.0f}/s   p50 {self.p50_ms:6.2f} ms"
@@ -33,9 +37,14 @@ class _Connection(asyncio.Protocol):
     """One keep-alive connection: a request, its whole answer, then `on_idle` hears of it."""
 
     def __init__(
-        self, request: bytes, latencies_s: list[float], on_idle: Callable[[_Connection], None]
+        self,
+        request: bytes,
+        wanted: bytes,
+        latencies_s: tuple[list[float], list[float]],
+        on_idle: Callable[[_Connection], None],
     ) -> None:
-        self._request, self._latencies_s, self._on_idle = request, latencies_s, on_idle
+        self._request, self._wanted, self._on_idle = request, wanted, on_idle
+        self._latencies_s, self._others_s = latencies_s
         self._buffer, self._counted_from = b"", 0.0
         self._transport: Any = None
 
@@ -58,7 +67,8 @@ class _Connection(asyncio.Protocol):
         if not head.startswith(b"HTTP/1.1 200"):
             raise SystemExit(f"refused: {self._buffer!r}")
         self._buffer = b""
-        self._latencies_s.append(time.perf_counter() - self._counted_from)
+        into = self._latencies_s if self._wanted in body else self._others_s
+        into.append(time.perf_counter() - self._counted_from)
         self._on_idle(self)
 
 
@@ -89,20 +99,34 @@ class _Arrivals:
 
 
 async def generate(
-    host: str, port: int, request: bytes, connections: int, seconds: float, rate: float
+    host: str,
+    port: int,
+    request: bytes,
+    connections: int,
+    seconds: float,
+    rate: float,
+    wanted: bytes = b"",
 ) -> Load:
-    """Send `request` over and over: `rate` times a second, or (0) as fast as answers come."""
+    """Send `request` over and over: `rate` times a second, or (0) as fast as answers come.
+
+    Answers without `wanted` in them are counted apart.
+    """
     latencies_s: list[float] = []
+    others_s: list[float] = []
     arrivals = _Arrivals(rate) if rate else None
 
     def at_once(connection: _Connection) -> None:
         connection.send(time.perf_counter())
 
     on_idle = arrivals.on_idle if arrivals else at_once
+
+    def connection() -> _Connection:
+        return _Connection(request, wanted, (latencies_s, others_s), on_idle)
+
     loop = asyncio.get_running_loop()
     for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(request, latencies_s, on_idle), host, port)
+        await loop.create_connection(connection, host, port)
     await (arrivals.run(seconds) if arrivals else asyncio.sleep(seconds))
-    ordered = sorted(latencies_s)
+    ordered = sorted(latencies_s) or [0.0]
     middle, late = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    return Load(len(ordered) / seconds, 1000 * middle, 1000 * late)
+    return Load(len(latencies_s) / seconds, 1000 * middle, 1000 * late, len(others_s) / seconds)

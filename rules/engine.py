@@ -93,7 +93,8 @@ class Phased:
         late = [rule for rule in ruleset.rules if _reads_store(rule)]
         if any(rule.action == "allow" for rule in late):
             late = list(ruleset.rules)
-        early = tuple(rule for rule in ruleset.rules if rule not in late)
+        names = {rule.id for rule in late}
+        early = tuple(rule for rule in ruleset.rules if rule.id not in names)
         self.before = Engine(ruleset, early, compiler)
         self.after = Engine(ruleset, tuple(late), compiler) if late else None
         self.can_stop_after = any(rule.action in ("block", "challenge") for rule in late)

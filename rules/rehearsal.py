@@ -35,9 +35,9 @@ def rehearse(ruleset: RuleSet, compiler: Compiler = compiled) -> list[Failure]:
         for example in rule.examples:
             verdict = engine.evaluate(example.facts, example.currency, 0)
             found = "no match"
-            if rule in verdict.matches:
+            if any(one is rule for one in verdict.matches):
                 found = "match"
-            elif rule in verdict.unknown:
+            elif any(one is rule for one in verdict.unknown):
                 found = "unknown"
             if found != example.expect:
                 failures.append(Failure(rule, example, found))

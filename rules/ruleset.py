@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from rules.check import check_condition
 from rules.document import Document, Part, read
@@ -79,8 +79,13 @@ def inputs_of(rules: Iterable[Rule]) -> dict[Input, Type]:
     return {what: kind for rule in rules for what, kind in reads(rule.condition)}
 
 
+@lru_cache(maxsize=4)
 def load(text: str, schema: Schema = SCHEMA) -> RuleSet:
-    """Read a file of rules. Raises RuleError at the first thing that is wrong."""
+    """Read a file of rules. Raises RuleError at the first thing that is wrong.
+
+    A long file takes a second a thousand rules, and is asked for several times while it is taken
+    in: the last few are remembered.
+    """
     if len(text) > LONGEST_FILE:
         raise RuleError(f"the file has more than {LONGEST_FILE:,} characters", 1, 1)
     document = read(text)

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
@@ -21,13 +22,18 @@ from gateway.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
 
-WINDOW_S = 0.005
-"""Work in flight, beyond what a reply takes anyway (an fsync, a network): less would leave the
-store idle between a reply and the next command, more would let whoever came first keep others
-waiting where no queue is fair any more."""
-LEAST_IN_FLIGHT = 4
-"""Commands in flight at least: as many as share a write, so that store and gateway overlap."""
-MOST_IN_FLIGHT = 512
+WINDOW_S = 0.004
+"""How long a command may wait in the store for those before it. The store answers what it read at
+once together, so who comes next waits twice as long: less would leave the store idle between a
+reply and the next command, more would let whoever came first keep others waiting where no queue is
+fair any more."""
+LEAST_IN_FLIGHT = 2
+"""Commands in flight at least: one that is worked on, and one that is there when it is done."""
+FIRST_IN_FLIGHT, MOST_IN_FLIGHT = 16, 512
+USUAL = 12
+"""Work of a usual request."""
+SHRINKS_TO = 0.5
+"""The window at least keeps so much of itself in one step: a stall is no reason to close it."""
 QUANTUM = 16
 """Work that a queue may have done in its turn: about a usual request's, in keys it reads."""
 SAMPLES = 64
@@ -38,6 +44,10 @@ TARGET_TIMES, LEAST_TARGET_S = 4, 0.010
 """The target of a queue in store times, and at least: a machine that is slow has more patience."""
 RETRY_AFTER_S = 1
 
+IS_PATIENT: ContextVar[bool] = ContextVar("IS_PATIENT", default=False)
+"""Whether a task asks for part of something long, such as a batch: it may wait for its turn as long
+as it takes, and is never what makes a queue too long."""
+
 SHARED = ""
 """The queue of all orgs that were never created."""
 FIRST, LATER = 0, 1
@@ -46,15 +56,22 @@ FIRST, LATER = 0, 1
 
 @dataclass(slots=True)
 class Waiting:
-    """One caller in a queue: its work, since when it waits, and what wakes it up."""
+    """One caller in a queue: its work, since when it waits, and what wakes it up.
+
+    A patient one waits as long as it takes, and is not shed.
+    """
 
     work: int
     since_s: float
     turn: asyncio.Future[None]
+    is_patient: bool = False
 
 
 class _Queue:
-    """The callers of one org, in their order, and what of its share of work it has left."""
+    """The callers of one org, in their order, and what of its share of work it has left.
+
+    `work` is that of callers who are not patient: it says how long the queue is.
+    """
 
     __slots__ = ("callers", "deficit", "work")
 
@@ -65,15 +82,17 @@ class _Queue:
 
     def add(self, one: Waiting) -> None:
         self.callers.append(one)
-        self.work += one.work
+        self.work += 0 if one.is_patient else one.work
 
     def first(self) -> Waiting:
         one = self.callers.popleft()
-        self.work -= one.work
+        self.work -= 0 if one.is_patient else one.work
         return one
 
     def newest(self) -> Waiting:
-        one = self.callers.pop()
+        """The newest that is not patient; there is one while `work` is not 0."""
+        one = next(one for one in reversed(self.callers) if not one.is_patient)
+        self.callers.remove(one)
         self.work -= one.work
         return one
 
@@ -99,11 +118,13 @@ class Admission:
             OrderedDict(),
             OrderedDict(),
         )
-        self._queued = 0
+        self._queued = self._shedable = 0
         self._in_flight = 0
         self.commands = 0
         """Commands in flight."""
-        self._window = MOST_IN_FLIGHT * QUANTUM
+        self._window: float = FIRST_IN_FLIGHT * USUAL
+        self._was_full = False
+        """Whether somebody had to wait for the window since it was set last."""
         self._unit_s = 0.0
         """Time that one unit of work takes the store, by the last samples."""
         self._store_s = self._least_s = 0.0
@@ -134,6 +155,7 @@ class Admission:
         if self._queued or (
             self._in_flight + work > self._window and self.commands >= LEAST_IN_FLIGHT
         ):
+            self._was_full = True
             return False
         self._in_flight += work
         self.commands += 1
@@ -147,12 +169,12 @@ class Admission:
         if self.is_free(work):
             return 0.0
         turn = asyncio.get_running_loop().create_future()
-        one = Waiting(work, self.clock(), turn)
+        one = Waiting(work, self.clock(), turn, IS_PATIENT.get())
         queue = self._lanes[lane].get(org)
         if queue is None:
             queue = self._lanes[lane][org] = _Queue()
         queue.add(one)
-        self._queued += work
+        self._count(one, 1)
         self._shed(one.since_s)
         self._let_in(one.since_s)
         try:
@@ -193,17 +215,30 @@ class Admission:
     @property
     def expected_wait_s(self) -> float:
         """How long somebody who comes now would wait."""
-        return self._queued * self._unit_s
+        return self._shedable * self._unit_s
 
     def _learn(self) -> None:
+        """Let more in flight while nobody waits long in the store, and less when they do.
+
+        As TCP Vegas does (Brakmo and Peterson, 1995): what a command takes beyond what one takes
+        that has next to nothing before it is its wait there. An fsync or a network that every
+        command waits for is in both, and so costs no throughput.
+        """
         self._store_s = median([took for took, _, _ in self._samples])
         self._unit_s = median([unit for _, unit, _ in self._samples])
-        quiet = [took for took, _, ahead in self._samples if ahead < LEAST_IN_FLIGHT]
-        if quiet:
-            self._least_s = min(quiet)
+        alone = [took for took, _, ahead in self._samples if not ahead]
+        self._least_s = min(alone or [self._least_s or self._store_s, self._store_s])
+        waited_s, least = self._store_s - self._least_s, LEAST_IN_FLIGHT * USUAL
+        if waited_s > WINDOW_S and self._window <= least:
+            # So long with so little in flight: every command takes that by now.
+            self._least_s = min(took for took, _, _ in self._samples)
         self._samples.clear()
-        window = int((self._least_s + WINDOW_S) / self._unit_s)
-        self._window = max(1, min(MOST_IN_FLIGHT * QUANTUM, window))
+        if waited_s > WINDOW_S:
+            self._window *= max(SHRINKS_TO, WINDOW_S / waited_s)
+        elif self._was_full or self._queued:
+            self._window += USUAL
+        self._window = min(max(self._window, least), MOST_IN_FLIGHT * USUAL)
+        self._was_full = False
 
     def _let_in(self, now: float) -> None:
         for queues in self._lanes:
@@ -232,7 +267,7 @@ class Admission:
                 queue.deficit -= QUANTUM
                 return False
             one = queue.first()
-            self._queued -= one.work
+            self._count(one, -1)
             if one.turn.done():
                 continue
             queue.deficit -= one.work
@@ -245,10 +280,13 @@ class Admission:
         """Shed the newest of the longest queue, while too many wait for too long."""
         if self._over_since_s is None or now - self._over_since_s < PATIENCE_S:
             return
-        while self.expected_wait_s > self.target_s and (queues := self._lanes[LATER]):
+        queues = self._lanes[LATER]
+        while self.expected_wait_s > self.target_s and queues:
             org = max(queues, key=lambda name: queues[name].work)
+            if not queues[org].work:
+                return
             one = queues[org].newest()
-            self._queued -= one.work
+            self._count(one, -1)
             if not queues[org].callers:
                 del queues[org]
             if not one.turn.done():
@@ -256,19 +294,31 @@ class Admission:
                 one.turn.set_exception(overloaded())
 
     def _drop_late(self, now: float) -> None:
-        self._drop(now - self._deadline_s, overloaded)
+        self._drop(now - self._deadline_s, overloaded, spare_patient=True)
 
-    def _drop(self, latest_s: float, fault: Callable[[], Exception]) -> None:
+    def _count(self, one: Waiting, sign: int) -> None:
+        self._queued += sign * one.work
+        self._shedable += 0 if one.is_patient else sign * one.work
+
+    def _drop(
+        self, latest_s: float, fault: Callable[[], Exception], *, spare_patient: bool = False
+    ) -> None:
+        """Let go of who waits since before a moment."""
         for queues in self._lanes:
-            for org in list(queues):
-                queue = queues[org]
-                while queue.callers and queue.callers[0].since_s <= latest_s:
-                    one = queue.first()
-                    self._queued -= one.work
+            for org in [org for org, q in queues.items() if q.callers[0].since_s <= latest_s]:
+                queue = _Queue()
+                queue.deficit = queues[org].deficit
+                for one in queues[org].callers:
+                    if one.since_s > latest_s or (spare_patient and one.is_patient):
+                        queue.add(one)
+                        continue
+                    self._count(one, -1)
                     if not one.turn.done():
                         self.shed += 1
                         one.turn.set_exception(fault())
-                if not queue.callers:
+                if queue.callers:
+                    queues[org] = queue
+                else:
                     del queues[org]
 
 

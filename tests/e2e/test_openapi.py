@@ -80,11 +80,11 @@ def make_sensible(case: schemathesis.Case, gateway: Gateway) -> None:
 
 
 def make_body_sensible(path: str, body: dict[str, Any]) -> None:
-    if path.endswith(("/authorize", "/batch")):
+    if path.endswith(("/authorize", "/authorize/batch")):
         body["subject"]["org"] = ORG
         body["context"] = {**(body.get("context") or {}), "ip": "2001:db8::1"}
         body["partial"] = None
-    if path.endswith(("/authorize", "/batch", "/extend", "/capture")):
+    if path.endswith(("/authorize", "/authorize/batch", "/extend", "/capture")):
         # Exactly one of the two.
         has_quantity = body.get("quantity") is not None
         body["amount_micros"] = None if has_quantity else body.get("amount_micros") or 0

@@ -10,6 +10,8 @@ import pytest
 from gateway.errors import Overloaded, SpendgateError, Unavailable
 from gateway.store.admission import (
     FIRST,
+    FIRST_IN_FLIGHT,
+    IS_PATIENT,
     LATER,
     LEAST_IN_FLIGHT,
     PATIENCE_S,
@@ -78,7 +80,8 @@ async def test_so_much_is_in_flight_as_the_store_works_off_in_some_ms(command_s:
     await server.learn()
     for _ in range(2000):
         server.ask("acme")
-    for _ in range(20):
+    await server.answer(20 * SAMPLES)
+    for _ in range(8):
         await server.answer(SAMPLES)
         in_flight_s = server.admission.commands * command_s
         assert server.admission.commands >= LEAST_IN_FLIGHT, "the store is never left idle"
@@ -93,7 +96,7 @@ async def test_a_quiet_org_waits_for_its_own_work_not_for_a_noisy_ones() -> None
         server.ask("noisy")
     await settle()
     server.ask("quiet")
-    await server.answer(2 * LEAST_IN_FLIGHT + 2)
+    await server.answer(2 * FIRST_IN_FLIGHT + 2)
     assert "quiet" in server.served, "what was in flight went before, and one turn of the other"
     await cancel(server)
 
@@ -148,7 +151,7 @@ async def test_ends_of_holds_and_changes_of_admins_go_first() -> None:
         server.ask("acme")
     await settle()
     server.ask("acme captures", FIRST)
-    await server.answer(LEAST_IN_FLIGHT + 2)
+    await server.answer(FIRST_IN_FLIGHT + 2)
     assert "acme captures" in server.served
     await cancel(server)
 
@@ -160,10 +163,11 @@ async def test_a_burst_is_served_and_a_flood_is_shed_where_it_is_longest() -> No
         server.ask("burst")
     await server.answer(30)
     assert not server.refused
-    for _ in range(200):
-        for _ in range(3):
+    for step in range(200):
+        for _ in range(4):
             server.ask("noisy")
-        server.ask("quiet")
+        if step % 2:
+            server.ask("quiet")
         await server.answer(2)
     assert server.refused["noisy overloaded"] > 100
     assert server.refused["quiet overloaded"] == 0
@@ -211,6 +215,38 @@ async def test_a_silent_store_is_told_to_who_has_waited_for_so_long() -> None:
     await cancel(server)
 
 
+async def test_an_fsync_that_every_command_waits_for_costs_no_throughput() -> None:
+    """What is answered together after a fixed time is let in by more and more."""
+    server = Server(0.0, target_s=3600, deadline_s=3600)
+    for _ in range(30_000):
+        server.ask("acme")
+    for _ in range(300):
+        await settle()
+        sent, server.sent = server.sent, []
+        server.now += 0.010
+        for _, at, ahead in sent:
+            server.admission.leave(WORK, server.now - at, ahead)
+    await settle()
+    assert server.admission.commands > 2 * FIRST_IN_FLIGHT
+    await cancel(server)
+
+
+async def test_parts_of_a_batch_wait_as_long_as_it_takes_and_shed_nobody() -> None:
+    server = Server(0.05, deadline_s=1.0)
+    await server.learn()
+    IS_PATIENT.set(True)
+    for _ in range(100):
+        server.ask("batch")
+    IS_PATIENT.set(False)
+    await server.answer(20)
+    server.ask("quiet")
+    await server.answer(100)
+    assert not server.refused
+    assert server.served.count("batch") == 100
+    assert "quiet" in server.served[20 : 20 + FIRST_IN_FLIGHT + 3]
+    await cancel(server)
+
+
 async def test_who_goes_away_takes_no_place() -> None:
     server = Server(0.002, target_s=60)
     await server.learn()
@@ -221,7 +257,7 @@ async def test_who_goes_away_takes_no_place() -> None:
         caller.cancel()
     await settle()
     server.ask("acme")
-    await server.answer(LEAST_IN_FLIGHT + 1)
+    await server.answer(FIRST_IN_FLIGHT + 1)
     assert server.served.count("acme") == 1
     while server.sent:
         await server.answer()

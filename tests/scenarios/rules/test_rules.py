@@ -195,7 +195,7 @@ async def test_r8_what_would_stop_too_much_needs_force_and_a_note(caller: Caller
     path = f"/v1/rulesets/{everything}/activate"
     status, problem, _ = await caller.send("POST", path, {"mode": "active"})
     assert (status, problem["type"].rpartition(":")[2]) == (409, "blast_radius")
-    assert re.search(r"would stop (\d+) of \1, and (\d+) of \2 micros", problem["detail"])
+    assert re.search(r"would stop (\d+) of \1, and ([\d.,]+) of \2: more", problem["detail"])
     status, _, _ = await caller.send("POST", path, {"mode": "active", "force": True})
     assert status == 422
     await caller.ok("POST", path, {"mode": "active", "force": True, "note": "an attack"})
