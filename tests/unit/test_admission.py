@@ -220,14 +220,15 @@ async def test_an_fsync_that_every_command_waits_for_costs_no_throughput() -> No
     server = Server(0.0, target_s=3600, deadline_s=3600)
     for _ in range(30_000):
         server.ask("acme")
-    for _ in range(300):
+    most = 0
+    for _ in range(100):
         await settle()
+        most = max(most, server.admission.commands)
         sent, server.sent = server.sent, []
         server.now += 0.010
         for _, at, ahead in sent:
             server.admission.leave(WORK, server.now - at, ahead)
-    await settle()
-    assert server.admission.commands > 2 * FIRST_IN_FLIGHT
+    assert most > 2 * FIRST_IN_FLIGHT
     await cancel(server)
 
 
