@@ -121,6 +121,10 @@ def _shown(secret: bytes) -> str:
     return f"sk_{secret.hex()}"
 
 
+class Rotated(Exception):
+    """Somebody else rotated it in between."""
+
+
 class Credentials(Tables):
     """Credentials in the catalog, and this process's view of those that were used here.
 
@@ -275,7 +279,7 @@ class Credentials(Tables):
                 before = await c.scalar(select(of.digest).where(of.id == credential_id))
                 if before is None:
                     raise no_such(credential_id)
-                await c.execute(
+                done = await c.execute(
                     update(t.credentials)
                     .where(of.id == credential_id, of.digest == before)
                     .values(
@@ -285,8 +289,11 @@ class Credentials(Tables):
                         is_derived=False,
                     )
                 )
+                if done.rowcount != 1:
+                    raise Rotated
                 await _changed(c)
-        except IntegrityError:
+        except (IntegrityError, Rotated):
+            # Another rotation at the same time: this one comes after it.
             return await self.rotate(credential_id, overlap_ms, now_ms, call)
         return _shown(secret), False
 

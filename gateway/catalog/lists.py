@@ -40,13 +40,15 @@ class Lists(Tables):
         async with self._read() as c:
             return int((await c.execute(select(t.list_state.c.n))).scalar_one())
 
-    async def count(self, name: str) -> int:
-        """How many items a list has, those that expired and were not pruned yet included."""
+    async def count(self, name: str, among: Sequence[str] | None = None) -> int:
+        """How many items a list has, or how many of these digests; expired ones included."""
         of = t.list_items.c
         query = select(func.count()).select_from(t.list_items)
+        query = query.where(of.list == name, of.is_gone.is_(False))
+        if among is not None:
+            query = query.where(of.digest.in_(among))
         async with self._read() as c:
-            found = await c.scalar(query.where(of.list == name, of.is_gone.is_(False)))
-        return int(found or 0)
+            return int(await c.scalar(query) or 0)
 
     async def find(self, name: str, digest: str) -> Item | None:
         """An item, or None where none was ever put, or it was removed."""

@@ -91,7 +91,7 @@ def restore(directory: Directory, data_dir: DataDir = None, ledger_url: LedgerUr
     found = asyncio.run(_verified(directory))
     if (found.batch, found.hash) != (said.batch, said.hash):
         raise OperatorError("backup_changed", f"{directory} is not what its manifest says")
-    if said.key:
+    if said.key or fact_in(directory / "catalog.db", pseudonym_key.FINGERPRINT):
         _check_catalog(settings, directory, said, found.catalog)
     data_dirs.prepare(settings.directory)
     for room in ROOMS:

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.errors import OperatorError
@@ -31,6 +32,7 @@ class Port:
         self._reserved: socket.socket | None = None
         self._lock: int | None = None
         self._former: int | None = None
+        self._is_ours = False
         self.number = 0
 
     @property
@@ -41,7 +43,10 @@ class Port:
 
     def take(self, *, takeover: bool) -> None:
         """Reserve it for workers that come and go. Raises OperatorError when it is in use."""
-        if not takeover or not self._wanted:
+        self.number = self._wanted
+        if takeover and self._wanted:
+            self._hold_lock(takeover=True)
+        if self._former is None:
             self._probe()
         try:
             # Bound but not listening: it keeps the port.
@@ -49,7 +54,8 @@ class Port:
         except OSError as error:
             raise self._cannot(error) from None
         self.number = int(self._reserved.getsockname()[1])
-        self._hold_lock(takeover=takeover)
+        if self._lock is None:
+            self._hold_lock(takeover=False)
 
     def _probe(self) -> None:
         """Bind it alone for a moment: whoever has it, however it shares it, is in the way."""
@@ -71,12 +77,15 @@ class Port:
 
     @property
     def _path(self) -> Path:
-        return runtime_directory() / f"port-{self.number}.lock"
+        host = self._host.replace(":", "_").replace("/", "_")
+        return runtime_directory() / f"port-{host}-{self.number}.lock"
 
     def _hold_lock(self, *, takeover: bool) -> None:
         self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it before is nobody that a successor may end.
+            os.ftruncate(self._lock, 0)
         except BlockingIOError:
             holder = _said(self._lock)
             if takeover and holder:
@@ -98,19 +107,26 @@ class Port:
         """Say who has the port now; whoever had it before finishes what it has and ends."""
         assert self._lock is not None
         if self._former is not None:
-            os.kill(self._former, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(self._former, signal.SIGTERM)
             until = time.monotonic() + DRAINED_S
-            while time.monotonic() < until and not _locked(self._lock):  # noqa: ASYNC110  nothing tells
+            while not _locked(self._lock):
+                if time.monotonic() > until:
+                    detail = f"the gateway on {self._host}:{self.number} did not end in time"
+                    raise OperatorError("cannot_take_over", detail)
                 await asyncio.sleep(0.1)
         os.ftruncate(self._lock, 0)
         said = json.dumps({"pid": os.getpid(), "deployment": deployment})
         os.pwrite(self._lock, said.encode(), 0)
+        self._is_ours = True
 
     def let_go(self) -> None:
         """Let go of port and lock."""
         if self._reserved is not None:
             self._reserved.close()
         if self._lock is not None:
+            if self._is_ours:
+                os.ftruncate(self._lock, 0)
             os.close(self._lock)
 
 

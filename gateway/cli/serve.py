@@ -98,12 +98,12 @@ class Deployment:
             raise OperatorError("cannot_take_over", detail)
         data_dirs.prepare(directory)
         self._port.take(takeover=self._takeover)
-        _fresh_metrics(self._settings.metrics)
         url = self._settings.store_url
         if not url:
             self._embedded = self._make_store(directory / "valkey")
             await self._embedded.start()
             url = self._embedded.url
+        _fresh_metrics(self._settings.metrics)
         told = replace(self._settings, port=self._port.number, store_url=url)
         self._backstage = Child("backstage", "the backstage process", told, warn)
         await self._backstage.start()

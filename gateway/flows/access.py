@@ -32,6 +32,7 @@ async def create(gateway: Gateway, body: CredentialBody, caller: Caller, bearer:
     if expires_ms and expires_ms <= now_ms:
         raise CallerError("invalid_request", "it lies in the past", pointer="/expires_at")
     networks = tuple(_network(text, at) for at, text in enumerate(body.allowed_networks or ()))
+    _check_bounds(caller.credential, expires_ms, networks)
     wanted = Wanted(body.name, tuple(body.scopes), body.org or "", expires_ms, networks)
     call = _repeatable(gateway, body, caller, body.org or "", bearer)
     return Created(*await gateway.credentials.create(wanted, now_ms, call))
@@ -58,6 +59,27 @@ def _check_reach(caller: Caller, scopes: Any, org: str) -> None:
     if own.org and org != own.org:
         detail = f"your credential is bound to {own.org}; so must be those it makes"
         raise CallerError("forbidden", detail, status=403)
+
+
+def _check_bounds(own: Credential, expires_ms: int, networks: tuple[str, ...]) -> None:
+    """Raise 403 where a credential would last longer, or reach further, than its maker's."""
+    if own.expires_ms and not 0 < expires_ms <= own.expires_ms:
+        detail = f"your own credential expires at {rfc3339(own.expires_ms)}: so must those it makes"
+        raise CallerError("forbidden", detail, status=403)
+    if own.networks:
+        wider = [text for text in networks if not _lies_in(text, own.networks)]
+        if wider or not networks:
+            detail = f"your own credential may be used from {', '.join(own.networks)} only"
+            raise CallerError("forbidden", detail, status=403)
+
+
+def _lies_in(text: str, networks: tuple[str, ...]) -> bool:
+    found = ip_network(text)
+    others = (ip_network(other) for other in networks)
+    return any(
+        found.version == other.version and found.subnet_of(other)  # type: ignore[arg-type]  # of one version
+        for other in others
+    )
 
 
 def _network(text: str, at: int) -> str:

@@ -244,7 +244,7 @@ def cap_of(name: str, body: CapBody, before: Cap | None = None, from_plan: bool 
         body.window,
         body.limit_micros,
         keep(body.mode, old.mode, new.mode),
-        keep(body.target, old.target, None),
+        keep(body.target, old.target if old.level == body.level else None, None),
         old.products if isinstance(products, UnsetType) else tuple(products or ()) or None,
         old.alert_at if isinstance(alert_at, UnsetType) else tuple(alert_at or ()),
         from_plan=from_plan,
@@ -269,7 +269,8 @@ def rate_limit_of(
     name: str, body: RateLimitBody, before: RateLimit | None = None, from_plan: bool = False
 ) -> RateLimit:
     """A rate limit as a message describes it, and as it was where that says nothing."""
-    old_s, old_target = (before.window_s, before.target) if before else (DEFAULT_WINDOW_S, None)
+    old_s = before.window_s if before else DEFAULT_WINDOW_S
+    old_target = before.target if before and before.level == body.level else None
     window_s = keep(body.window_s, old_s, DEFAULT_WINDOW_S)
     target = keep(body.target, old_target, None)
     _check_target(body.level, target)

@@ -5,7 +5,7 @@ Who is above a bound keeps what it has and cannot add to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.catalog.catalog import OrgTerms
 from gateway.core.entities import Cap, MemberKind, PricePlan, RateLimit
@@ -66,8 +66,9 @@ async def check_members(gateway: Gateway, org: str, kind: MemberKind) -> None:
         raise too_many(f"{what} of one org", most)
 
 
-async def check_items(gateway: Gateway, name: str, added: int) -> None:
-    """Raise CallerError where a list would have too many items."""
+async def check_items(gateway: Gateway, name: str, digests: Sequence[str]) -> None:
+    """Raise CallerError where these would be too many items of a list; changing one adds none."""
     most = gateway.settings.most_list_items
-    if await gateway.lists.count(name) + added > most:
+    added = len(set(digests)) - await gateway.lists.count(name, digests)
+    if added and await gateway.lists.count(name) + added > most:
         raise too_many(f"items of the list {name}", most)

@@ -39,7 +39,7 @@ async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller)
     if name in BUILT_IN:
         # First: nothing may stand there that no request is looked up for.
         await _use(gateway, f"@{name}", caller)
-    await check_items(gateway, name, len(made))
+    await check_items(gateway, name, [item.digest for item in made])
     await gateway.lists.keep(made)
     await follow(gateway.lists, gateway.store)
 
@@ -47,6 +47,8 @@ async def put(gateway: Gateway, name: str, made: Sequence[Item], caller: Caller)
 async def put_one(gateway: Gateway, name: str, value: str, body: ItemBody, caller: Caller) -> Item:
     """Put one item on a list, or change of it what the body names. Raises CallerError."""
     before = await gateway.lists.find(name, _digests(gateway, name, value)[0])
+    if before is not None and 0 < before.expires_ms <= gateway.clock.now_ms():
+        before = None
     note, at = keep(body.note, before.note if before else "", ""), body.expires_at
     is_kept = isinstance(at, UnsetType)
     made = items(gateway, name, value, None if isinstance(at, UnsetType) else at, note, caller)

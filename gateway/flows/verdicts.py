@@ -8,13 +8,14 @@ from gateway.core import plan
 from gateway.core.holds import HoldStatus, Step
 from gateway.core.orders import Finish, Mode, Reply, Status
 from gateway.core.record import Asked, EndNote
-from gateway.errors import Overloaded, Unavailable
+from gateway.errors import Unavailable
 from gateway.flows.challenges import is_passed
 from gateway.flows.gateway import Gateway
 from gateway.flows.listed import waits
 from gateway.flows.policies import Policies
 from gateway.flows.risk import assess, judge, lift_challenge, with_shadows
 from gateway.flows.settling import with_funds
+from gateway.store.admission import IS_PATIENT
 from gateway.wire import records
 
 ATTEMPTS = 5
@@ -63,6 +64,8 @@ async def after(gateway: Gateway, asked: Asked | None, reply: Reply) -> tuple[As
         asked = records.decode_asked(reply.body)
     if asked is None or asked.risk is None or out is None:
         return asked, reply
+    # What was begun is finished, however long that takes: it is no new request that may be shed.
+    IS_PATIENT.set(True)
     judged, told = judge(await gateway.rules.of(asked), asked, out)
     if reply.status is not Status.REPLAY:
         judged = with_shadows(await gateway.rules.shadows_of(asked), judged, out)
@@ -82,7 +85,7 @@ async def _give_back(gateway: Gateway, asked: Asked) -> None:
     try:
         reply = await gateway.store.finish(order)
         is_ended = reply.status is not Status.CLOSED
-    except (Unavailable, Overloaded):
+    except Unavailable:
         is_ended = False
     if not is_ended:
         gateway.outage.note_held(asked.id, asked.terms.org)
@@ -93,11 +96,7 @@ async def _settle(gateway: Gateway, asked: Asked) -> None:
     note = records.encode(EndNote(asked.quantity, asked.amount, asked.caller))
     order = Finish(asked.terms.org, asked.hold_id, Step.capture, asked.amount, body=note)
     for _ in range(ATTEMPTS):
-        try:
-            reply = await gateway.store.finish(order)
-        except Overloaded as error:
-            # It is held already: to its caller that is no refusal that changed nothing.
-            raise Unavailable("store_unavailable", error.detail) from error
+        reply = await gateway.store.finish(order)
         if reply.status is Status.DONE:
             return
         if reply.status is not Status.STALE:

@@ -128,7 +128,14 @@ class Endpoint:
         for name in query:
             if name not in self._route.query:
                 raise CallerError("invalid_request", f"unknown query parameter {name!r}")
-        return Call(ids, query, body, Caller(credential, request.path, key), request)
+        return Call(ids, query, body, Caller(credential, self._path_of(ids), key), request)
+
+    def _path_of(self, ids: dict[str, str]) -> str:
+        """The path as it is meant, however it was spelled: what idempotency keys belong to."""
+        path = self._route.path
+        for name, value in ids.items():
+            path = path.replace(f"{{{name}}}", value)
+        return path
 
     def _known(self, request: web.BaseRequest) -> Credential | None:
         """Whose key the request brings, if this worker knows it; without the scope it is a 403."""

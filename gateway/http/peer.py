@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import web
 from multidict import istr
@@ -36,11 +36,27 @@ def peer_of(request: web.BaseRequest, trusted: Sequence[Network]) -> str:
     """
     transport = request.transport
     name = transport.get_extra_info("peername") if transport is not None else None
-    address = name[0] if isinstance(name, tuple) else ""
+    address = plain(name[0]) if isinstance(name, tuple) else ""
     passed = [a for line in request.headers.getall(FORWARDED, ()) for a in line.split(",")]
     while passed and address and _is_trusted(address, trusted):
-        address = passed.pop().strip()
+        address = plain(passed.pop())
     return address
+
+
+def plain(address: str) -> str:
+    """An address without its disguises: IPv4 within IPv6, brackets, a port, an interface."""
+    bare = address.strip()
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        found = ip_address(bare.partition("%")[0])
+    except ValueError:
+        return bare
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(found)
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:

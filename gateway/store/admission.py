@@ -41,7 +41,8 @@ SAMPLES = 64
 PATIENCE_S = 0.1
 """How long the expected wait may exceed its target: shorter bursts are served, not shed."""
 TARGET_TIMES, LEAST_TARGET_S = 4, 0.010
-"""The target of a queue in store times, and at least: a machine that is slow has more patience."""
+"""The target of a queue, in times that the store takes by itself, and at least: a machine that is
+slow has more patience, and one that is overloaded has not."""
 RETRY_AFTER_S = 1
 
 IS_PATIENT: ContextVar[bool] = ContextVar("IS_PATIENT", default=False)
@@ -51,7 +52,9 @@ as it takes, and is never what makes a queue too long."""
 SHARED = ""
 """The queue of all orgs that were never created."""
 FIRST, LATER = 0, 1
-"""Lanes: what ends holds and what admins change; new requests."""
+"""Lanes: what ends or adds to holds and what admins change; new requests and events."""
+FIRST_TURNS = 3
+"""Turns that the first lane has for one of the other: it goes before, and starves nobody."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Waiting:
     since_s: float
     turn: asyncio.Future[None]
     is_patient: bool = False
+    lane: int = 1
 
 
 class _Queue:
@@ -118,7 +122,7 @@ class Admission:
             OrderedDict(),
             OrderedDict(),
         )
-        self._queued = self._shedable = 0
+        self._queued = self._shedable = self._turns = 0
         self._in_flight = 0
         self.commands = 0
         """Commands in flight."""
@@ -131,6 +135,7 @@ class Admission:
         """How long a command takes, and how long one with next to nothing before it does."""
         self._samples: list[tuple[float, float, int]] = []
         self._over_since_s: float | None = None
+        self._under_since_s: float | None = None
         self.shed = 0
         """Callers that were shed so far."""
 
@@ -169,7 +174,7 @@ class Admission:
         if self.is_free(work):
             return 0.0
         turn = asyncio.get_running_loop().create_future()
-        one = Waiting(work, self.clock(), turn, IS_PATIENT.get())
+        one = Waiting(work, self.clock(), turn, IS_PATIENT.get(), lane)
         queue = self._lanes[lane].get(org)
         if queue is None:
             queue = self._lanes[lane][org] = _Queue()
@@ -204,13 +209,15 @@ class Admission:
         latest = self.clock() - older_than_s
         detail = f"the store did not answer within {1000 * older_than_s:.0f} ms"
         self._drop(latest, lambda: Unavailable("store_unavailable", detail))
+        # Whoever comes when it answers again finds a new queue.
+        self._over_since_s = self._under_since_s = None
 
     @property
     def target_s(self) -> float:
         """The wait that is aimed at."""
         if self._fixed_target_s is not None:
             return self._fixed_target_s
-        return max(LEAST_TARGET_S, TARGET_TIMES * self._store_s)
+        return max(LEAST_TARGET_S, TARGET_TIMES * self._least_s)
 
     @property
     def expected_wait_s(self) -> float:
@@ -241,20 +248,31 @@ class Admission:
         self._was_full = False
 
     def _let_in(self, now: float) -> None:
-        for queues in self._lanes:
-            while queues and self._has_room():
-                org, queue = next(iter(queues.items()))
-                is_over = self._serve(queue)
-                if not queue.callers:
-                    # What it did not use is not saved up: only who waits has a share.
-                    del queues[org]
-                elif is_over:
-                    queues.move_to_end(org)
-        # Half of it ends an overload: at the target itself it would come and go.
-        if self.expected_wait_s <= self.target_s / 2:
-            self._over_since_s = None
-        elif self._over_since_s is None and self.expected_wait_s > self.target_s:
-            self._over_since_s = now
+        first, later = self._lanes
+        while (first or later) and self._has_room():
+            is_first = bool(first) and not (later and self._turns >= FIRST_TURNS)
+            self._turns = self._turns + 1 if is_first else 0
+            queues = first if is_first else later
+            org, queue = next(iter(queues.items()))
+            is_over = self._serve(queue)
+            if not queue.callers:
+                # What it did not use is not saved up: only who waits has a share.
+                del queues[org]
+            elif is_over:
+                queues.move_to_end(org)
+        self._look_at_queue(now)
+
+    def _look_at_queue(self, now: float) -> None:
+        """An overload begins and ends when the queue was too long, or not, for a while."""
+        if self.expected_wait_s > self.target_s:
+            self._under_since_s = None
+            if self._over_since_s is None:
+                self._over_since_s = now
+        elif self._over_since_s is not None:
+            if self._under_since_s is None:
+                self._under_since_s = now
+            elif now - self._under_since_s >= PATIENCE_S or now - self._over_since_s < PATIENCE_S:
+                self._over_since_s = self._under_since_s = None
 
     def _has_room(self) -> bool:
         return self._in_flight < self._window or self.commands < LEAST_IN_FLIGHT
@@ -298,7 +316,8 @@ class Admission:
 
     def _count(self, one: Waiting, sign: int) -> None:
         self._queued += sign * one.work
-        self._shedable += 0 if one.is_patient else sign * one.work
+        if one.lane == LATER and not one.is_patient:
+            self._shedable += sign * one.work
 
     def _drop(
         self, latest_s: float, fault: Callable[[], Exception], *, spare_patient: bool = False

@@ -24,6 +24,8 @@ REWRITE_AT = "1gb"
 
 At full load that is once a minute; a file of this length loads in 5 s.
 """
+LOCK_TOLD_AT = 10
+"""Tries, ten a second, after which somebody hears what is waited for."""
 MAX_SOCKET_PATH = 100
 """Unix socket paths end at 107 bytes on Linux; leave room for the suffix Valkey may add."""
 
@@ -112,7 +114,9 @@ class EmbeddedStore:
         # The lock is inherited by the Valkey process: while one still writes its last bytes after
         # its parent was killed, no second one may open the same files.
         self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        for _ in range(300):
+        for tries in range(300):
+            if tries == LOCK_TOLD_AT:
+                self._on_event(f"another spendgate is using {self._directory}; waiting for it")
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return

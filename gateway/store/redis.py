@@ -144,10 +144,12 @@ class RedisStore(RedisTallies, RedisReadings):
         self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
         return reply
 
-    async def _in_turn(self, name: str, org: str, of: list[str], args: Command) -> Any:
-        """Call a function that ends a hold or moves funds, as the org's turn comes."""
+    async def _in_turn(
+        self, name: str, org: str, of: list[str], args: Command, lane: int = FIRST
+    ) -> Any:
+        """Call a function as the org's turn comes."""
         call = self._functions.call
-        return await self.admission.run(org, len(of), FIRST, lambda _: call(name, of, args))
+        return await self.admission.run(org, len(of), lane, lambda _: call(name, of, args))
 
     def _heard(
         self,
@@ -281,7 +283,8 @@ class RedisStore(RedisTallies, RedisReadings):
             self._epochs.get(shard, 0),
             [tally.width_ms for tally in order.tallies],
         )
-        raw = await self._in_turn("event", order.org, of, (pack(spec), digest, order.body))
+        args = (pack(spec), digest, order.body)
+        raw = await self._in_turn("event", order.org, of, args, LATER)
         return await self._moved(shard, raw, ("event", order.body), (idem_key, digest, ttl_ms))
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:

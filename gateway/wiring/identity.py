@@ -37,7 +37,7 @@ class Identity:
     async def settle(self) -> str:
         """The deployment's id, written where it was not yet. Raises OperatorError."""
         found = await self._found()
-        check_one(found)
+        check_one(found, (await self._books.head()).n)
         known = found["catalog"] or found["ledger"] or _new(self._path)
         if not found["data directory"]:
             self._path.write_text(known + "\n", "ascii")
@@ -46,13 +46,17 @@ class Identity:
         if not found["catalog"]:
             await self._catalog.set_fact(FACT, known)
         await self._shards.claim(known)
-        await self._settle_users()
+        # Another first start at the same moment may have been faster.
+        check_one(await self._found(), (await self._books.head()).n)
+        await self._settle_users(is_new=not found["catalog"])
         return known
 
-    async def _settle_users(self) -> None:
+    async def _settle_users(self, *, is_new: bool) -> None:
         """Raise OperatorError when users are to be known otherwise than from the first start on."""
         wanted = str(self._hash_users)
-        await self._catalog.set_fact(USERS, wanted)
+        # An earlier version knew them by their ids.
+        has_users = is_new and bool(await self._catalog.org_ids("", 1))
+        await self._catalog.set_fact(USERS, "0" if has_users else wanted)
         if await self._catalog.fact(USERS) != wanted:
             detail = (
                 f"SPENDGATE_HASH_USERS is {wanted}, and was not at the first start: every user"
@@ -72,7 +76,7 @@ class Identity:
     async def faults(self) -> list[str]:
         """What of the parts does not belong together, each as a sentence."""
         try:
-            check_one(await self._found())
+            check_one(await self._found(), (await self._books.head()).n)
         except OperatorError as error:
             return [error.detail]
         booked, head = await self._shards.booked(), await self._books.head()
@@ -109,24 +113,28 @@ HINT = (
 )
 
 
-def check_one(found: dict[str, str]) -> None:
-    """Raise OperatorError unless all that have an id have the same, and none is new alone."""
+def check_one(found: dict[str, str], batches: int) -> None:
+    """Raise OperatorError unless all that have an id have the same, and none is new alone.
+
+    `batches` are those that the ledger has. A first start writes its directory, ledger, catalog and
+    store in this order, so one that was cut short left an empty ledger and no catalog.
+    """
     named = {place: known for place, known in found.items() if known}
-    said = ", ".join(f"the {place} to {known}" for place, known in named.items())
     if len(set(named.values())) > 1:
+        said = ", ".join(f"the {place} to {known}" for place, known in named.items())
         detail = f"these do not belong together: {said}; check the urls and the data directory"
         raise OperatorError("other_deployment", detail)
     new = [place for place in ("catalog", "ledger") if not found[place]]
-    if not named or not new:
+    is_cut_short = new == ["catalog"] and not batches and not found["store"]
+    if set(named) <= {"data directory"} or not new or is_cut_short:
         return
-    # A start that was cut short has written its own directory first.
-    if found["data directory"] and not found["store"]:
-        return
+    whose = ", ".join(f"the {place} of {known}" for place, known in named.items())
+    verb = "is" if len(new) == 1 else "are"
     detail = (
-        f"{' and '.join(new)} are new, but {said} belongs to a deployment that has some: point to"
-        " them, or restore them"
+        f"{' and '.join(new)} {verb} new, but {whose} belongs to a deployment that has some: point"
+        " to them, or restore them"
     )
-    raise OperatorError("other_deployment", detail.replace("to dep_", "of dep_"))
+    raise OperatorError("other_deployment", detail)
 
 
 def _read(path: Path) -> str:

@@ -72,16 +72,27 @@ def _parsed(text: str, where: str) -> bytes:
 
 
 def write(path: Path, key: bytes) -> None:
-    """Write a new key where none is, readable to its owner alone, and on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(key.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    directory = os.open(path.parent, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+    """Write a new key where none is, its owner's alone: whole and on disk, or not there at all.
+
+    Raises OperatorError.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # Unlike a rename it never takes the place of a key that is there.
+        os.link(fresh, path)
+        fresh.unlink()
+        directory = os.open(path.parent, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+    except OSError as error:
+        detail = f"the pseudonym key cannot be written to {path}: {error.strerror}"
+        raise OperatorError("no_pseudonym_key", detail) from None
 
 
 async def settle(settings: Settings, catalog: Catalog) -> bytes:

@@ -167,3 +167,39 @@ async def test_many_labels_and_a_note(caller: Caller, org: str) -> None:
     found = await caller.ok("POST", "/v1/labels/batch", {"labels": labels})
     assert found["results"][0]["note"] == "a stolen card"
     assert found["results"][1]["status"] == 404
+
+
+async def test_one_path_has_one_key_however_it_is_spelled(caller: Caller, org: str) -> None:
+    name = f"caf\u00e9-{org}"
+    await caller.ok("PUT", f"/v1/orgs/caf%C3%A9-{org}", {})
+    grant = {"amount_micros": 5, "kind": "paid"}
+    first = await caller.ok("POST", f"/v1/orgs/caf%C3%A9-{org}/grants", grant, key="g")
+    again = await caller.ok("POST", f"/v1/orgs/cafe%CC%81-{org}/grants", grant, key="g")
+    assert first == again
+    assert (await caller.ok("GET", f"/v1/orgs/{name}"))["id"] == name
+
+
+async def test_another_level_has_no_target_of_the_one_before(caller: Caller, org: str) -> None:
+    await caller.org(org)
+    cap = {"level": "user", "target": "u1", "window": "day", "limit_micros": 5}
+    await caller.ok("PUT", f"/v1/orgs/{org}/caps/c", cap)
+    for level in ("key", "org"):
+        body = {"level": level, "window": "day", "limit_micros": 5}
+        assert (await caller.ok("PUT", f"/v1/orgs/{org}/caps/c", body))["target"] is None
+
+
+async def test_a_limited_admin_makes_none_that_is_less_limited(caller: Caller) -> None:
+    own = {"name": "l", "scopes": ["admin"], "expires_at": "2098-01-01T00:00:00Z",
+           "allowed_networks": ["127.0.0.0/8"]}  # fmt: skip
+    made = await caller.ok("POST", "/v1/credentials", own)
+    async with Caller(caller.address, made["secret"]) as limited:
+        for change, status in (
+            ({}, 200),
+            ({"expires_at": None}, 403),
+            ({"expires_at": "2099-01-01T00:00:00Z"}, 403),
+            ({"allowed_networks": None}, 403),
+            ({"allowed_networks": ["126.0.0.0/7"]}, 403),
+            ({"allowed_networks": ["127.0.0.1", "::1"]}, 403),
+            ({"allowed_networks": ["127.0.0.1"]}, 200),
+        ):
+            assert (await limited.send("POST", "/v1/credentials", own | change))[0] == status

@@ -276,3 +276,37 @@ async def cancel(server: Server) -> None:
     for caller in server.callers:
         caller.cancel()
     await asyncio.gather(*server.callers, return_exceptions=True)
+
+
+async def test_who_goes_first_starves_nobody_and_sheds_nobody_else() -> None:
+    server = Server(0.002)
+    await server.learn()
+    for step in range(300):
+        for _ in range(2):
+            server.ask("events", FIRST)
+        if step % 20 == 0:
+            server.ask("quiet")
+        await server.answer(1)
+    assert server.refused["quiet overloaded"] == 0
+    assert server.waited.get("quiet")
+    assert max(server.waited["quiet"]) < 0.1
+    await cancel(server)
+
+
+async def test_after_a_silence_the_first_burst_is_served() -> None:
+    server = Server(0.002)
+    await server.learn()
+    for _ in range(100):
+        server.ask("acme")
+    await server.answer(2)
+    server.now += 1
+    server.admission.fail(0.05)
+    await settle()
+    server.refused.clear()
+    while server.sent:
+        await server.answer()
+    for _ in range(30):
+        server.ask("acme")
+    await server.answer(30)
+    assert not server.refused
+    await cancel(server)
