@@ -50,7 +50,7 @@ async def test_what_has_expired_or_comes_from_elsewhere_is_refused(used: Gateway
         assert ["127.0.0.0/8"] in [c["allowed_networks"] for c in listed]
 
 
-async def test_the_first_admin_key_goes_once_there_is_another_admin(self, tmp_path: Path) -> None:
+async def test_the_first_admin_key_goes_once_there_is_another_admin(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         async with Caller(gateway.address) as first:
             status, problem, _ = await first.send("DELETE", "/v1/credentials/cred_admin")
