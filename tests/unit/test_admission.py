@@ -310,3 +310,22 @@ async def test_after_a_silence_the_first_burst_is_served() -> None:
     await server.answer(30)
     assert not server.refused
     await cancel(server)
+
+
+async def test_an_overload_is_over_once_nobody_waited_for_a_while() -> None:
+    server = Server(0.002)
+    await server.learn()
+    for _ in range(100):
+        for _ in range(4):
+            server.ask("noisy")
+        await server.answer(2)
+    assert server.refused["noisy overloaded"] > 0
+    while server.sent:
+        await server.answer()
+    server.refused.clear()
+    server.now += 10
+    for _ in range(30):
+        server.ask("acme")
+    await server.answer(30)
+    assert not server.refused
+    await cancel(server)
