@@ -122,7 +122,7 @@ class Admission:
             OrderedDict(),
             OrderedDict(),
         )
-        self._queued = self._shedable = self._turns = 0
+        self._queued = self._sheddable = self._turns = 0
         self._in_flight = 0
         self.commands = 0
         """Commands in flight."""
@@ -222,7 +222,7 @@ class Admission:
     @property
     def expected_wait_s(self) -> float:
         """How long somebody who comes now would wait."""
-        return self._shedable * self._unit_s
+        return self._sheddable * self._unit_s
 
     def _learn(self) -> None:
         """Let more in flight while nobody waits long in the store, and less when they do.
@@ -317,7 +317,7 @@ class Admission:
     def _count(self, one: Waiting, sign: int) -> None:
         self._queued += sign * one.work
         if one.lane == LATER and not one.is_patient:
-            self._shedable += sign * one.work
+            self._sheddable += sign * one.work
 
     def _drop(
         self, latest_s: float, fault: Callable[[], Exception], *, spare_patient: bool = False
