@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,8 @@ from gateway.settings import Settings, decode, environment_name, from_environmen
 
 
 @pytest.mark.parametrize("setting", fields(Settings), ids=lambda setting: setting.name)
-def test_a_number_has_bounds_and_its_default_lies_in_them(setting: object) -> None:
-    name, meta = setting.name, setting.metadata  # type: ignore[attr-defined]  # a field
-    default = setting.default  # type: ignore[attr-defined]  # a field
+def test_a_number_has_bounds_and_its_default_lies_in_them(setting: Field[Any]) -> None:
+    name, meta, default = setting.name, setting.metadata, setting.default
     assert meta["meaning"]
     if not isinstance(default, int):
         return
