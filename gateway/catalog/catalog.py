@@ -151,7 +151,7 @@ class Catalog(Tables):
         return [*caps, *rates]
 
     async def count_members(self, org: str, kinds: Sequence[str]) -> int:
-        """How many members of these kinds an org has registered."""
+        """Count an org's registered members of these kinds."""
         of = t.members.c
         query = select(func.count()).select_from(t.members)
         async with self._read() as c:

@@ -152,9 +152,9 @@ class Credentials(Tables):
         return found
 
     async def look_up(self, digest: str) -> Credential | None:
-        """As find, but the catalog is asked. Raises Unavailable.
+        """Find a credential in the catalog itself, not in memory. Raises Unavailable.
 
-        All who ask within LOOK_S share one look, which reads what changed and what is not known.
+        Calls within LOOK_S share one query: it reads recent changes and the unknown digests.
         """
         while True:
             is_asked = digest in self._wanted or len(self._wanted) < AT_A_TIME
@@ -298,7 +298,7 @@ class Credentials(Tables):
         return _shown(secret), False
 
     async def _answered(self, call: Repeatable, now_ms: int) -> tuple[str, str] | None:
-        """What the same call was answered with: id and secret. Raises CallerError 422."""
+        """Return the id and secret of an earlier identical call. Raises CallerError 422."""
         async with self._read() as c:
             of = select(t.answers).where(t.answers.c.name == call.name)
             row = (await c.execute(of.where(t.answers.c.expires_ms > now_ms))).first()

@@ -41,7 +41,7 @@ class Lists(Tables):
             return int((await c.execute(select(t.list_state.c.n))).scalar_one())
 
     async def count(self, name: str, among: Sequence[str] | None = None) -> int:
-        """How many items a list has, or how many of these digests; expired ones included."""
+        """Count a list's items, or those `among` these digests. Expired items count."""
         of = t.list_items.c
         query = select(func.count()).select_from(t.list_items)
         query = query.where(of.list == name, of.is_gone.is_(False))

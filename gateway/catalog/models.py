@@ -34,7 +34,7 @@ class Models(Tables):
         return True
 
     async def count(self) -> int:
-        """How many there are."""
+        """Count the models."""
         async with self._read() as c:
             return int((await c.execute(select(func.count()).select_from(t.models))).scalar_one())
 

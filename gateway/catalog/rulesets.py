@@ -218,7 +218,7 @@ class RuleSets(Tables):
         return True
 
     async def count(self) -> int:
-        """How many there are."""
+        """Count the rulesets."""
         async with self._read() as c:
             return int((await c.execute(select(func.count()).select_from(t.rulesets))).scalar_one())
 

@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 
 
 class Manifest(msgspec.Struct):
-    """What a backup holds: the head of its ledger's chain, and the digest of its catalog.
+    """A backup's contents: the head of its ledger's chain and the digest of its catalog.
 
     `key` is the fingerprint of the key of pseudonyms, which is not inside; `mac` is made with that
     key over all the rest, so that nobody without it can change a backup unseen. Backups of earlier

@@ -10,7 +10,7 @@ from gateway.errors import OperatorError
 
 PRIVATE_DIRECTORY, PRIVATE_FILE = 0o700, 0o600
 UMASK = 0o077
-"""What every process of ours makes is its owner's alone, whatever makes it."""
+"""Set at start and inherited by every child: only the owner can read what they create."""
 
 
 def prepare(directory: Path) -> None:

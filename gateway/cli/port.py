@@ -21,7 +21,7 @@ from gateway.http.listening import listening_socket
 from gateway.store.embedded import runtime_directory
 
 DRAINED_S = 90
-"""How long a parent that is taken over has to finish: its children have 60 s each."""
+"""Seconds the replaced parent gets to drain and exit; each of its children gets 60."""
 
 
 class Port:

@@ -13,7 +13,7 @@ SHORTFALL = "shortfall"
 """The balance of what an org used and could not pay: a debt, never drawn from."""
 
 GRANT, INCLUDED = "g", "i"
-"""What names of grants and of included quota begin with."""
+"""First parts of the names of balances: of grants, and of included quotas."""
 
 INCLUDED_GRACE_MS = 2 * HOUR_MS
 
@@ -29,12 +29,12 @@ def included_name(included: Included, start_ms: int) -> str:
 
 
 def is_grant(name: str) -> bool:
-    """Whether a balance is a grant's."""
+    """Whether this balance belongs to a grant."""
     return names.kind_of(name) == GRANT
 
 
 def is_included(name: str) -> bool:
-    """Whether a balance is an included quota's."""
+    """Whether this balance belongs to an included quota."""
     return names.kind_of(name) == INCLUDED
 
 
