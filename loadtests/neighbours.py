@@ -1,8 +1,9 @@
 """`python -m loadtests.neighbours`: what one org's load costs others, where capacity is made.
 
-A store that takes some milliseconds a decision (a library that only this loads) makes capacity the
-same on every machine. Requests arrive at a rate, whatever becomes of those before. `--checkout DIR`
-measures the gateway of another checkout.
+A store that takes some milliseconds a decision (a library that only this loads), on a core of its
+own, makes capacity the same on every machine: what callers cost does not slow it down. Requests
+arrive at a rate, whatever becomes of those before. `--checkout DIR` measures the gateway of another
+checkout.
 """
 
 from __future__ import annotations
@@ -220,10 +221,14 @@ def slower(checkout: Path, slow_ms: float) -> str:
     ).stdout
 
 
-async def load_library(source: str, directory: str) -> None:
-    """Put a library in the place of the one of the same name."""
+async def prepare_store(source: str, directory: str, core: int) -> None:
+    """Put a library in the place of the one of the same name, and the store on a core."""
     pipeline = Pipeline(parse_url(f"unix://{directory}/valkey/valkey.sock"), deadline_s=10)
     await pipeline.call("FUNCTION", "LOAD", "REPLACE", source)
+    lines = (await pipeline.call("INFO", "server")).decode().splitlines()
+    pid = next(line.split(":")[1] for line in lines if line.startswith("process_id:"))
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(thread), {core})
     await pipeline.close()
 
 
@@ -239,6 +244,8 @@ def main() -> None:
     if given.flood:
         uvloop.run(_flood(given.flood, given.rate, given.seconds))
         return
+    store_core, *others = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, others or {store_core})
     with tempfile.TemporaryDirectory(prefix="spendgate-n-") as directory:
         environment = {
             **os.environ,
@@ -254,7 +261,7 @@ def main() -> None:
         address = process.stdout.readline().split()[-1]
         try:
             source = slower(given.checkout, given.slow_ms)
-            asyncio.run(load_library(source, directory))
+            asyncio.run(prepare_store(source, directory, store_core))
             asyncio.run(measure(address, given.seconds))
         finally:
             process.send_signal(signal.SIGTERM)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 
 import pytest
@@ -34,6 +36,7 @@ class Server:
         self.sent: list[tuple[str, float, int]] = []
         self.served: list[str] = []
         self.refused: Counter[str] = Counter()
+        self.errors: list[weakref.ref[SpendgateError]] = []
         self.waited: dict[str, list[float]] = {}
         self.callers: list[asyncio.Task[None]] = []
 
@@ -45,6 +48,7 @@ class Server:
             waited = await self.admission.enter(org, work, lane)
         except SpendgateError as error:
             self.refused[f"{org} {error.code}"] += 1
+            self.errors.append(weakref.ref(error))
             return
         self.waited.setdefault(org, []).append(waited)
         self.sent.append((org, self.now, self.admission.commands - 1))
@@ -172,6 +176,36 @@ async def test_a_burst_is_served_and_a_flood_is_shed_where_it_is_longest() -> No
     assert server.refused["noisy overloaded"] > 100
     assert server.refused["quiet overloaded"] == 0
     assert server.admission.expected_wait_s <= server.admission.target_s + WORK * 0.002
+    await cancel(server)
+
+
+async def test_while_more_is_asked_than_served_the_queue_does_not_grow_again() -> None:
+    server = Server(0.002)
+    await server.learn()
+    longest_s = 0.0
+    for step in range(1000):
+        for _ in range(2):
+            server.ask("noisy")
+        await server.answer()
+        if step > 200:
+            longest_s = max(longest_s, server.admission.expected_wait_s)
+    assert longest_s <= server.admission.target_s + 2 * WORK * 0.002
+    await cancel(server)
+
+
+async def test_a_caller_that_is_shed_leaves_nothing_for_the_collector() -> None:
+    server = Server(0.002)
+    await server.learn()
+    gc.collect()
+    gc.disable()
+    try:
+        while len(server.errors) < 20:
+            for _ in range(4):
+                server.ask("noisy")
+            await server.answer()
+        assert not [error for error in server.errors if error() is not None]
+    finally:
+        gc.enable()
     await cancel(server)
 
 
