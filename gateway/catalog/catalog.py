@@ -150,6 +150,19 @@ class Catalog(Tables):
             caps, rates = _split_limits((await c.execute(of)).all())
         return [*caps, *rates]
 
+    async def limits_on_plan(self, plan: str, at_least: int) -> dict[str, list[Cap | RateLimit]]:
+        """The own caps and rate limits of orgs on a plan, of orgs with at least so many."""
+        of, limits = t.limits.c, t.limits.join(t.orgs, t.orgs.c.id == t.limits.c.org)
+        on_plan = select(of.org).select_from(limits).where(t.orgs.c.plan == plan)
+        many = on_plan.group_by(of.org).having(func.count() >= at_least)
+        found: dict[str, list[Cap | RateLimit]] = {}
+        async with self._read() as c:
+            rows = select(of.org, of.kind, of.spec).where(of.org.in_(many))
+            for row in await c.execute(rows):
+                caps, rates = _split_limits([row])
+                found.setdefault(row.org, []).extend([*caps, *rates])
+        return found
+
     async def count_members(self, org: str, kinds: Sequence[str]) -> int:
         """Count an org's registered members of these kinds."""
         of = t.members.c

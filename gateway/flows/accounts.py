@@ -25,7 +25,7 @@ from gateway.core.money import check_range
 from gateway.core.names import own_book
 from gateway.core.windows import zone
 from gateway.errors import CallerError
-from gateway.flows.bounds import check_limits, check_members
+from gateway.flows.bounds import check_change_of_plan, check_limits, check_members
 from gateway.flows.changes import Commit, change_org
 from gateway.flows.funds import funds_of
 from gateway.flows.gateway import Caller, Gateway
@@ -61,7 +61,7 @@ async def put_org(gateway: Gateway, org: str, body: OrgBody, caller: Caller) -> 
         wanted = _org_after(body, before, org)
         check_range(wanted.credit_line_micros, "the credit line", "/credit_line_micros")
         _check_timezone(wanted.timezone)
-        await _check_plan(gateway, wanted)
+        await _check_plan(gateway, wanted, before)
         if before is not None and before.currency != wanted.currency:
             await _check_unmoved(gateway, before)
         if terms is not None and terms.contract is not None:
@@ -126,10 +126,12 @@ def _check_timezone(name: str) -> None:
         raise CallerError("invalid_request", detail, pointer="/timezone") from None
 
 
-async def _check_plan(gateway: Gateway, org: Org) -> None:
+async def _check_plan(gateway: Gateway, org: Org, before: Org | None) -> None:
     plan = await gateway.catalog.plan(org.plan)
     if plan is None:
         raise CallerError("invalid_request", f"there is no plan {org.plan}", pointer="/plan")
+    if before is not None and before.plan != org.plan:
+        await check_change_of_plan(gateway, org.id, await gateway.catalog.plan(before.plan), plan)
     _check_currency(await gateway.catalog.card(plan.rate_card), org.currency, "/currency")
 
 

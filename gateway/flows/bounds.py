@@ -29,12 +29,41 @@ async def check_limits(gateway: Gateway, terms: OrgTerms, plan: PricePlan, added
     is_new = len(others) == len(own)
     if is_new and len(own) >= settings.most_limits:
         raise too_many("caps and rate limits of one org", settings.most_limits)
-    before = most_at_once([*plan.caps, *plan.rate_limits, *own])
-    after = most_at_once([*plan.caps, *plan.rate_limits, *others, added])
-    if after > settings.most_limits_at_once and after > before:
+    _check_at_once(gateway, [*_of(plan), *own], [*_of(plan), *others, added])
+
+
+async def check_change_of_plan(
+    gateway: Gateway, org: str, before: PricePlan | None, plan: PricePlan
+) -> None:
+    """Raise CallerError where a plan's limits are too many beside those that an org has."""
+    own = await gateway.catalog.limits(org)
+    if own and before is not None:
+        _check_at_once(gateway, [*_of(before), *own], [*_of(plan), *own], "/plan")
+
+
+async def check_plan(gateway: Gateway, before: PricePlan, plan: PricePlan) -> None:
+    """Raise CallerError where a plan has too many limits, alone or beside those of its orgs."""
+    was, new = _of(before), _of(plan)
+    _check_at_once(gateway, was, new)
+    room = gateway.settings.most_limits_at_once - len(new)
+    for org, own in (await gateway.catalog.limits_on_plan(plan.id, room + 1)).items():
+        _check_at_once(gateway, [*was, *own], [*new, *own], of=f" of {org}")
+
+
+def _of(plan: PricePlan) -> list[Limit]:
+    return [*plan.caps, *plan.rate_limits]
+
+
+def _check_at_once(
+    gateway: Gateway, before: list[Limit], after: list[Limit], pointer: str = "", of: str = ""
+) -> None:
+    """Who is above the bound keeps what there is, and adds nothing."""
+    count = most_at_once(after)
+    if count > gateway.settings.most_limits_at_once and count > most_at_once(before):
         raise too_many(
-            f"caps and rate limits that apply to one request; this would be number {after}",
-            settings.most_limits_at_once,
+            f"caps and rate limits that apply to one request{of}; this would make {count}",
+            gateway.settings.most_limits_at_once,
+            pointer,
         )
 
 
@@ -48,13 +77,6 @@ def most_at_once(limits: Iterable[Limit]) -> int:
             of = targeted[limit.level]
             of[limit.target] = of.get(limit.target, 0) + 1
     return shared + sum(max(of.values(), default=0) for of in targeted.values())
-
-
-def check_plan(gateway: Gateway, plan: PricePlan) -> None:
-    """Raise CallerError where a plan alone has more limits than may apply to one request."""
-    most = gateway.settings.most_limits_at_once
-    if most_at_once([*plan.caps, *plan.rate_limits]) > most:
-        raise too_many("caps and rate limits that apply to one request", most)
 
 
 async def check_members(gateway: Gateway, org: str, kind: MemberKind) -> None:

@@ -65,8 +65,9 @@ async def put_plan(gateway: Gateway, plan: str, body: PlanBody, caller: Caller) 
             raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
 
     async def prepare(before: PricePlan | None) -> PricePlan:
-        wanted = _plan_after(gateway, body, before or PricePlan(plan, body.rate_card))
-        check_plan(gateway, wanted)
+        old = before or PricePlan(plan, body.rate_card)
+        wanted = _plan_after(gateway, body, old)
+        await check_plan(gateway, old, wanted)
         card = await gateway.catalog.card(wanted.rate_card)
         for currency in {v.currency for v in card.versions}:
             if await gateway.catalog.has_org_on_plan(plan, currency):

@@ -70,6 +70,16 @@ async def test_renaming_an_org_does_not_let_it_spend_again(caller: Caller, org: 
     assert (await caller.authorize(org))["reasons"][0]["code"] == "org_suspended"
 
 
+async def check_plans(caller: Caller, cap: dict[str, Any]) -> None:
+    """With three caps of its own an org takes no plan that has one, nor does its plan get one."""
+    named = {"rate_card": "default", "caps": [cap | {"id": "p"}]}
+    await caller.ok("PUT", "/v1/plans/capped", named)
+    status, answer, _ = await caller.send("PUT", "/v1/orgs/acme", {"plan": "capped"})
+    assert (status, answer["errors"][0]["pointer"]) == (422, "/plan")
+    status, answer, _ = await caller.send("PUT", "/v1/plans/payg", named)
+    assert (status, "one request of acme; this would make 4" in answer["detail"]) == (422, True)
+
+
 async def test_who_is_at_a_bound_keeps_what_there_is_and_adds_nothing(tmp_path: Any) -> None:
     bounds = {"most_limits": 4, "most_limits_at_once": 3, "most_members": 2, "most_list_items": 2,
               "most_rulesets": 1}  # fmt: skip
@@ -88,9 +98,9 @@ async def test_who_is_at_a_bound_keeps_what_there_is_and_adds_nothing(tmp_path: 
             status, said = await put("/v1/orgs/acme/caps/c3", cap)
             assert (status, said) == (
                 422,
-                "there may be 3 caps and rate limits that apply to one request; this would be"
-                " number 4",
+                "there may be 3 caps and rate limits that apply to one request; this would make 4",
             )
+            await check_plans(caller, cap)
             others = cap | {"level": "user", "target": "u"}
             assert (await put("/v1/orgs/acme/caps/c0", others))[0] == 200, "one less for all"
             assert (await put("/v1/orgs/acme/caps/c3", others | {"target": "v"}))[0] == 200
