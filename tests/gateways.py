@@ -18,6 +18,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from gateway.observe.metrics import UNSETTLED, gauge
+
 ADMIN_KEY = "test-admin-key-of-all-scopes"
 START_S = 60
 PATIENT = {"decision_deadline_ms": 5000, "queue_target_ms": 20_000, "queue_deadline_ms": 60_000}
@@ -83,6 +85,14 @@ class Gateway:
                 if all(file.stat().st_mtime > now_s for file in files):
                     return
                 await asyncio.sleep(0.05)
+
+    async def settled(self) -> None:
+        """Wait until all that an outage left behind is reversed or charged."""
+        async with asyncio.timeout(60):
+            while True:
+                await self.counted()
+                if gauge(self.directory / "metrics", UNSETTLED) == 0:
+                    return
 
 
 @contextmanager

@@ -56,6 +56,11 @@ class Outage:
         self._spent: dict[str, int] = {}
         self._answers: dict[str, tuple[bytes, answers.AuthorizeAnswer]] = {}
 
+    @property
+    def unsettled(self) -> int:
+        """Decisions that have to be reversed or charged once the store answers."""
+        return len(self.unheard) + len(self.journal.waiting)
+
     def take(self, org: str, amount_micros: int, most_micros: int) -> bool:
         """Take an amount of this worker's share of the minute; False when it is not there."""
         minute = int(time.monotonic()) // MINUTE_S

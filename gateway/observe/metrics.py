@@ -53,6 +53,7 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
 LEDGER_STOPPED = "spendgate_ledger_stopped"
 DRIFT_SCORE = "spendgate_model_score_psi"
 DRIFT_FEATURE = "spendgate_model_feature_psi"
+UNSETTLED = "spendgate_unsettled"
 DIFFERENCES = "spendgate_reconcile_differences"
 STORE_MEMORY = "spendgate_store_memory_bytes"
 STORE_MEMORY_MOST = "spendgate_store_memory_bound_bytes"
@@ -62,6 +63,7 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     DRIFT_FEATURE: ((), "the largest stability index of a feature's"),
     STORE_MEMORY: ((), "memory that the store uses"),
     STORE_MEMORY_MOST: ((), "the most it may use before new requests are refused; 0: no bound"),
+    UNSETTLED: ((), "decisions made in an outage that are not reversed or charged yet"),
     DIFFERENCES: ((), "differences between hot state, ledger and decisions, as last compared"),
 }
 LATENCY = "spendgate_request_seconds"
@@ -159,6 +161,10 @@ class CountingHooks:
         """What the store uses of its memory."""
         self._gauges[STORE_MEMORY] = used
         self._gauges[STORE_MEMORY_MOST] = most
+
+    def set_unsettled(self, decisions: int) -> None:
+        """Decisions of an outage that this worker has to reverse or to charge."""
+        self._gauges[UNSETTLED] = decisions
 
     def set_reconcile(self, orgs: int, differences: int) -> None:
         """What the continuous comparison of all books found."""

@@ -112,10 +112,14 @@ async def build_worker(
         Backtests(catalog_engine),
         models,
     )
+
+    def count_unsettled() -> None:
+        hooks.set_unsettled(gateway.outage.unsettled)
+
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),
         _refresh(rules.refresh, RULES_EVERY_S),
-        accessory("metrics", lambda: write_counts(hooks)),
+        accessory("metrics", lambda: write_counts(hooks, count_unsettled)),
         _sweep(store, settings.sweep_ms / 1000),
         _hand_in(store, shards, ledger),
         _watch_backlog(gateway, shards),

@@ -69,6 +69,7 @@ async def test_flushed_at_full_load_it_is_soon_what_the_ledger_says(tmp_path: Pa
                     started = asyncio.get_running_loop().time()
                     await until_served(caller, "acme")
                     seconds.append(asyncio.get_running_loop().time() - started)
+            await gateway.settled()
             await caller.reconciled()
             before = await settled(gateway.store_url)
             await flush(gateway)
