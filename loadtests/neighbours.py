@@ -100,6 +100,21 @@ class Load:
             tasks.append(asyncio.create_task(self.authorize(org, seen)))
         await asyncio.gather(*tasks)
 
+    async def as_it_goes(self, org: str, callers: int, until: float, seen: Seen) -> None:
+        """Callers that ask again as soon as they are answered."""
+
+        async def one() -> None:
+            while time.perf_counter() < until:
+                await self.authorize(org, seen)
+
+        await asyncio.gather(*(one() for _ in range(callers)))
+
+    async def caps(self, org: str, count: int) -> int:
+        """Set caps that all apply to all requests of an org; how many were taken."""
+        cap = {"level": "org", "window": "day", "limit_micros": 10**12}
+        calls = (self.call("PUT", f"/v1/orgs/{org}/caps/c{n}", cap) for n in range(count))
+        return sum([(await call)[0] == 200 for call in calls])
+
     async def batches(self, org: str, callers: int, until: float) -> int:
         """Batches of 500, one after the other by each caller; how many items were allowed."""
         item = {"subject": {"org": org}, "product": "p", "amount_micros": 1, "capture": True}
@@ -163,14 +178,9 @@ async def measure(address: str, seconds: float) -> None:
         grant = {"amount_micros": 10**12, "kind": "paid"}
         await load.call("POST", f"/v1/orgs/{org}/grants", grant)
         await load.authorize(org, Seen())
-    closed, began, burst = Seen(), time.perf_counter(), 5.0
-
-    async def as_it_goes() -> None:
-        while time.perf_counter() < began + burst:
-            await load.authorize("noisy", closed)
-
-    await asyncio.gather(*(as_it_goes() for _ in range(8)))
-    capacity = closed.answers["allow"] / burst
+    closed, burst_s = Seen(), 5.0
+    await load.as_it_goes("noisy", 8, time.perf_counter() + burst_s, closed)
+    capacity = closed.answers["allow"] / burst_s
     print(closed.line("8 callers, as it goes"))
     print(f"capacity {capacity:.0f}/s: {1000 / capacity:.2f} ms a decision")
     alone, beside = Seen(), Seen()
@@ -198,6 +208,13 @@ async def measure(address: str, seconds: float) -> None:
         load.arrive("quiet", 20, seconds, quiet), load.strangers(8, until)
     )
     print(quiet.line("quiet beside 8 with bad keys"), f"({made} calls)")
+    taken = await load.caps("noisy", 2500)
+    quiet, many, until = Seen(), Seen(), time.perf_counter() + seconds
+    await asyncio.gather(
+        load.arrive("quiet", 20, seconds, quiet), load.as_it_goes("noisy", 8, until, many)
+    )
+    print(quiet.line("quiet beside an org of caps"), f"({taken} of 2500 caps taken)")
+    print(many.line("the org of caps, 8 callers"))
     _, report = await load.call("GET", "/v1/ledger/reconcile", None)
     print(f"reconcile ok: {report['ok']}")
     await load.session.close()
