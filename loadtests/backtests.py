@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from gateway.catalog.labels import Labels
 from gateway.catalog.rulesets import RuleSets
-from gateway.flows.backtest import Span, backtest
-from gateway.flows.gateway import Gateway
+from gateway.flows.analysis.backtest import Span, backtest
+from gateway.flows.analysis.services import AnalysisServices
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.sql.migrate import migrate
@@ -64,7 +64,7 @@ async def _prepare(directory: Path) -> Any:
 async def measure(directory: Path) -> tuple[float, float]:
     """Decisions a second: windows that records tell, and one that is counted anew."""
     # Of a gateway a backtest uses no more than this.
-    parts, found = cast(Gateway, await _prepare(directory)), []
+    parts, found = cast(AnalysisServices, await _prepare(directory)), []
     for reads in (COUNTED, NEW):
         rates = []
         for _ in range(3):

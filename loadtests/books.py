@@ -29,8 +29,8 @@ from gateway.core.orders import Finish, GrantOrder, Mode
 from gateway.core.record import AdminNote, EndNote
 from gateway.core.terms import Terms, compile_terms
 from gateway.core.windows import FOREVER_MS
-from gateway.flows.contents import Kept
-from gateway.flows.recovery import Recovery
+from gateway.flows.operations.rebuild_source import Kept
+from gateway.flows.operations.shard_recovery import Recovery
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
 from gateway.ledger.postgres import PostgresLedger

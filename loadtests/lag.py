@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.flows.reconcile import lag_s
+from gateway.flows.operations.reconcile import lag_s
 from gateway.ledger.reader import Ledger
 from gateway.sql.engine import open_engine
 from gateway.store.functions import Functions

@@ -18,7 +18,7 @@ import numpy
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from gateway.cli.demo.data import trace
-from gateway.flows.elsewhere import model_elsewhere
+from gateway.flows.risk.compile_process import model_elsewhere
 from loadtests.pauses import longest_pause_ms
 from loadtests.worlds import Stream
 from models.artifact import Content, Honest, Spread, dump
@@ -95,7 +95,7 @@ def vectors() -> None:
 MEMORY = """
 import gc, sys
 from pathlib import Path
-from gateway.flows.elsewhere import model_elsewhere
+from gateway.flows.risk.compile_process import (model_elsewhere)
 def resident():
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import uvloop
 
-from gateway.flows.elsewhere import THREADS_GIVE_WAY_S
+from gateway.flows.risk.compile_process import THREADS_GIVE_WAY_S
 
 
 def longest_pause_ms(work: Callable[[], object], rounds: int) -> float:

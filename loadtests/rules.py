@@ -10,7 +10,7 @@ from functools import partial
 
 from cel_expr_python import cel
 
-from gateway.flows.elsewhere import compile_elsewhere
+from gateway.flows.risk.compile_process import compile_elsewhere
 from loadtests.pauses import longest_pause_ms
 from rules.engine import Engine, Phased
 from rules.ruleset import RuleSet, load

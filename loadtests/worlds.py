@@ -9,7 +9,7 @@ from gateway.core.facts import facts_of
 from gateway.core.orders import Moved, Outcome
 from gateway.core.pricing import Price
 from gateway.core.record import Asked, AskedTerms, Customer, Happened
-from gateway.flows.lookback import Lookback
+from gateway.flows.analysis.point_in_time import Lookback
 from models.features import FEATURES, Assembler, reads_of
 from models.world import (
     BEGINS_MS,

@@ -23,7 +23,7 @@ from gateway.cli.times import Since, Until, span_of
 from gateway.core.money import shown
 from gateway.core.windows import DAY_MS
 from gateway.errors import OperatorError
-from gateway.flows.training import Sources, TrainingRows, Wanted, training_rows
+from gateway.flows.analysis.training_set import Sources, TrainingRows, Wanted, training_rows
 from gateway.ledger.history import History
 from gateway.settings import Settings
 from gateway.sql.engine import open_engine

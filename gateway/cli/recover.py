@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gateway.cli.options import DataDir, LedgerUrl, StoreUrl, settings_of
 from gateway.cli.running import say, store_of, warn
-from gateway.flows.recovery import ALL_SHARDS, Report, difference
+from gateway.flows.operations.shard_recovery import ALL_SHARDS, Report, difference
 from gateway.settings import Settings
 from gateway.wiring.backstage import Backstage, build_backstage
 

@@ -26,6 +26,6 @@ async def _run(settings: Settings) -> None:
     say(READY.decode().strip())
     collect_seldom()
     await said_to_stop()
-    parts.gateway.health.is_draining = True
+    parts.services.health.is_draining = True
     await serving.stop()
     await parts.close()

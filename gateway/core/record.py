@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.core.counters import SET_ASIDE, SLOT, Source
-from gateway.core.entities import Grant
+from gateway.core.entities import Grant, Lineage
 from gateway.core.orders import Mode
 from gateway.core.pricing import Price
 from gateway.core.reasons import Refusal
@@ -152,6 +152,12 @@ class Asked(Struct, array_like=True):
     caller: str
     risk: Risk | None = None
     tallied: Tallied | None = None
+
+    @property
+    def lineage(self) -> Lineage:
+        """Whose request it was."""
+        terms = self.terms
+        return Lineage(terms.org, terms.project, terms.user, terms.key, self.run)
 
     @property
     def is_refused(self) -> bool:

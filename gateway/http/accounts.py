@@ -7,10 +7,10 @@ from typing import Any
 from msgspec.structs import asdict
 
 from gateway.core.entities import Cap, Contract, Member, Org, PricePlan, RateLimit
-from gateway.flows import accounts, funds, offers
-from gateway.flows import balance as balances
-from gateway.flows.gateway import Gateway
+from gateway.flows.accounts import balance as balances
+from gateway.flows.accounts import credits, limits, orgs, price_books
 from gateway.http.endpoint import Answered, Call
+from gateway.http.services import Services
 from gateway.wire.answers import rfc3339
 
 
@@ -59,106 +59,108 @@ def _plan(plan: PricePlan) -> dict[str, Any]:
     }
 
 
-async def put_org(gateway: Gateway, call: Call) -> Answered:
+async def put_org(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}."""
     org = call.ids["org"]
-    return Answered(_org(await accounts.put_org(gateway, org, call.body, call.caller)))
+    return Answered(_org(await orgs.put_org(services, org, call.body, call.caller)))
 
 
-async def get_org(gateway: Gateway, call: Call) -> Answered:
+async def get_org(services: Services, call: Call) -> Answered:
     """GET /v1/orgs/{org}."""
-    return Answered(_org(await balances.get_org(gateway, call.ids["org"], call.caller)))
+    return Answered(_org(await balances.get_org(services, call.ids["org"], call.caller)))
 
 
-async def put_project(gateway: Gateway, call: Call) -> Answered:
+async def put_project(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}/projects/{project}."""
     org, name = call.ids["org"], call.ids["project"]
     return Answered(
-        _member(await accounts.put_member(gateway, org, "project", name, call.body, call.caller))
+        _member(await orgs.put_member(services, org, "project", name, call.body, call.caller))
     )
 
 
-async def put_user(gateway: Gateway, call: Call) -> Answered:
+async def put_user(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}/users/{user}."""
     org, name = call.ids["org"], call.ids["user"]
     return Answered(
-        _member(await accounts.put_member(gateway, org, "user", name, call.body, call.caller))
+        _member(await orgs.put_member(services, org, "user", name, call.body, call.caller))
     )
 
 
-async def put_key(gateway: Gateway, call: Call) -> Answered:
+async def put_key(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}/keys/{key}."""
     org, name = call.ids["org"], call.ids["key"]
     return Answered(
-        _member(await accounts.put_member(gateway, org, "key", name, call.body, call.caller))
+        _member(await orgs.put_member(services, org, "key", name, call.body, call.caller))
     )
 
 
-async def put_cap(gateway: Gateway, call: Call) -> Answered:
+async def put_cap(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}/caps/{id}."""
     org, name = call.ids["org"], call.ids["id"]
-    return Answered(_limit(await accounts.put_cap(gateway, org, name, call.body, call.caller)))
+    return Answered(_limit(await limits.put_cap(services, org, name, call.body, call.caller)))
 
 
-async def delete_cap(gateway: Gateway, call: Call) -> Answered:
+async def delete_cap(services: Services, call: Call) -> Answered:
     """DELETE /v1/orgs/{org}/caps/{id}."""
-    await accounts.delete_limit(gateway, call.ids["org"], "cap", call.ids["id"], call.caller)
+    await limits.delete_limit(services, call.ids["org"], "cap", call.ids["id"], call.caller)
     return Answered(None, status=204)
 
 
-async def put_rate_limit(gateway: Gateway, call: Call) -> Answered:
+async def put_rate_limit(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}/rate_limits/{id}."""
     org, name = call.ids["org"], call.ids["id"]
-    limit = await accounts.put_rate_limit(gateway, org, name, call.body, call.caller)
+    limit = await limits.put_rate_limit(services, org, name, call.body, call.caller)
     return Answered(_limit(limit))
 
 
-async def delete_rate_limit(gateway: Gateway, call: Call) -> Answered:
+async def delete_rate_limit(services: Services, call: Call) -> Answered:
     """DELETE /v1/orgs/{org}/rate_limits/{id}."""
     org, name = call.ids["org"], call.ids["id"]
-    await accounts.delete_limit(gateway, org, "rate_limit", name, call.caller)
+    await limits.delete_limit(services, org, "rate_limit", name, call.caller)
     return Answered(None, status=204)
 
 
-async def put_contract(gateway: Gateway, call: Call) -> Answered:
+async def put_contract(services: Services, call: Call) -> Answered:
     """PUT /v1/orgs/{org}/contract."""
-    contract = await accounts.put_contract(gateway, call.ids["org"], call.body, call.caller)
+    contract = await orgs.put_contract(services, call.ids["org"], call.body, call.caller)
     return Answered(_contract(contract))
 
 
-async def put_card_version(gateway: Gateway, call: Call) -> Answered:
+async def put_card_version(services: Services, call: Call) -> Answered:
     """PUT /v1/rate_cards/{id}/versions/{version}."""
     card, name = call.ids["id"], call.ids["version"]
-    version = await offers.put_card_version(gateway, card, name, call.body, call.caller)
+    version = await price_books.put_card_version(services, card, name, call.body, call.caller)
     shown = asdict(version)
     shown["effective_at"] = rfc3339(shown.pop("effective_ms"))
     return Answered({"rate_card": card, **shown})
 
 
-async def put_plan(gateway: Gateway, call: Call) -> Answered:
+async def put_plan(services: Services, call: Call) -> Answered:
     """PUT /v1/plans/{id}."""
-    return Answered(_plan(await offers.put_plan(gateway, call.ids["id"], call.body, call.caller)))
+    return Answered(
+        _plan(await price_books.put_plan(services, call.ids["id"], call.body, call.caller))
+    )
 
 
-async def post_grant(gateway: Gateway, call: Call) -> Answered:
+async def post_grant(services: Services, call: Call) -> Answered:
     """POST /v1/orgs/{org}/grants."""
-    done = await funds.grant(gateway, call.ids["org"], call.body, call.caller)
+    done = await credits.grant(services, call.ids["org"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def post_void(gateway: Gateway, call: Call) -> Answered:
+async def post_void(services: Services, call: Call) -> Answered:
     """POST /v1/orgs/{org}/grants/{id}/void."""
     org, name = call.ids["org"], call.ids["id"]
-    done = await funds.void(gateway, org, name, call.body, call.caller)
+    done = await credits.void(services, org, name, call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def post_adjustment(gateway: Gateway, call: Call) -> Answered:
+async def post_adjustment(services: Services, call: Call) -> Answered:
     """POST /v1/orgs/{org}/adjustments."""
-    done = await funds.adjust(gateway, call.ids["org"], call.body, call.caller)
+    done = await credits.adjust(services, call.ids["org"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def get_balance(gateway: Gateway, call: Call) -> Answered:
+async def get_balance(services: Services, call: Call) -> Answered:
     """GET /v1/orgs/{org}/balance."""
-    return Answered(await balances.balance(gateway, call.ids["org"], call.caller))
+    return Answered(await balances.balance(services, call.ids["org"], call.caller))

@@ -10,12 +10,12 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.errors import CallerError
-from gateway.flows.gateway import Gateway
 from gateway.http.endpoint import JSON, Endpoint, refusal
 from gateway.http.peer import REQUEST_ID, id_of
 from gateway.http.response import JsonResponse
 from gateway.http.routes import ROUTES
 from gateway.http.service import Probes
+from gateway.http.services import Services
 from gateway.wire import openapi
 
 Respond = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.Response]]
@@ -35,8 +35,8 @@ def build_document() -> dict[str, object]:
 class App:
     """The handler of every request of a worker."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        probes = Probes(gateway)
+    def __init__(self, services: Services) -> None:
+        probes = Probes(services)
         self._plain: dict[str, dict[str, Respond]] = {
             "/healthz": {"GET": probes.healthz},
             "/readyz": {"GET": probes.readyz},
@@ -46,7 +46,7 @@ class App:
         shaped: dict[str, dict[str, Respond]] = {}
         for route in ROUTES:
             into = shaped if "{" in route.path else self._plain
-            into.setdefault(route.path, {})[route.method] = Endpoint(route, gateway)
+            into.setdefault(route.path, {})[route.method] = Endpoint(route, services)
         self._shaped = [(_pattern(path), methods) for path, methods in shaped.items()]
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 from gateway.errors import CallerError
-from gateway.flows import books
-from gateway.flows.gateway import Gateway
-from gateway.flows.reconcile import Reconciler, lag_s
+from gateway.flows.accounts.usage import usage as used
+from gateway.flows.books import reports
+from gateway.flows.operations.reconcile import Reconciler, lag_s
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import moment_in
+from gateway.http.services import Services
 
 GROUPS = ("product", "day")
 DAY_S = 86_400
 MOST_DIFFERENCES = 100
 
 
-async def trial_balance(gateway: Gateway, call: Call) -> Answered:
+async def trial_balance(services: Services, call: Call) -> Answered:
     """GET /v1/ledger/trial_balance."""
     call.caller.check_unbound("see all books")
-    return Answered(await books.trial_balance(gateway))
+    return Answered(await reports.trial_balance(services))
 
 
-async def reconcile(gateway: Gateway, call: Call) -> Answered:
+async def reconcile(services: Services, call: Call) -> Answered:
     """GET /v1/ledger/reconcile."""
     call.caller.check_unbound("see all books")
-    parts = Reconciler(gateway.store, gateway.catalog, gateway.ledger, gateway.profiles)
+    parts = Reconciler(services.store, services.catalog, services.ledger, services.profiles)
     report = await parts.everything()
     return Answered(
         {
             "ok": report.is_ok,
             "checked": {"orgs": report.orgs, "holds": report.holds},
-            "lag_s": await lag_s(gateway.ledger, gateway.store),
+            "lag_s": await lag_s(services.ledger, services.store),
             "differences": report.differences[:MOST_DIFFERENCES],
         }
     )
 
 
-async def head(gateway: Gateway, call: Call) -> Answered:
+async def head(services: Services, call: Call) -> Answered:
     """GET /v1/ledger/head."""
     call.caller.check_unbound("see all books")
-    return Answered(await books.head(gateway))
+    return Answered(await reports.head(services))
 
 
-async def usage(gateway: Gateway, call: Call) -> Answered:
+async def usage(services: Services, call: Call) -> Answered:
     """GET /v1/orgs/{org}/usage."""
-    now_ms = gateway.clock.now_ms()
+    now_ms = services.clock.now_ms()
     span = (
         moment_in(call.query.get("from"), "from", now_ms - 30 * DAY_S * 1000),
         moment_in(call.query.get("to"), "to", now_ms + 1),
@@ -52,4 +53,4 @@ async def usage(gateway: Gateway, call: Call) -> Answered:
     names = tuple(dict.fromkeys(name for name in asked.split(",") if name))
     if not set(names) <= set(GROUPS):
         raise CallerError("invalid_request", f"group_by takes {', '.join(GROUPS)}, not {asked!r}")
-    return Answered(await books.usage(gateway, call.ids["org"], span, names, call.caller))
+    return Answered(await used(services, call.ids["org"], span, names, call.caller))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from gateway.core.reasons import Reason
 from gateway.errors import CallerError
-from gateway.flows import decision_log, decisions, replays
-from gateway.flows.decision_log import Logged, Wanted
-from gateway.flows.gateway import Gateway
+from gateway.flows.decisions import detail, log, replay
+from gateway.flows.decisions.log import Logged, Wanted
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, moment_in, org_in, row_in
+from gateway.http.services import Services
 from gateway.wire import answers
 from gateway.wire.answers import rfc3339
 from gateway.wire.risks import DecisionsAnswer, LoggedAnswer
@@ -20,14 +20,14 @@ DAY_S = 86_400
 OUTCOMES = ("allow", "deny", "challenge")
 
 
-async def get_decision(gateway: Gateway, call: Call) -> Answered:
+async def get_decision(services: Services, call: Call) -> Answered:
     """GET /v1/decisions/{id}."""
-    return Answered(await decisions.get(gateway, call.ids["id"], call.caller))
+    return Answered(await detail.get(services, call.ids["id"], call.caller))
 
 
-async def get_decisions(gateway: Gateway, call: Call) -> Answered:
+async def get_decisions(services: Services, call: Call) -> Answered:
     """GET /v1/decisions."""
-    now_ms, query = gateway.clock.now_ms(), call.query
+    now_ms, query = services.clock.now_ms(), call.query
     wanted = Wanted(
         moment_in(query.get("from"), "from", now_ms - DAY_S * 1000),
         moment_in(query.get("to"), "to", now_ms + DAY_S * 1000),
@@ -37,7 +37,7 @@ async def get_decisions(gateway: Gateway, call: Call) -> Answered:
         row_in(query.get("cursor")),
     )
     limit = limit_in(query.get("limit"))
-    found, before = await decision_log.look(gateway, wanted, limit, call.caller)
+    found, before = await log.look(services, wanted, limit, call.caller)
     cursor = None if before is None else str(before)
     return Answered(DecisionsAnswer(decisions=[_logged(one) for one in found], cursor=cursor))
 
@@ -67,17 +67,17 @@ def _one_of(query: dict[str, str], name: str, known: Sequence[str]) -> str:
     return asked
 
 
-async def replay_decision(gateway: Gateway, call: Call) -> Answered:
+async def replay_decision(services: Services, call: Call) -> Answered:
     """POST /v1/decisions/{id}/replay."""
-    found = await replays.replay(gateway, call.ids["id"], call.caller)
+    found = await replay.replay(services, call.ids["id"], call.caller)
     recorded = None if found.is_same else found.recorded
     return Answered(
         ReplayAnswer(
             id=call.ids["id"],
             same=found.is_same,
             answer=found.again[0],
-            risk=decisions.risk_told(found.again[1]),
+            risk=detail.risk_told(found.again[1]),
             recorded=recorded[0] if recorded else None,
-            recorded_risk=decisions.risk_told(recorded[1]) if recorded else None,
+            recorded_risk=detail.risk_told(recorded[1]) if recorded else None,
         )
     )

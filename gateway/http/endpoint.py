@@ -18,9 +18,10 @@ from multidict import istr
 
 from gateway.catalog.credentials import Credential, digest_of
 from gateway.errors import Bug, CallerError, Overloaded, SpendgateError
-from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.shared.caller import Caller
 from gateway.http.peer import id_of, networks_of, peer_of
 from gateway.http.response import JsonResponse
+from gateway.http.services import Services
 from gateway.wire import problems
 from gateway.wire.decode import decode
 from gateway.wire.ids import IdFault, Message, check_id
@@ -66,7 +67,7 @@ class Call(msgspec.Struct, frozen=True):
         return _bearer(self.request)
 
 
-Handler = Callable[[Gateway, Call], Awaitable[Answered]]
+Handler = Callable[[Services, Call], Awaitable[Answered]]
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ class Route:
 class Endpoint:
     """A route bound to a gateway, as aiohttp calls it."""
 
-    def __init__(self, route: Route, gateway: Gateway) -> None:
+    def __init__(self, route: Route, services: Services) -> None:
         self._route = route
-        self._gateway = gateway
+        self._gateway = services
         self._scopes = frozenset(route.scopes)
-        self._trusted = networks_of(gateway.settings.trusted_proxies)
+        self._trusted = networks_of(services.settings.trusted_proxies)
 
     async def __call__(self, request: web.BaseRequest, names: dict[str, str]) -> web.Response:
         """Answer a request; whatever happens, the caller hears JSON."""
@@ -208,7 +209,7 @@ def _idempotency_key(request: web.BaseRequest) -> str:
     return key
 
 
-async def read_body(request: web.BaseRequest, limit: int, gateway: Gateway) -> bytes:
+async def read_body(request: web.BaseRequest, limit: int, services: Services) -> bytes:
     """The body, at most `limit` bytes of JSON, within the time a body may take."""
     headers, content = request.headers, request.content
     kind = headers.get(hdrs.CONTENT_TYPE, "")
@@ -224,7 +225,7 @@ async def read_body(request: web.BaseRequest, limit: int, gateway: Gateway) -> b
         elif (request.content_length or 0) > limit:
             raise _too_large(limit)
         else:
-            async with asyncio.timeout(gateway.settings.body_timeout_s):
+            async with asyncio.timeout(services.settings.body_timeout_s):
                 if headers.get(hdrs.EXPECT, "").lower() == "100-continue":
                     await request.writer.write(CONTINUE)
                 raw = await _read_up_to(content, limit)

@@ -4,49 +4,51 @@ from __future__ import annotations
 
 from gateway.catalog.lists import Item
 from gateway.errors import CallerError
-from gateway.flows import events, lists
-from gateway.flows.gateway import Gateway
+from gateway.flows.risk import events, lists
 from gateway.http.endpoint import Answered, Call
+from gateway.http.services import Services
 from gateway.wire.answers import rfc3339
 from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
 
 
-async def put_item(gateway: Gateway, call: Call) -> Answered:
+async def put_item(services: Services, call: Call) -> Answered:
     """PUT /v1/lists/{name}/items/{value}."""
     name, value, body = call.ids["name"], call.ids["value"], call.body
-    return Answered(_answer(await lists.put_one(gateway, name, value, body, call.caller), value))
+    return Answered(_answer(await lists.put_one(services, name, value, body, call.caller), value))
 
 
-async def post_items(gateway: Gateway, call: Call) -> Answered:
+async def post_items(services: Services, call: Call) -> Answered:
     """POST /v1/lists/{name}/items."""
     name, caller = call.ids["name"], call.caller
     made: list[Item] = []
     for place, one in enumerate(call.body.items):
         try:
             said = (one.value, one.expires_at, one.note or "")
-            made += lists.items(gateway, name, *said, caller)
+            made += lists.items(services, name, *said, caller)
         except CallerError as error:
             error.pointer = f"/items/{place}{error.pointer or '/value'}"
             raise
-    await lists.put(gateway, name, made, caller)
+    await lists.put(services, name, made, caller)
     return Answered(ItemsAnswer(list=name, items=len(call.body.items)))
 
 
-async def get_item(gateway: Gateway, call: Call) -> Answered:
+async def get_item(services: Services, call: Call) -> Answered:
     """GET /v1/lists/{name}/items/{value}."""
     value = call.ids["value"]
-    return Answered(_answer(await lists.find(gateway, call.ids["name"], value, call.caller), value))
+    return Answered(
+        _answer(await lists.find(services, call.ids["name"], value, call.caller), value)
+    )
 
 
-async def delete_item(gateway: Gateway, call: Call) -> Answered:
+async def delete_item(services: Services, call: Call) -> Answered:
     """DELETE /v1/lists/{name}/items/{value}."""
-    await lists.remove(gateway, call.ids["name"], call.ids["value"], call.caller)
+    await lists.remove(services, call.ids["name"], call.ids["value"], call.caller)
     return Answered(None, status=204)
 
 
-async def post_event(gateway: Gateway, call: Call) -> Answered:
+async def post_event(services: Services, call: Call) -> Answered:
     """POST /v1/events."""
-    told = await events.tell(gateway, call.body, call.caller)
+    told = await events.tell(services, call.body, call.caller)
     answer = EventAnswer(
         id=told.moved.id,
         type=told.moved.kind,

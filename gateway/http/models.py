@@ -7,59 +7,59 @@ import json
 from gateway.catalog.models import StoredModel
 from gateway.catalog.rulesets import WARM, WARMING, Change, Standing, standing
 from gateway.core.windows import DAY_MS
-from gateway.flows import comparing, models
-from gateway.flows.gateway import Gateway
-from gateway.flows.scoring import thresholds_of
-from gateway.flows.stored_models import CHANGE, find
+from gateway.flows.risk.scoring import thresholds_of
+from gateway.flows.rollout import compare_models, models
+from gateway.flows.rollout.stored_models import CHANGE, find
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import moment_in
+from gateway.http.services import Services
 from gateway.wire import models as d
 from gateway.wire.answers import rfc3339
 from models.drift import SCORE
 
 
-async def post_model(gateway: Gateway, call: Call) -> Answered:
+async def post_model(services: Services, call: Call) -> Answered:
     """POST /v1/models."""
-    made = await models.submit(gateway, call.body, call.caller)
-    return Answered(_answer(made, await gateway.rulesets.changes()))
+    made = await models.submit(services, call.body, call.caller)
+    return Answered(_answer(made, await services.rulesets.changes()))
 
 
-async def get_models(gateway: Gateway, call: Call) -> Answered:
+async def get_models(services: Services, call: Call) -> Answered:
     """GET /v1/models."""
     call.caller.check_unbound(CHANGE)
-    changes = await gateway.rulesets.changes()
-    listed = [_answer(made, changes) for made in await gateway.models.listed()]
+    changes = await services.rulesets.changes()
+    listed = [_answer(made, changes) for made in await services.models.listed()]
     return Answered(d.ModelsAnswer(models=listed))
 
 
-async def get_model(gateway: Gateway, call: Call) -> Answered:
+async def get_model(services: Services, call: Call) -> Answered:
     """GET /v1/models/{id}."""
     call.caller.check_unbound(CHANGE)
-    stored = await find(gateway, call.ids["id"])
-    answer = _answer(stored, await gateway.rulesets.changes())
+    stored = await find(services, call.ids["id"])
+    answer = _answer(stored, await services.rulesets.changes())
     answer.text = stored.text
     return Answered(answer)
 
 
-async def activate(gateway: Gateway, call: Call) -> Answered:
+async def activate(services: Services, call: Call) -> Answered:
     """POST /v1/models/{id}/activate."""
-    now, is_replay = await models.activate(gateway, call.ids["id"], call.body, call.caller)
+    now, is_replay = await models.activate(services, call.ids["id"], call.body, call.caller)
     return Answered(_champion(now), is_replay)
 
 
-async def rollback(gateway: Gateway, call: Call) -> Answered:
+async def rollback(services: Services, call: Call) -> Answered:
     """POST /v1/models/rollback."""
-    return Answered(_champion(await models.rollback(gateway, call.caller)))
+    return Answered(_champion(await models.rollback(services, call.caller)))
 
 
-async def report(gateway: Gateway, call: Call) -> Answered:
+async def report(services: Services, call: Call) -> Answered:
     """GET /v1/models/{id}/report."""
-    now_ms, query = gateway.clock.now_ms(), call.query
+    now_ms, query = services.clock.now_ms(), call.query
     span_ms = (
         moment_in(query.get("from"), "from", now_ms - DAY_MS),
         moment_in(query.get("to"), "to", now_ms + DAY_MS),
     )
-    found = await comparing.compare(gateway, call.ids["id"], span_ms, call.caller)
+    found = await compare_models.compare(services, call.ids["id"], span_ms, call.caller)
     told = [_compared(one) for one in found.models]
     return Answered(
         d.ComparisonAnswer(
@@ -72,7 +72,7 @@ async def report(gateway: Gateway, call: Call) -> Answered:
     )
 
 
-def _compared(one: comparing.Compared) -> d.ComparedModel:
+def _compared(one: compare_models.Compared) -> d.ComparedModel:
     drift = dict(one.drift)
     reached = {
         action: d.Reached(requests=n, amount_micros=micros, fraud=fraud, good=good)

@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime
 from gateway.catalog.matches import Review
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, SpendgateError
-from gateway.flows import decisions, labels, reviews, rulesets
-from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.decisions import detail, labels, reviews
+from gateway.flows.rollout import rule_sets
+from gateway.flows.shared.caller import Caller
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, not_ours
+from gateway.http.services import Services
 from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
 from gateway.wire.problems import problem
@@ -21,50 +23,50 @@ _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-async def post_label(gateway: Gateway, call: Call) -> Answered:
+async def post_label(services: Services, call: Call) -> Answered:
     """POST /v1/labels."""
-    kept, is_replay = await labels.add(gateway, call.body, call.caller)
-    return Answered(decisions.label_told(kept), is_replay)
+    kept, is_replay = await labels.add(services, call.body, call.caller)
+    return Answered(detail.label_told(kept), is_replay)
 
 
-async def post_labels(gateway: Gateway, call: Call) -> Answered:
+async def post_labels(services: Services, call: Call) -> Answered:
     """POST /v1/labels/batch."""
     results: list[object] = []
     for place, body in enumerate(call.body.labels):
         key = f"{call.caller.idempotency_key}\n{place}" if call.caller.idempotency_key else ""
         whose = Caller(call.caller.credential, call.caller.path, key)
         try:
-            kept, _ = await labels.add(gateway, body, whose)
-            results.append(decisions.label_told(kept))
+            kept, _ = await labels.add(services, body, whose)
+            results.append(detail.label_told(kept))
         except SpendgateError as error:
             results.append(problem(error))
     return Answered(LabelsAnswer(results=results))
 
 
-async def get_reviews(gateway: Gateway, call: Call) -> Answered:
+async def get_reviews(services: Services, call: Call) -> Answered:
     """GET /v1/reviews."""
     limit = limit_in(call.query.get("limit"))
     after = _place(call.query.get("cursor"))
-    found = await reviews.waiting(gateway, after, limit, call.caller)
+    found = await reviews.waiting(services, after, limit, call.caller)
     cursor = f"{found[-1].at_ms}:{found[-1].decision}" if len(found) == limit else None
     return Answered(d.ReviewsAnswer(reviews=[_review(one) for one in found], cursor=cursor))
 
 
-async def post_review(gateway: Gateway, call: Call) -> Answered:
+async def post_review(services: Services, call: Call) -> Answered:
     """POST /v1/reviews/{decision}."""
     name = call.ids["decision"]
-    kept, is_replay = await reviews.resolve(gateway, name, call.body, call.caller)
-    return Answered(decisions.label_told(kept), is_replay)
+    kept, is_replay = await reviews.resolve(services, name, call.body, call.caller)
+    return Answered(detail.label_told(kept), is_replay)
 
 
-async def report(gateway: Gateway, call: Call) -> Answered:
+async def report(services: Services, call: Call) -> Answered:
     """GET /v1/rulesets/{id}/report."""
-    ruleset, today = call.ids["id"], gateway.clock.now_ms() // DAY_MS
+    ruleset, today = call.ids["id"], services.clock.now_ms() // DAY_MS
     days = (
         _day(call.query.get("from"), "from", today),
         _day(call.query.get("to"), "to", today + 1),
     )
-    found = await rulesets.report(gateway, ruleset, days, call.caller)
+    found = await rule_sets.report(services, ruleset, days, call.caller)
     # A rule set that could not be compiled for a moment may have matched without being counted.
     rules = [
         d.RuleReport(

@@ -16,10 +16,10 @@ from gateway.catalog.rulesets import (
     standing,
 )
 from gateway.core.windows import DAY_MS
-from gateway.flows import rulesets, trials
-from gateway.flows.backtest import Backtest, Span
-from gateway.flows.gateway import Gateway
+from gateway.flows.analysis.backtest import Backtest, Span
+from gateway.flows.rollout import backtest_jobs, rule_sets
 from gateway.http.endpoint import Answered, Call
+from gateway.http.services import Services
 from gateway.wire import documents as d
 from gateway.wire.answers import rfc3339
 from gateway.wire.decode import milliseconds
@@ -29,18 +29,18 @@ from rules.ruleset import load
 MOST_OVERLAPS = 10
 
 
-async def post_ruleset(gateway: Gateway, call: Call) -> Answered:
+async def post_ruleset(services: Services, call: Call) -> Answered:
     """POST /v1/rulesets."""
-    made = await rulesets.submit(gateway, call.body, call.caller)
-    return Answered(await _whole(gateway, made))
+    made = await rule_sets.submit(services, call.body, call.caller)
+    return Answered(await _whole(services, made))
 
 
-async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
+async def get_rulesets(services: Services, call: Call) -> Answered:
     """GET /v1/rulesets."""
-    call.caller.check_unbound(rulesets.CHANGE)
-    changes = await gateway.rulesets.changes()
+    call.caller.check_unbound(rule_sets.CHANGE)
+    changes = await services.rulesets.changes()
     known = standing(changes), _were_set(changes)
-    listed = [_answer(made, *known) for made in await gateway.rulesets.listed()]
+    listed = [_answer(made, *known) for made in await services.rulesets.listed()]
     told = [
         d.RuleSetChange(
             n=c.n,
@@ -56,47 +56,47 @@ async def get_rulesets(gateway: Gateway, call: Call) -> Answered:
     return Answered(d.RuleSetsAnswer(rulesets=listed, changes=told))
 
 
-async def get_ruleset(gateway: Gateway, call: Call) -> Answered:
+async def get_ruleset(services: Services, call: Call) -> Answered:
     """GET /v1/rulesets/{id}."""
-    call.caller.check_unbound(rulesets.CHANGE)
-    stored = await rulesets.find(gateway, call.ids["id"])
-    return Answered(await _whole(gateway, stored))
+    call.caller.check_unbound(rule_sets.CHANGE)
+    stored = await rule_sets.find(services, call.ids["id"])
+    return Answered(await _whole(services, stored))
 
 
-async def activate(gateway: Gateway, call: Call) -> Answered:
+async def activate(services: Services, call: Call) -> Answered:
     """POST /v1/rulesets/{id}/activate."""
-    now, is_replay = await rulesets.activate(gateway, call.ids["id"], call.body, call.caller)
+    now, is_replay = await rule_sets.activate(services, call.ids["id"], call.body, call.caller)
     return Answered(_standing(now), is_replay)
 
 
-async def rollback(gateway: Gateway, call: Call) -> Answered:
+async def rollback(services: Services, call: Call) -> Answered:
     """POST /v1/rulesets/rollback."""
-    return Answered(_standing(await rulesets.rollback(gateway, call.caller)))
+    return Answered(_standing(await rule_sets.rollback(services, call.caller)))
 
 
-async def backtest(gateway: Gateway, call: Call) -> Answered:
+async def backtest(services: Services, call: Call) -> Answered:
     """POST /v1/rulesets/{id}/backtest."""
-    now_ms, ruleset = gateway.clock.now_ms(), call.ids["id"]
+    now_ms, ruleset = services.clock.now_ms(), call.ids["id"]
     to_ms = milliseconds(call.body.to) or now_ms + DAY_MS
     from_ms = milliseconds(call.body.from_) or now_ms - DAY_MS
-    most, labels_ms = gateway.settings.backtest_rows, milliseconds(call.body.labels_by) or 0
+    most, labels_ms = services.settings.backtest_rows, milliseconds(call.body.labels_by) or 0
     span = Span(from_ms, to_ms, most, labels_ms)
-    return _told(await trials.begin(gateway, ruleset, span, call.caller))
+    return _told(await backtest_jobs.begin(services, ruleset, span, call.caller))
 
 
-async def get_backtest(gateway: Gateway, call: Call) -> Answered:
+async def get_backtest(services: Services, call: Call) -> Answered:
     """GET /v1/backtests/{id}."""
-    return _told(await trials.look(gateway, call.ids["id"], call.caller))
+    return _told(await backtest_jobs.look(services, call.ids["id"], call.caller))
 
 
-async def delete_backtest(gateway: Gateway, call: Call) -> Answered:
+async def delete_backtest(services: Services, call: Call) -> Answered:
     """DELETE /v1/backtests/{id}."""
-    await trials.cancel(gateway, call.ids["id"], call.caller)
+    await backtest_jobs.cancel(services, call.ids["id"], call.caller)
     return Answered(None, status=204)
 
 
 def _told(run: Run) -> Answered:
-    found = trials.result_of(run.result) if run.state == DONE else Backtest()
+    found = backtest_jobs.result_of(run.result) if run.state == DONE else Backtest()
     hits = [
         RuleHits(
             rule=rule,
@@ -163,8 +163,8 @@ def _answer(stored: Stored, now: Standing, changed: set[str]) -> d.RuleSetAnswer
     )
 
 
-async def _whole(gateway: Gateway, stored: Stored) -> d.RuleSetAnswer:
-    changes = await gateway.rulesets.changes()
+async def _whole(services: Services, stored: Stored) -> d.RuleSetAnswer:
+    changes = await services.rulesets.changes()
     answer = _answer(stored, standing(changes), _were_set(changes))
     loaded = await asyncio.to_thread(load, stored.text)
     answer.rules, answer.text = [rule.id for rule in loaded.rules], stored.text

@@ -8,32 +8,32 @@ from aiohttp import web
 from msgspec import json
 
 from gateway.errors import SpendgateError, Unavailable
-from gateway.flows import access
-from gateway.flows.gateway import Gateway
+from gateway.flows.accounts import credentials
 from gateway.http.endpoint import JSON, Answered, Call, refusal
+from gateway.http.services import Services
 from gateway.observe import metrics
 
 
-async def post_credential(gateway: Gateway, call: Call) -> Answered:
+async def post_credential(services: Services, call: Call) -> Answered:
     """POST /v1/credentials."""
-    made = await access.create(gateway, call.body, call.caller, call.bearer)
+    made = await credentials.create(services, call.body, call.caller, call.bearer)
     return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
 
 
-async def rotate_credential(gateway: Gateway, call: Call) -> Answered:
+async def rotate_credential(services: Services, call: Call) -> Answered:
     """POST /v1/credentials/{id}/rotate."""
-    made = await access.rotate(gateway, call.ids["id"], call.body, call.caller, call.bearer)
+    made = await credentials.rotate(services, call.ids["id"], call.body, call.caller, call.bearer)
     return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
 
 
-async def get_credentials(gateway: Gateway, call: Call) -> Answered:
+async def get_credentials(services: Services, call: Call) -> Answered:
     """GET /v1/credentials."""
-    return Answered({"credentials": await access.listed(gateway, call.caller)})
+    return Answered({"credentials": await credentials.listed(services, call.caller)})
 
 
-async def delete_credential(gateway: Gateway, call: Call) -> Answered:
+async def delete_credential(services: Services, call: Call) -> Answered:
     """DELETE /v1/credentials/{id}."""
-    await access.remove(gateway, call.ids["id"], call.caller)
+    await credentials.remove(services, call.ids["id"], call.caller)
     return Answered(None, status=204)
 
 
@@ -48,8 +48,8 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
 class Probes:
     """Health, readiness, metrics: for whoever watches, without credentials."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, services: Services) -> None:
+        self._gateway = services
 
     async def healthz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """The process is up; `rules` is the latest change of rules that it has taken over."""
@@ -58,17 +58,17 @@ class Probes:
 
     async def readyz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """200 while decisions can be made, naming what is missing; else 503 and why."""
-        gateway = self._gateway
+        services = self._gateway
         try:
-            if gateway.health.is_draining:
+            if services.health.is_draining:
                 raise Unavailable("draining", "it finishes what it has, and takes nothing new")
-            await gateway.store.ping()
-            if gateway.is_backlogged:
-                code = "ledger_stopped" if gateway.health.stopped_by else "ledger_backlog"
-                raise Unavailable(code, gateway.backlog_detail)
+            await services.store.ping()
+            if services.is_backlogged:
+                code = "ledger_stopped" if services.health.stopped_by else "ledger_backlog"
+                raise Unavailable(code, services.backlog_detail)
         except SpendgateError as error:
             return refusal(error)
-        parts = {"ledger": gateway.ledger.ping, "catalog": gateway.catalog.ping}
+        parts = {"ledger": services.ledger.ping, "catalog": services.catalog.ping}
         missing = [name for name, ping in parts.items() if not await _answers(ping)]
         body = json.encode({"ok": True, "degraded": missing})
         return web.Response(body=body, headers=JSON)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.flows import authorize as authorizing
-from gateway.flows import holds
-from gateway.flows.gateway import Caller, Gateway
+from gateway.flows.shared.caller import Caller
+from gateway.flows.spend import authorize as authorizing
+from gateway.flows.spend import holds
 from gateway.http.endpoint import Answered, Call, fault_of
+from gateway.http.services import Services
 from gateway.store.admission import IS_PATIENT
 from gateway.wire import problems
 from gateway.wire.decode import convert
@@ -19,21 +20,21 @@ AT_ONCE = 8
 batch is: a batch delays its own org alone."""
 
 
-async def authorize(gateway: Gateway, call: Call) -> Answered:
+async def authorize(services: Services, call: Call) -> Answered:
     """POST /v1/authorize."""
-    done = await authorizing.authorize(gateway, call.body, call.caller)
+    done = await authorizing.authorize(services, call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def authorize_batch(gateway: Gateway, call: Call) -> Answered:
+async def authorize_batch(services: Services, call: Call) -> Answered:
     """POST /v1/authorize/batch."""
-    await authorizing.check_batch(gateway, call.body, call.caller)
+    await authorizing.check_batch(services, call.body, call.caller)
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(index: int, item: object) -> tuple[Any, bool]:
         IS_PATIENT.set(True)
         async with places:
-            return await _item(gateway, item, _caller_of_item(call.caller, index))
+            return await _item(services, item, _caller_of_item(call.caller, index))
 
     items = (one(index, item) for index, item in enumerate(call.body.requests))
     done = await asyncio.gather(*items)
@@ -47,14 +48,14 @@ def _caller_of_item(caller: Caller, index: int) -> Caller:
     return Caller(caller.credential, caller.path.removesuffix("/batch"), key)
 
 
-async def _item(gateway: Gateway, raw: object, caller: Caller) -> tuple[Any, bool]:
+async def _item(services: Services, raw: object, caller: Caller) -> tuple[Any, bool]:
     # Each item stands alone: one that is wrong is a problem in its place.
     try:
         item = convert(raw, BatchItem)
         body = AuthorizeBody(**{name: getattr(item, name) for name in _FIELDS})
         key = item.idempotency_key or caller.idempotency_key
         whose = Caller(caller.credential, caller.path, key)
-        done = await authorizing.authorize(gateway, body, whose)
+        done = await authorizing.authorize(services, body, whose)
     except Exception as error:
         return problems.problem(fault_of(error, "an item of a batch")), False
     return done.answer, done.is_replay
@@ -63,24 +64,24 @@ async def _item(gateway: Gateway, raw: object, caller: Caller) -> tuple[Any, boo
 _FIELDS = AuthorizeBody.__struct_fields__
 
 
-async def get_hold(gateway: Gateway, call: Call) -> Answered:
+async def get_hold(services: Services, call: Call) -> Answered:
     """GET /v1/holds/{id}."""
-    return Answered(await holds.get(gateway, call.ids["id"], call.caller))
+    return Answered(await holds.get(services, call.ids["id"], call.caller))
 
 
-async def capture(gateway: Gateway, call: Call) -> Answered:
+async def capture(services: Services, call: Call) -> Answered:
     """POST /v1/holds/{id}/capture."""
-    done = await holds.capture(gateway, call.ids["id"], call.body, call.caller)
+    done = await holds.capture(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def extend(gateway: Gateway, call: Call) -> Answered:
+async def extend(services: Services, call: Call) -> Answered:
     """POST /v1/holds/{id}/extend."""
-    done = await holds.extend(gateway, call.ids["id"], call.body, call.caller)
+    done = await holds.extend(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def release(gateway: Gateway, call: Call) -> Answered:
+async def release(services: Services, call: Call) -> Answered:
     """POST /v1/holds/{id}/release."""
-    done = await holds.release(gateway, call.ids["id"], call.body, call.caller)
+    done = await holds.release(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)

@@ -20,15 +20,15 @@ from gateway.catalog.rulesets import RuleSets
 from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
-from gateway.flows.contents import Kept
-from gateway.flows.drifting import Drift
-from gateway.flows.following import follow
-from gateway.flows.gathering import Gatherer
-from gateway.flows.policies import Rules
-from gateway.flows.profiles import FREE_PLAN, Profiles
-from gateway.flows.reconcile import Reconciler, Watch
-from gateway.flows.recovery import Recovery
-from gateway.flows.warming import Warmer
+from gateway.flows.operations.drift_monitor import Drift
+from gateway.flows.operations.rebuild_source import Kept
+from gateway.flows.operations.reconcile import Reconciler, Watch
+from gateway.flows.operations.rule_match_projection import Gatherer
+from gateway.flows.operations.shard_recovery import Recovery
+from gateway.flows.operations.velocity_backfill import Warmer
+from gateway.flows.risk.list_sync import follow
+from gateway.flows.risk.policies import Rules
+from gateway.flows.shared.profiles import FREE_PLAN, Profiles
 from gateway.ledger.days import date_of
 from gateway.ledger.deployment import DeploymentOf
 from gateway.ledger.history import History

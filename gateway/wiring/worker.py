@@ -17,23 +17,23 @@ from gateway.catalog.matches import Matches
 from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
 from gateway.errors import SpendgateError
-from gateway.flows import aftermath
-from gateway.flows.clock import StoreClock
-from gateway.flows.durability import Booked, Replicated
-from gateway.flows.elsewhere import THREADS_GIVE_WAY_S
-from gateway.flows.gateway import Gateway
-from gateway.flows.outage import Outage
-from gateway.flows.policies import RULES_EVERY_S, Rules
-from gateway.flows.profiles import Profiles
+from gateway.flows.risk.compile_process import THREADS_GIVE_WAY_S
+from gateway.flows.risk.policies import RULES_EVERY_S, Rules
+from gateway.flows.shared.profiles import Profiles
+from gateway.flows.shared.store_clock import StoreClock
+from gateway.flows.spend import stand_in_settlement
+from gateway.flows.spend.stand_in_state import Outage
 from gateway.http.app import App
 from gateway.http.listening import listening_socket, raise_file_limit
 from gateway.http.server import Serving, serve
+from gateway.http.services import Services
 from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger
 from gateway.observe.metrics import CountingHooks
 from gateway.settings import Settings
 from gateway.sql.engine import Engine, open_engine
 from gateway.store import keys
+from gateway.store.acknowledge import Booked, Replicated
 from gateway.store.journal import Journal
 from gateway.store.redis import Confirm, RedisStore
 from gateway.store.shards import Shards
@@ -61,15 +61,15 @@ SWEEP_LIMIT = 200
 class Worker:
     """One worker's parts, joined."""
 
-    gateway: Gateway
+    services: Services
     engines: tuple[Engine, ...]
     chores: Chores
 
     async def close(self) -> None:
         """Let go of everything."""
-        await stop_chores((*self.chores, *self.gateway.tasks))
-        self.gateway.outage.journal.close()
-        await self.gateway.store.close()
+        await stop_chores((*self.chores, *self.services.tasks))
+        self.services.outage.journal.close()
+        await self.services.store.close()
         await dispose(self.engines)
 
 
@@ -92,29 +92,30 @@ async def build_worker(
     models = Models(catalog_engine)
     rules = Rules(rulesets, models, secret, on_event, clock.now_ms, settings.unscored)
     await rules.refresh()
-    gateway = Gateway(
-        settings,
-        store,
-        catalog,
-        credentials,
-        ledger,
-        History(ledger_engine),
-        profiles,
-        clock,
-        hooks,
-        secret,
-        Outage(Journal(settings.directory / "opened"), settings.open_shares or settings.workers),
-        rulesets,
-        rules,
-        Labels(catalog_engine),
-        Matches(catalog_engine),
-        Lists(catalog_engine),
-        Backtests(catalog_engine),
-        models,
+    opened = Journal(settings.directory / "opened")
+    services = Services(
+        settings=settings,
+        store=store,
+        catalog=catalog,
+        credentials=credentials,
+        ledger=ledger,
+        history=History(ledger_engine),
+        profiles=profiles,
+        clock=clock,
+        hooks=hooks,
+        secret=secret,
+        outage=Outage(opened, settings.open_shares or settings.workers),
+        rulesets=rulesets,
+        rules=rules,
+        labels=Labels(catalog_engine),
+        matches=Matches(catalog_engine),
+        lists=Lists(catalog_engine),
+        backtests=Backtests(catalog_engine),
+        models=models,
     )
 
     def count_unsettled() -> None:
-        hooks.set_unsettled(gateway.outage.unsettled)
+        hooks.set_unsettled(services.outage.unsettled)
 
     chores = start(
         _refresh(credentials.refresh, CREDENTIALS_EVERY_S),
@@ -122,10 +123,10 @@ async def build_worker(
         accessory("metrics", lambda: write_counts(hooks, count_unsettled)),
         _sweep(store, settings.sweep_ms / 1000),
         _hand_in(store, shards, ledger),
-        _watch_backlog(gateway, shards),
-        _settle(gateway, on_event),
+        _watch_backlog(services, shards),
+        _settle(services, on_event),
     )
-    return Worker(gateway, (catalog_engine, ledger_engine), chores)
+    return Worker(services, (catalog_engine, ledger_engine), chores)
 
 
 async def serve_worker(
@@ -137,7 +138,7 @@ async def serve_worker(
     hooks = counting_hooks(settings, name)
     worker = await build_worker(settings, hooks, on_event)
     sock = listening_socket(settings.host, settings.port)
-    serving = await serve(App(worker.gateway), sock, settings)
+    serving = await serve(App(worker.services), sock, settings)
     return worker, serving
 
 
@@ -146,7 +147,7 @@ def _confirm(settings: Settings, store: RedisStore, ledger: Ledger) -> Confirm |
         functions = build_functions(settings, settings.store_url)
         return Replicated(functions, store, settings.decision_deadline_ms / 1000)
     if settings.durability == "ledger":
-        return Booked(ledger, store, settings.store_deadline_ms / 1000)
+        return Booked(ledger.cursors, store, settings.store_deadline_ms / 1000)
     return None
 
 
@@ -168,23 +169,23 @@ async def _sweep(store: RedisStore, pause_s: float) -> None:
             await asyncio.sleep(0.5)
 
 
-async def _watch_backlog(gateway: Gateway, shards: Shards) -> None:
+async def _watch_backlog(services: Services, shards: Shards) -> None:
     while True:
         # A store that does not answer takes no records either.
         with suppress(SpendgateError):
-            gateway.health.backlog = await shards.backlog()
-            gateway.health.stopped_by = (await shards.booked()).stopped_by
+            services.health.backlog = await shards.backlog()
+            services.health.stopped_by = (await shards.booked()).stopped_by
             used, most = await shards.memory()
-            gateway.health.memory = used / most if most else 0.0
+            services.health.memory = used / most if most else 0.0
         await asyncio.sleep(BACKLOG_LOOK_S)
 
 
-async def _settle(gateway: Gateway, on_event: Callable[[str], None]) -> None:
+async def _settle(services: Services, on_event: Callable[[str], None]) -> None:
     """Undo and charge what an outage left behind."""
     while True:
         await asyncio.sleep(SETTLE_LOOK_S)
         with suppress(SpendgateError):
-            await aftermath.settle(gateway, on_event)
+            await stand_in_settlement.settle(services, on_event)
 
 
 async def _hand_in(store: RedisStore, shards: Shards, ledger: Ledger) -> None:

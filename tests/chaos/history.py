@@ -19,8 +19,8 @@ from gateway.core.holds import LATE_CAPTURE_MS
 from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes
-from gateway.flows.policies import NOTHING_CITED, Cited
-from gateway.flows.replays import replayed
+from gateway.flows.decisions.replay import replayed
+from gateway.flows.risk.policies import NOTHING_CITED, Cited
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.wire import records

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.catalog.labels import Labels
 from gateway.catalog.rulesets import RuleSets
-from gateway.flows.backtest import Span, backtest
-from gateway.flows.gateway import Gateway
+from gateway.flows.analysis.backtest import Span, backtest
+from gateway.flows.analysis.services import AnalysisServices
 from gateway.ledger.history import History
 from gateway.ledger.sqlite import SqliteLedger
 from gateway.ledger.writer import Writer
@@ -65,7 +65,7 @@ async def test_it_is_cut_short_only_where_a_window_reaches_further(
     )
     phased = Phased(load(rules(rule("often", "block", f'velocity.count("key", {window}) >= 5'))))
     span = Span(0, 2**60, LOOKED_AT, most_back=most_back)
-    found = await backtest(cast(Gateway, parts), phased, span)
+    found = await backtest(cast(AnalysisServices, parts), phased, span)
     assert (found.requests, found.is_cut) == (LOOKED_AT // 2, is_cut)
     assert found.rules["often"].requests <= hits
     if not is_cut:

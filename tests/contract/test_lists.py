@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.catalog.lists import Item, Lists
 from gateway.core.tallies import Entry
-from gateway.flows.following import follow
+from gateway.flows.risk.list_sync import follow
 from gateway.sql.engine import Engine
 from gateway.store.memory import MemoryStore
 

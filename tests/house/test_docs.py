@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from gateway.core.reasons import Reason
 from gateway.observe import metrics
 from models import features
 from rules import schema
-from tests.house.source import ROOT, shown
+from tests.house.source import ROOT, python_files, shown, tree
 from tests.unit.rules import mistakes
 
 HOUSE_BOOK = ROOT / "gateway/README.md"
@@ -63,12 +64,27 @@ def features_table() -> str:
     return "\n".join(rows)
 
 
+def flows_table() -> str:
+    """Every module of the use cases and its summary, by room, as a Markdown table."""
+    rows = ["| room | file | what it does |", "|---|---|---|"]
+    for path in python_files("gateway/flows"):
+        summary = (ast.get_docstring(tree(path)) or "").split("\n")[0].rstrip(".")
+        if path.parent.name == "flows":
+            continue
+        if path.stem == "__init__":
+            rows.append(f"| **{path.parent.name}** | | **{summary}** |")
+        elif path.stem != "services":
+            rows.append(f"| | [`{path.stem}`]({path.parent.name}/{path.name}) | {summary} |")
+    return "\n".join(rows)
+
+
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (HOUSE_BOOK, settings.table),
     "reasons": (HOUSE_BOOK, reasons_table),
     "metrics": (HOUSE_BOOK, metrics.table),
     "fields": (RULE_BOOK, fields_table),
     "mistakes": (RULE_BOOK, mistakes.table),
+    "flows": (ROOT / "gateway/flows/README.md", flows_table),
     "features": (MODEL_BOOK, features_table),
 }
 """By name, the book that a generated table stands in, and what generates it."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.house.source import PACKAGES, ROOT, pyproject, python_files, shown, tree
 
-FUNCTION_LINES, MODULE_LINES, LINE_WIDTH = 60, 400, 100
+FUNCTION_LINES, MODULE_LINES, LINE_WIDTH, FOLDER_FILES = 60, 400, 100, 15
 PRAGMA = re.compile(r"\s*#\s*(noqa|type:).*$")
 """Ruff does not count a pragma at the end of a line either."""
 
@@ -51,3 +51,12 @@ def test_a_line_is_no_wider_than_a_page(path: Path) -> None:
 
 def test_what_may_be_wide_exists() -> None:
     assert may_be_wide() == {p for p in may_be_wide() if (ROOT / p).is_file()}
+
+
+@pytest.mark.parametrize("room", sorted((ROOT / "gateway/flows").iterdir()), ids=lambda p: p.name)
+def test_a_room_of_use_cases_is_seen_at_a_glance(room: Path) -> None:
+    assert len(list(room.glob("*.py")) if room.is_dir() else ()) <= FOLDER_FILES
+
+
+def test_every_use_case_lies_in_a_room() -> None:
+    assert [path.name for path in (ROOT / "gateway/flows").glob("*.py")] == ["__init__.py"]

@@ -14,8 +14,8 @@ from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
 from gateway.catalog.models import Models
 from gateway.catalog.rulesets import RuleSets
-from gateway.flows.drifting import Drift
-from gateway.flows.policies import Rules
+from gateway.flows.operations.drift_monitor import Drift
+from gateway.flows.risk.policies import Rules
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from tests.gateways import Caller, Gateway

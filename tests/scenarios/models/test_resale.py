@@ -20,8 +20,8 @@ from gateway.cli.demo.data import trace
 from gateway.core.facts import facts_of, standing_of
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.lookback import InOrder, Lookback
-from gateway.flows.risk import facts_behind
+from gateway.flows.analysis.point_in_time import InOrder, Lookback
+from gateway.flows.risk.judgement import facts_behind
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.core.facts import tallied_of
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.lookback import READ, InOrder, Lookback
+from gateway.flows.analysis.point_in_time import READ, InOrder, Lookback
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url

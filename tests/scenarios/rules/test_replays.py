@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from gateway.core.orders import Outcome
 from gateway.core.record import Asked
-from gateway.flows.policies import Cited
-from gateway.flows.replays import replayed
+from gateway.flows.decisions.replay import replayed
+from gateway.flows.risk.policies import Cited
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.wire import records

@@ -1,0 +1,1 @@
+"""Orgs, members, limits, prices, funds and credentials."""

@@ -1,0 +1,120 @@
+"""Show the balance of an org: funds, holds, and how full its caps are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap
+from gateway.core.entities import Cap, Grant, Org, Profile
+from gateway.core.funding import SHORTFALL, burn_order, grant_name, included_sources, waterfall
+from gateway.core.windows import bounds
+from gateway.errors import CallerError
+from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.caller import Caller
+from gateway.wire import records
+from gateway.wire.answers import rfc3339
+
+MOST_TARGETS = 100
+
+
+async def balance(services: AccountServices, org: str, caller: Caller) -> dict[str, Any]:
+    """The balance as api.md describes it; of a free user, what its plan still includes."""
+    caller.check_org(org)
+    profile = await services.profiles.load(org)
+    if profile.is_free:
+        profile = replace(profile, org=Org(org, profile.plan.id, currency=_currency(profile)))
+    now_ms = await services.store.ping()
+    sources, _, _ = waterfall(profile, None, now_ms)
+    _, metas = await services.store.grants(org)
+    grants = burn_order(tuple(records.decode_grant(meta) for meta, _ in metas))
+    held = FREE_HELD if profile.is_free else HELD
+    names = (*(s.name for s in sources), *(grant_name(g.id) for g in grants), SHORTFALL, held)
+    snapshot = await services.store.snapshot(org, names)
+    values = dict(zip(names, snapshot.balances, strict=True))
+    available = sum(max(0, values[s.name] - s.floor) for s in sources)
+    return {
+        "currency": profile.org.currency,
+        "available_micros": available,
+        "held_micros": values[held],
+        "shortfall_micros": values[SHORTFALL],
+        "credit_line_micros": profile.org.credit_line_micros,
+        "grants": [_grant(g, values) for g in grants],
+        "included": _included(profile, values, now_ms),
+        "caps": await _caps(services, profile, now_ms),
+    }
+
+
+def _currency(profile: Profile) -> str:
+    return profile.card.versions[-1].currency if profile.card.versions else "USD"
+
+
+def _grant(grant: Grant, values: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": grant.id,
+        "kind": grant.kind,
+        "remaining_micros": values[grant_name(grant.id)],
+        "expires_at": rfc3339(grant.expires_ms) if grant.expires_ms is not None else None,
+    }
+
+
+def _included(profile: Profile, values: dict[str, int], now_ms: int) -> list[dict[str, Any]]:
+    found = []
+    for included in profile.plan.included:
+        _, ends_ms = bounds(included.period, profile.org.timezone, now_ms)
+        sources = included_sources(included, profile, now_ms)
+        remaining = sum(max(0, values[s.name] - s.floor) for s in sources)
+        found.append(
+            {"id": included.id, "remaining_micros": remaining, "resets_at": rfc3339(ends_ms)}
+        )
+    return found
+
+
+async def _caps(services: AccountServices, profile: Profile, now_ms: int) -> list[dict[str, Any]]:
+    org = profile.org.id
+    targeted = () if profile.is_free else await services.catalog.targeted_caps(org)
+    listed: list[tuple[Cap, str, Applied]] = []
+    for cap in (*profile.plan.caps, *profile.caps, *targeted):
+        one = apply_cap(cap, cap.target or "", profile, now_ms)
+        targets = [cap.target or ""]
+        if one.index:
+            targets = await services.store.targets(org, one.index)
+        for target in targets:
+            listed.append((cap, target, apply_cap(cap, target, profile, now_ms)))
+    counts = await services.store.windows(org, tuple(a.name for _, _, a in listed))
+    rows = [
+        _cap(cap, target, applied, used, held)
+        for (cap, target, applied), (used, held) in zip(listed, counts, strict=True)
+    ]
+    shown: list[dict[str, Any]] = []
+    for cap_key in dict.fromkeys((c.from_plan, c.id) for c, _, _ in listed):
+        own = [
+            r for (c, _, _), r in zip(listed, rows, strict=True) if (c.from_plan, c.id) == cap_key
+        ]
+        own.sort(key=lambda r: (-(r["used_micros"] + r["held_micros"]), r["target"] or ""))
+        shown += own[:MOST_TARGETS]
+    return shown
+
+
+def _cap(cap: Cap, target: str, applied: Applied, used: int, held: int) -> dict[str, Any]:
+    return {
+        "id": cap.id,
+        "level": cap.level,
+        "target": target or None,
+        "mode": cap.mode,
+        "limit_micros": cap.limit_micros,
+        "used_micros": used,
+        "held_micros": held,
+        "remaining_micros": max(0, cap.limit_micros - used - held),
+        "resets_at": rfc3339(applied.ends_ms) if cap.window != "lifetime" else None,
+    }
+
+
+async def get_org(services: AccountServices, org: str, caller: Caller) -> Org:
+    """An org that was created. Raises 404 otherwise."""
+    caller.check_org(org)
+    terms = await services.catalog.org(org)
+    if terms is None:
+        raise CallerError("not_found", f"there is no org {org}", status=404)
+    return terms.org

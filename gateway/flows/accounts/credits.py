@@ -1,0 +1,153 @@
+"""Move funds outside requests: grants, voids and adjustments."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.core import ids
+from gateway.core.caps import HELD
+from gateway.core.counters import Source
+from gateway.core.entities import Grant, Profile
+from gateway.core.funding import ADJUSTMENTS, grant_name, is_included, waterfall
+from gateway.core.money import check_range
+from gateway.core.orders import AdjustOrder, GrantOrder, Moved, Status, VoidOrder
+from gateway.core.record import AdminNote, Undo
+from gateway.core.terms import versions_of
+from gateway.errors import CallerError
+from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.caller import Caller
+from gateway.flows.shared.replies import kept_or, moved_of, when_stale
+from gateway.wire import answers, records
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import AdjustmentBody, EmptyBody, GrantBody
+
+DEFAULT_PRIORITY = 10
+
+
+@dataclass(frozen=True)
+class Moves:
+    """An answer, and whether it was given before."""
+
+    answer: answers.GrantAnswer | answers.VoidAnswer | answers.AdjustmentAnswer
+    is_replay: bool
+
+
+async def known_org(services: AccountServices, org: str, caller: Caller) -> Profile:
+    """The profile of an org that was created, as it is now. Raises 404 otherwise."""
+    caller.check_org(org)
+    if await services.catalog.org(org) is None:
+        raise CallerError("not_found", f"there is no org {org}", status=404)
+    return await services.profiles.load(org)
+
+
+async def grant(services: AccountServices, org: str, body: GrantBody, caller: Caller) -> Moves:
+    """Give an org credit. A paid grant first settles an open shortfall."""
+    profile = await known_org(services, org, caller)
+    idempotency = caller.idempotency(org, body, services.settings.admin_kept_s)
+    try:
+        given = await _grant(services, profile, body)
+    except CallerError as error:
+        reply = await kept_or(services, org, idempotency, Moved, error)
+    else:
+        note = records.encode(AdminNote("", caller.credential.id, given))
+        meta = records.encode(given)
+        order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
+        reply = await services.store.grant(order)
+    return Moves(answers.grant_answer(moved_of(reply)), reply.status is Status.REPLAY)
+
+
+async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -> Grant:
+    check_range(body.amount_micros, "the grant", "/amount_micros")
+    effective_ms, expires_ms = milliseconds(body.effective_at), milliseconds(body.expires_at)
+    now_ms = services.clock.now_ms()
+    if expires_ms is not None and expires_ms <= max(now_ms, effective_ms or 0):
+        raise CallerError(
+            "invalid_request", "the grant would expire before it starts", pointer="/expires_at"
+        )
+    funds = await funds_of(services, profile) + profile.org.credit_line_micros
+    check_range(funds + body.amount_micros, "the balance after the grant", "/amount_micros")
+    return Grant(
+        ids.GRANT + services.new_id_body(profile.org.id),
+        body.kind,
+        body.amount_micros,
+        DEFAULT_PRIORITY if body.priority is None else body.priority,
+        now_ms,
+        effective_ms,
+        expires_ms,
+        tuple(body.products) if body.products else None,
+    )
+
+
+async def funds_of(services: AccountServices, profile: Profile) -> int:
+    """All that may come together on an org's balances: what is there, and what is on hold."""
+    grants = tuple(grant_name(g.id) for g in profile.grants)
+    names = (*grants, ADJUSTMENTS, HELD)
+    snapshot = await services.store.snapshot(profile.org.id, names)
+    return sum(snapshot.balances)
+
+
+async def void(
+    services: AccountServices, org: str, grant_id: str, body: EmptyBody, caller: Caller
+) -> Moves:
+    """End a grant: its unspent rest is gone, and what is on hold of it ends with it."""
+    profile = await known_org(services, org, caller)
+    order = VoidOrder(
+        org,
+        profile.org.currency,
+        grant_id,
+        records.encode(AdminNote("", caller.credential.id)),
+        caller.idempotency(org, body, services.settings.admin_kept_s),
+    )
+    reply = await services.store.void(order)
+    if reply.status is Status.MISSING:
+        detail = f"there is no grant {grant_id} that has not ended"
+        raise CallerError("not_found", detail, status=404)
+    return Moves(answers.void_answer(moved_of(reply)), reply.status is Status.REPLAY)
+
+
+async def adjust(
+    services: AccountServices,
+    org: str,
+    body: AdjustmentBody,
+    caller: Caller,
+    undo: Undo | None = None,
+) -> Moves:
+    """Correct an org's funds by an amount, or to an amount, computed in the store.
+
+    `undo` says which decision it takes back, where it does.
+    """
+    if (body.amount_micros is None) == (body.set_available_micros is None):
+        raise CallerError(
+            "invalid_request", "give exactly one of amount_micros and set_available_micros"
+        )
+    check_range(body.amount_micros or 0, "the adjustment", "/amount_micros")
+    check_range(body.set_available_micros or 0, "the balance", "/set_available_micros")
+    profile = await known_org(services, org, caller)
+    started = asyncio.get_running_loop().time()
+    while True:
+        sources, from_ms, until_ms = waterfall(profile, None, services.clock.now_ms())
+        order = AdjustOrder(
+            org,
+            profile.org.currency,
+            _money_first(sources),
+            versions_of(profile),
+            from_ms,
+            until_ms,
+            records.encode(AdminNote(body.note, caller.credential.id, undo=undo)),
+            body.kind,
+            body.amount_micros or 0,
+            body.set_available_micros,
+            caller.idempotency(org, body, services.settings.admin_kept_s),
+        )
+        reply = await services.store.adjust(order)
+        if reply.status is not Status.STALE:
+            moved = moved_of(reply)
+            return Moves(answers.adjustment_answer(moved), reply.status is Status.REPLAY)
+        await when_stale(services, org, reply, started)
+        profile = await services.profiles.profile(org)
+
+
+def _money_first(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    # A correction takes money before it takes quota that comes back by itself.
+    return tuple(sorted(sources, key=lambda s: is_included(s.name)))

@@ -1,0 +1,150 @@
+"""Set, change and remove caps and rate limits of an org."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec import UnsetType
+from msgspec.structs import replace
+
+from gateway.catalog.catalog import OrgTerms
+from gateway.core.entities import (
+    Cap,
+    Level,
+    RateLimit,
+)
+from gateway.core.money import check_range
+from gateway.errors import CallerError
+from gateway.flows.accounts.bounds import check_limits
+from gateway.flows.accounts.orgs import change_existing
+from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.caller import Caller
+from gateway.flows.shared.user_ids import with_target
+from gateway.flows.shared.versioned_change import Commit
+from gateway.wire.decode import keep
+from gateway.wire.messages import (
+    CapBody,
+    RateLimitBody,
+)
+
+L = TypeVar("L", Cap, RateLimit)
+
+
+DEFAULT_WINDOW_S = 60
+
+
+def _check_target(level: Level, target: str | None) -> None:
+    if level == "org" and target is not None:
+        raise CallerError(
+            "invalid_request", "a limit of level org has no target", pointer="/target"
+        )
+
+
+async def put_cap(
+    services: AccountServices, org: str, name: str, body: CapBody, caller: Caller
+) -> Cap:
+    """Set a cap. Changing its limit keeps its count; a new one counts from now on."""
+    check_range(body.limit_micros, "the cap", "/limit_micros")
+    body = with_target(services, body)
+
+    def after(before: Cap | None) -> Cap:
+        return cap_of(name, body, before)
+
+    return await _put_limit(services, org, "cap", name, after, caller)
+
+
+def cap_of(name: str, body: CapBody, before: Cap | None = None, from_plan: bool = False) -> Cap:
+    """A cap as a message describes it, and as it was where that says nothing."""
+    new = Cap(name, body.level, body.window, body.limit_micros)
+    old = before or new
+    products, alert_at = body.products, body.alert_at
+    found = Cap(
+        name,
+        body.level,
+        body.window,
+        body.limit_micros,
+        keep(body.mode, old.mode, new.mode),
+        keep(body.target, old.target if old.level == body.level else None, None),
+        old.products if isinstance(products, UnsetType) else tuple(products or ()) or None,
+        old.alert_at if isinstance(alert_at, UnsetType) else tuple(alert_at or ()),
+        from_plan=from_plan,
+    )
+    _check_target(found.level, found.target)
+    return found
+
+
+async def put_rate_limit(
+    services: AccountServices, org: str, name: str, body: RateLimitBody, caller: Caller
+) -> RateLimit:
+    """Set a rate limit."""
+    body = with_target(services, body)
+
+    def after(before: RateLimit | None) -> RateLimit:
+        return rate_limit_of(name, body, before)
+
+    return await _put_limit(services, org, "rate_limit", name, after, caller)
+
+
+def rate_limit_of(
+    name: str, body: RateLimitBody, before: RateLimit | None = None, from_plan: bool = False
+) -> RateLimit:
+    """A rate limit as a message describes it, and as it was where that says nothing."""
+    old_s = before.window_s if before else DEFAULT_WINDOW_S
+    old_target = before.target if before and before.level == body.level else None
+    window_s = keep(body.window_s, old_s, DEFAULT_WINDOW_S)
+    target = keep(body.target, old_target, None)
+    _check_target(body.level, target)
+    return RateLimit(name, body.level, body.unit, body.limit, window_s, target, from_plan=from_plan)
+
+
+async def _put_limit(
+    services: AccountServices,
+    org: str,
+    kind: str,
+    name: str,
+    after: Callable[[Any], L],
+    caller: Caller,
+) -> L:
+    result = after(None)
+
+    async def change(terms: OrgTerms) -> Commit | None:
+        nonlocal result
+        before = await services.catalog.limit(org, kind, name)
+        limit = result = after(before)
+        if before is not None and replace(limit, generation=before.generation) == before:
+            return None
+        plan = await services.catalog.plan(terms.org.plan)
+        if plan is not None:
+            await check_limits(services, terms, plan, limit)
+
+        async def commit(number: int) -> None:
+            # A cap that was deleted and made anew counts anew: its generation names its counters.
+            generation = before.generation if before is not None else number
+            of = replace(terms.org, version=number)
+            set_limit = replace(limit, generation=generation)
+            await services.catalog.put_limit(of, terms.org.version, set_limit)
+
+        return commit
+
+    await change_existing(services, org, caller, change)
+    return result
+
+
+async def delete_limit(
+    services: AccountServices, org: str, kind: str, name: str, caller: Caller
+) -> None:
+    """Remove an org's own cap (`kind` "cap") or rate limit ("rate_limit")."""
+
+    async def change(terms: OrgTerms) -> Commit | None:
+        if await services.catalog.limit(org, kind, name) is None:
+            what = kind.replace("_", " ")
+            raise CallerError("not_found", f"there is no {what} {name}", status=404)
+
+        async def commit(number: int) -> None:
+            after = replace(terms.org, version=number)
+            await services.catalog.delete_limit(after, terms.org.version, kind, name)
+
+        return commit
+
+    await change_existing(services, org, caller, change)

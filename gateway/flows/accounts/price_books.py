@@ -1,0 +1,107 @@
+"""Set rate-card versions and plans, which all orgs share."""
+
+from __future__ import annotations
+
+from msgspec import UnsetType
+
+from gateway.core.entities import CardVersion, Included, PricePlan, RateCard
+from gateway.core.money import check_range
+from gateway.errors import CallerError
+from gateway.flows.accounts.bounds import check_plan
+from gateway.flows.accounts.limits import cap_of, rate_limit_of
+from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.caller import Caller
+from gateway.flows.shared.user_ids import with_target
+from gateway.flows.shared.versioned_change import Commit, change_card, change_plan
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import CardVersionBody, PlanBody
+
+
+async def put_card_version(
+    services: AccountServices, card: str, version: str, body: CardVersionBody, caller: Caller
+) -> CardVersion:
+    """Add a version to a rate card. The same again is fine; another body is a conflict."""
+    caller.check_unbound("change what all share")
+    for product, prices in body.products.items():
+        for unit, price in prices.items():
+            check_range(price, f"the price of {product}", f"/products/{product}/{unit}")
+    wanted = CardVersion(
+        version, milliseconds(body.effective_at) or 0, body.currency, body.products
+    )
+
+    def prepare(before: RateCard) -> Commit | None:
+        for known in before.versions:
+            if known.version == version:
+                if known == wanted:
+                    return None
+                raise CallerError(
+                    "version_exists", f"{card}@{version} exists and never changes", status=409
+                )
+            if known.currency != wanted.currency:
+                raise CallerError(
+                    "currency_mismatch",
+                    f"rate card {card} is in {known.currency}, not {wanted.currency}",
+                    pointer="/currency",
+                )
+
+        async def commit(number: int) -> None:
+            await services.catalog.put_card_version(card, wanted, before.changes, number)
+
+        return commit
+
+    await change_card(services.catalog, services.store, card, prepare)
+    return wanted
+
+
+async def put_plan(
+    services: AccountServices, plan: str, body: PlanBody, caller: Caller
+) -> PricePlan:
+    """Create a plan, or change of it what the body names; it binds the next request of its orgs."""
+    caller.check_unbound("change what all share")
+    for i, quota in enumerate(body.included or ()):
+        check_range(quota.amount_micros, "the quota", f"/included/{i}/amount_micros")
+    for i, cap in enumerate(body.caps or ()):
+        check_range(cap.limit_micros, "the cap", f"/caps/{i}/limit_micros")
+    for name in ("included", "caps", "rate_limits"):
+        named = [part.id for part in getattr(body, name) or ()]
+        if len(named) != len(set(named)):
+            raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
+
+    async def prepare(before: PricePlan | None) -> PricePlan:
+        old = before or PricePlan(plan, body.rate_card)
+        wanted = _plan_after(services, body, old)
+        await check_plan(services, old, wanted)
+        card = await services.catalog.card(wanted.rate_card)
+        for currency in {v.currency for v in card.versions}:
+            if await services.catalog.has_org_on_plan(plan, currency):
+                raise CallerError(
+                    "currency_mismatch",
+                    f"rate card {card.id} is in {currency}; an org on plan {plan} is not",
+                    pointer="/rate_card",
+                )
+        return wanted
+
+    return await change_plan(services.catalog, services.store, plan, prepare)
+
+
+def _plan_after(services: AccountServices, body: PlanBody, old: PricePlan) -> PricePlan:
+    """A plan as it is after a PUT: what the body does not name stays as it was."""
+    included, caps, rates = old.included, old.caps, old.rate_limits
+    if not isinstance(body.included, UnsetType):
+        included = tuple(
+            Included(
+                q.id,
+                q.amount_micros,
+                q.period,
+                tuple(q.products) if q.products else None,
+                bool(q.rollover),
+            )
+            for q in body.included or ()
+        )
+    if not isinstance(body.caps, UnsetType):
+        given = [with_target(services, c) for c in body.caps or ()]
+        caps = tuple(cap_of(c.id, c, from_plan=True) for c in given)
+    if not isinstance(body.rate_limits, UnsetType):
+        limits = [with_target(services, r) for r in body.rate_limits or ()]
+        rates = tuple(rate_limit_of(r.id, r, from_plan=True) for r in limits)
+    return PricePlan(old.id, body.rate_card, included, caps, rates)

@@ -1,0 +1,1 @@
+"""Rule sets and models on past decisions."""

@@ -1,0 +1,180 @@
+"""Turn the decision log into training rows: the vectors as they were, or would have been, live.
+
+What was counted when a request was decided stands in its record; what nobody counted then is
+computed from the log by the reference machine, as of each moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.catalog.labels import Labels
+from gateway.catalog.lists import Lists
+from gateway.catalog.rulesets import RuleSets
+from gateway.core.facts import MEMBERSHIP, SIGNALS
+from gateway.core.orders import Outcome
+from gateway.core.record import Asked
+from gateway.flows.analysis.point_in_time import (
+    READ,
+    SETTLED_MS,
+    InOrder,
+    Line,
+    Lookback,
+    begins,
+    cold,
+)
+from gateway.flows.risk.assessment import is_assessed
+from gateway.flows.risk.judgement import facts_behind
+from gateway.ledger.history import History
+from gateway.wire.records import StreamRecord
+from models.features import Assembler, reads_of, specs_of
+
+AT_A_TIME = 2_000
+FOR_EVER = 2**53
+
+
+@dataclass
+class TrainingRows:
+    """Requests in their order: moments (Unix ms), amounts, vectors, and when each was told to be
+    fraud, and cleared of it (0: never).
+
+    `is_cut` where windows that nobody counted were not counted from their beginning.
+    """
+
+    features: tuple[str, ...]
+    decisions: list[str] = field(default_factory=list)
+    at_ms: list[int] = field(default_factory=list)
+    amounts: list[int] = field(default_factory=list)
+    vectors: list[array[float]] = field(default_factory=list)
+    told_ms: list[int] = field(default_factory=list)
+    cleared_ms: list[int] = field(default_factory=list)
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows: of which features, of [from, to) (Unix ms), the newest of at most `most` records.
+
+    What nobody counted then is computed from at most `most_back` records before them (0: from all
+    that matter; in both). Where only those matter that a model scored, it is named: their records
+    tell all.
+    """
+
+    features: tuple[str, ...]
+    from_ms: int
+    to_ms: int = FOR_EVER
+    most: int = 0
+    most_back: int = 0
+    scored_by: str = ""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where training rows come from; `secret` keys the entries of lists."""
+
+    history: History
+    labels: Labels
+    rulesets: RuleSets
+    lists: Lists
+    secret: bytes
+
+
+def nobody(done: int, rows: int) -> None:
+    """Progress that nobody wants to hear of."""
+
+
+async def training_rows(
+    sources: Sources, wanted: Wanted, progress: Callable[[int, int], None] = nobody
+) -> TrainingRows:
+    """The rows that are wanted. Raises Unavailable, or ModelError for unknown features."""
+    collector, history = Collector(wanted), sources.history
+    last = (await history.head()).rows
+    if wanted.to_ms < FOR_EVER:
+        last = min(last, await history.row_at(wanted.to_ms + SETTLED_MS) + AT_A_TIME)
+    first = await history.row_at(wanted.from_ms)
+    collector.from_row = first = max(first, last - wanted.most if wanted.most else 0)
+    names = [n for n in collector.reads if n.startswith("velocity.") or MEMBERSHIP in n]
+    names = [n for n in names if n not in SIGNALS]
+    if not wanted.scored_by:
+        names = list(cold(await sources.rulesets.changes(), names, wanted.from_ms))
+        first = await _look_back(sources, collector, names, first)
+    for at in range(first, last, AT_A_TIME):
+        lines = await history.numbered(at, min(AT_A_TIME, last - at), READ)
+        await asyncio.to_thread(collector.add, lines)
+        progress(min(at + AT_A_TIME, last) - first, last - first)
+    await asyncio.to_thread(collector.add_rest)
+    frauds, found = await sources.labels.frauds(wanted.from_ms), collector.found
+    told = [frauds.get(decision, (0, 0)) for decision in found.decisions]
+    found.told_ms = [told_ms for told_ms, _ in told]
+    found.cleared_ms = [cleared_ms for _, cleared_ms in told]
+    return found
+
+
+async def _look_back(sources: Sources, collector: Collector, names: list[str], first: int) -> int:
+    """Have names counted from before a row; from which one on, then."""
+    if not names:
+        return first
+    wanted = collector.wanted
+    collector.lookback = Lookback(names, sources.secret)
+    read = {name.rpartition("@")[2] for name in names if MEMBERSHIP in name}
+    collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
+    where = (first, wanted.from_ms, wanted.most_back)
+    begin, collector.found.is_cut = await begins(sources.history, collector.lookback, *where)
+    return begin
+
+
+class Collector:
+    """Makes vectors of records as they come, in the order of their moments."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        specs = specs_of(wanted.features)
+        self.wanted = wanted
+        self.found = TrainingRows(wanted.features)
+        self.reads = reads_of(specs)
+        self.lookback: Lookback | None = None
+        self.from_row = 0
+        self.standing: Collection[str] = ()
+        """Entries of lists that stand now: lists have no past."""
+        self._order = InOrder()
+        self._assembler = Assembler(specs)
+
+    def add(self, lines: Sequence[tuple[int, StreamRecord]]) -> None:
+        """Take in the next records, each with its row, as soon as none can come before them."""
+        self._take(self._order.take(lines))
+
+    def add_rest(self) -> None:
+        """There are no more."""
+        self._take(self._order.rest())
+
+    def _take(self, lines: Iterable[Line]) -> None:
+        for row, line, out, asked in lines:
+            if line.kind != "authorize" or not isinstance(asked, Asked):
+                if self.lookback is not None:
+                    self.lookback.note(out, asked)
+                continue
+            assert isinstance(out, Outcome)
+            more = {}
+            if self.lookback is not None:
+                more = self.lookback.seen(asked, out, self.standing)
+            if row >= self.from_row and self._is_wanted(asked, out):
+                self._add(asked, out, more)
+
+    def _is_wanted(self, asked: Asked, out: Outcome) -> bool:
+        wanted = self.wanted
+        if not wanted.from_ms <= out.now_ms < wanted.to_ms or not is_assessed(asked, out):
+            return False
+        model = asked.risk.model if asked.risk is not None else ""
+        return wanted.scored_by in ("", model)
+
+    def _add(self, asked: Asked, out: Outcome, more: dict[str, int]) -> None:
+        at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
+        facts = {**more, **facts_behind(asked, out, at_ms)}
+        found = self.found
+        found.decisions.append(asked.id)
+        found.at_ms.append(out.now_ms)
+        found.amounts.append(asked.amount)
+        found.vectors.append(array("d", self._assembler.vector(facts)))

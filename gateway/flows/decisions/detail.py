@@ -1,0 +1,199 @@
+"""Show one decision: request, answer, charges and postings."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+from msgspec import json
+
+from gateway.catalog.labels import Label
+from gateway.core.decision import conclude
+from gateway.core.entities import Lineage
+from gateway.core.facts import tallied_of
+from gateway.core.orders import Mode, Outcome
+from gateway.core.record import Asked, Risk
+from gateway.core.terms import signal_entities
+from gateway.flows.books.decision_records import find
+from gateway.flows.decisions.services import DecisionServices
+from gateway.flows.risk.compile_process import explain_elsewhere
+from gateway.flows.risk.judgement import facts_behind, judge, with_shadows
+from gateway.flows.risk.scoring import thresholds_of
+from gateway.flows.shared.caller import Caller
+from gateway.ledger.batch import RecordRow, Stored
+from gateway.ledger.reader import DECISIONS, hold_from
+from gateway.wire import answers, records, stories
+from gateway.wire.answers import rfc3339
+
+_quantity = json.Decoder(dict[str, int])
+
+
+async def get(
+    services: DecisionServices, decision_id: str, caller: Caller
+) -> stories.DecisionAnswer:
+    """A decision with everything that followed from it. Raises 404."""
+    record, stored = await find(services, decision_id, caller)
+    found = [of.record for of in stored if of.record is not None]
+    _, out, asked = records.read(record.source)
+    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    whole, told = judge(await services.rules.of(asked), asked, out)
+    judged = with_shadows(await services.rules.shadows_of(asked), whole, out), told
+    labels = await services.labels.told(record.id)
+    score = await score_told(services, *judged)
+    return _story(record, (*judged, score), stored, found, labels, services.clock.now_ms())
+
+
+def _story(
+    record: RecordRow,
+    judged: tuple[Asked, Outcome, stories.ScorePart | None],
+    stored: list[Stored],
+    found: list[RecordRow],
+    labels: list[Label],
+    now_ms: int,
+) -> stories.DecisionAnswer:
+    decoded = [records.read(row.source) for row in found]
+    asked, out, score = judged
+    hold = hold_from(decoded) if record.hold else None
+    return stories.DecisionAnswer(
+        id=record.id,
+        kind=record.kind,
+        decided=stories.Place(**_place(record)),
+        asked=_asked(asked),
+        answer=answers.authorize_answer(conclude(asked, out)),
+        signals=_signals(asked, out),
+        tallies=tallied_of(asked, out),
+        risk=risk_told(asked.risk),
+        scoring=score,
+        hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
+        events=[_event(row) for row in found],
+        charges=[part for of in stored for part in _charges(of)],
+        movements=[part for of in stored for part in _movements(of)],
+        labels=[label_told(label) for label in labels],
+    )
+
+
+def _place(row: RecordRow) -> dict[str, Any]:
+    """Where a record stands, as the fields of a Place."""
+    at = rfc3339(row.at_ms)
+    return {"row": row.row, "shard": row.shard, "epoch": row.epoch, "seq": row.seq, "at": at}
+
+
+def _asked(asked: Asked) -> stories.AskedPart:
+    terms = asked.terms
+    return stories.AskedPart(
+        subject=answers.subject_of(terms),
+        product=terms.product,
+        mode=Mode(asked.mode).name.lower(),
+        quantity=asked.quantity,
+        amount_micros=asked.amount,
+        run=asked.run or None,
+        context=dict(asked.context),
+        credential=asked.caller,
+        versions=list(terms.versions),
+    )
+
+
+async def score_told(
+    services: DecisionServices, asked: Asked, out: Outcome
+) -> stories.ScorePart | None:
+    """How a request was scored, with the vector and what each feature contributed to it."""
+    risk = asked.risk
+    scoring = risk.scoring if risk is not None else None
+    if risk is None or scoring is None or scoring.score is None:
+        return None
+    served = await services.rules.served(scoring.model)
+    stored = await services.models.find(scoring.model)
+    assert stored is not None, "nothing removes a model"
+    vector = served.assembler.vector(facts_behind(asked, out, risk.at_ms))
+    average, added = await asyncio.to_thread(explain_elsewhere, stored.text, vector)
+    by_weight = sorted(zip(served.features, added, strict=True), key=lambda one: -abs(one[1]))
+    values = zip(served.features, vector, strict=True)
+    return stories.ScorePart(
+        model=scoring.model,
+        score=scoring.score,
+        thresholds=thresholds_of(scoring.cuts),
+        reasons=list(scoring.reasons),
+        features={name: None if math.isnan(value) else value for name, value in values},
+        expected=average,
+        contributions=dict(by_weight),
+    )
+
+
+def risk_told(risk: Risk | None) -> stories.RiskPart | None:
+    """An assessment as callers see it."""
+    if risk is None:
+        return None
+    return stories.RiskPart(
+        ruleset=risk.ruleset or None,
+        at=rfc3339(risk.at_ms),
+        action=risk.action or None,
+        rules=list(risk.rules),
+        unknown=risk.unknown,
+        shadows=[
+            stories.ShadowPart(ruleset=s.ruleset, action=s.action, rules=list(s.rules))
+            for s in risk.shadows
+        ],
+        degraded=risk.is_degraded,
+        model=risk.model or None,
+        score=risk.score,
+    )
+
+
+def label_told(label: Label) -> stories.LabelAnswer:
+    """A label as callers see it."""
+    return stories.LabelAnswer(
+        decision=label.decision,
+        label=label.label,
+        observed_at=rfc3339(label.observed_ms),
+        recorded_at=rfc3339(label.recorded_ms),
+        author=label.author,
+        note=label.note or None,
+    )
+
+
+def _signals(asked: Asked, out: Outcome) -> dict[str, list[int]]:
+    """By entity: attempts and micros of the last minute, hour and day before this request."""
+    terms = asked.terms
+    entities = signal_entities(Lineage(terms.org, terms.project, terms.user, terms.key))
+    numbers = [out.signals[i : i + 6] for i in range(0, len(out.signals), 6)]
+    names = {"o": "org", "u": "user", "k": "key"}
+    return {names[e[:1]]: six for e, six in zip(entities, numbers, strict=False)}
+
+
+def _event(row: RecordRow) -> stories.Event:
+    status = row.reason
+    if row.kind in DECISIONS:
+        status = "allow" if row.allowed else "deny"
+    return stories.Event(kind=row.kind, id=row.id, status=status, **_place(row))
+
+
+def _charges(of: Stored) -> list[stories.ChargePart]:
+    charge, row = of.charge, of.record
+    if charge is None or row is None:
+        return []
+    return [
+        stories.ChargePart(
+            product=charge.product,
+            currency=charge.currency,
+            captured_micros=charge.captured_micros,
+            shortfall_micros=charge.shortfall_micros,
+            quantity=_quantity.decode(charge.quantity),
+            **_place(row),
+        )
+    ]
+
+
+def _movements(of: Stored) -> list[stories.Movement]:
+    if of.record is None:
+        return []
+    place = _place(of.record)
+    return [
+        stories.Movement(
+            debit=stories.account_name(p.posting.debit),
+            credit=stories.account_name(p.posting.credit),
+            amount_micros=p.posting.amount_micros,
+            **place,
+        )
+        for p in of.postings
+    ]

@@ -1,0 +1,54 @@
+"""Label decisions as fraud or good."""
+
+from __future__ import annotations
+
+from gateway.catalog.labels import Label
+from gateway.core.record import Asked
+from gateway.errors import CallerError
+from gateway.flows.books import decision_records
+from gateway.flows.decisions.services import DecisionServices
+from gateway.flows.risk.events import CLOCKS_DIFFER_MS, tell_label
+from gateway.flows.shared.caller import Caller
+from gateway.flows.shared.replies import reused
+from gateway.wire import records
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import LabelBody
+
+
+async def add(services: DecisionServices, body: LabelBody, caller: Caller) -> tuple[Label, bool]:
+    """Keep what a decision turned out to be, and whether this call told it before.
+
+    Raises CallerError: 404 without such a decision, 422 where it was observed before it was made
+    or in the future.
+    """
+    row, _ = await decision_records.find(services, body.decision, caller)
+    if row.kind != "authorize":
+        detail = f"{row.id} added to a hold; label the decision that made it"
+        raise CallerError("invalid_request", detail, pointer="/decision")
+    now_ms = services.clock.now_ms()
+    observed_ms = milliseconds(body.observed_at)
+    if observed_ms is None:
+        observed_ms = now_ms
+    elif observed_ms > now_ms + CLOCKS_DIFFER_MS:
+        raise CallerError("invalid_request", "it lies in the future", pointer="/observed_at")
+    elif observed_ms < row.at_ms - CLOCKS_DIFFER_MS:
+        raise CallerError("invalid_request", "the decision is younger", pointer="/observed_at")
+    once = caller.idempotency("", body, 0)
+    digest = once.digest.hex() if once else None
+    made = Label(
+        row.id,
+        body.label,
+        observed_ms,
+        now_ms,
+        caller.credential.id,
+        once.name if once else None,
+        digest,
+        body.note or "",
+    )
+    kept = await services.labels.add(made)
+    if kept.digest != digest:
+        raise reused()
+    _, _, asked = records.read(row.source)
+    assert isinstance(asked, Asked)
+    await tell_label(services, asked, kept, caller)
+    return kept, kept is not made

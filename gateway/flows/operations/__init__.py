@@ -1,0 +1,1 @@
+"""Background work: recovery, reconciliation, projections, backfill."""

@@ -1,0 +1,1 @@
+"""Fraud: lists, velocity counters, rule sets, models."""

@@ -1,0 +1,104 @@
+"""Record business events and count them in velocity counters."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.catalog.labels import Label
+from gateway.core import ids, names
+from gateway.core.orders import EventOrder, Idempotency, Moved, Reply, Status
+from gateway.core.record import Asked, Happened
+from gateway.errors import CallerError
+from gateway.flows.risk.services import RiskServices
+from gateway.flows.shared.caller import DIGEST_BYTES, Caller
+from gateway.flows.shared.pseudonyms import masked
+from gateway.flows.shared.replies import moved_of
+from gateway.flows.shared.user_ids import known_as
+from gateway.wire import records
+from gateway.wire.decode import milliseconds
+from gateway.wire.messages import EventBody
+
+CLOCKS_DIFFER_MS = 60_000
+"""How far the clock of whoever observed may be from ours."""
+LABELLED = "labelled_"
+"""How the types of events begin that tell of a label."""
+
+
+class Told(Struct, frozen=True):
+    """An event as it was recorded, when it happened, and whether it was told before."""
+
+    moved: Moved
+    at_ms: int
+    is_replay: bool
+
+
+async def tell(services: RiskServices, body: EventBody, caller: Caller) -> Told:
+    """Record an event once, and count it when it happened. Raises CallerError or Unavailable."""
+    subject, now_ms = body.subject, services.clock.now_ms()
+    caller.check_org(subject.org)
+    at_ms = milliseconds(body.at)
+    if at_ms is not None and at_ms > now_ms + CLOCKS_DIFFER_MS:
+        raise CallerError("invalid_request", "it lies in the future", pointer="/at")
+    happened = Happened(
+        body.type,
+        subject.project or "",
+        known_as(services, subject.user or ""),
+        subject.key or "",
+        now_ms if at_ms is None else at_ms,
+        body.amount_micros or 0,
+        masked(body.context, services.secret),
+        caller.credential.id,
+        is_bound=bool(caller.credential.org),
+    )
+    once = caller.idempotency(subject.org, body, services.settings.admin_kept_s)
+    reply = await _record(services, subject.org, happened, once)
+    moved = moved_of(reply)
+    if reply.status is not Status.REPLAY:
+        return Told(moved, happened.at_ms, is_replay=False)
+    return Told(moved, records.decode_happened(reply.body).at_ms, is_replay=True)
+
+
+async def tell_label(services: RiskServices, asked: Asked, label: Label, caller: Caller) -> None:
+    """Count what a decision was labelled, from now on; within a day the same counts once.
+
+    It counts when it is told, never when it was observed: what was decided meanwhile did not know.
+    Raises Unavailable.
+    """
+    terms = asked.terms
+    happened = Happened(
+        LABELLED + label.label,
+        terms.project,
+        terms.user,
+        terms.key,
+        services.clock.now_ms(),
+        asked.amount,
+        asked.context,
+        label.author,
+        is_bound=bool(caller.credential.org),
+    )
+    kept_ms = 1000 * services.settings.admin_kept_s
+    once = Idempotency(
+        names.outcome(f"{label.label}.{label.decision}"), bytes(DIGEST_BYTES), kept_ms
+    )
+    await _record(services, terms.org, happened, once)
+
+
+async def _record(
+    services: RiskServices, org: str, happened: Happened, once: Idempotency | None
+) -> Reply:
+    tallying = services.rules.policies.tallying
+    tallies = tallying.told(org, happened)
+    if tallying:
+        happened = replace(happened, tallied=tallying.note())
+    order = EventOrder(
+        org,
+        happened.type,
+        ids.EVENT + services.new_id_body(org),
+        happened.at_ms,
+        happened.amount,
+        records.encode(happened),
+        tallies,
+        once,
+    )
+    return await services.store.event(order)

@@ -1,0 +1,1 @@
+"""The life of rule sets and models: submit, shadow, activate, roll back."""

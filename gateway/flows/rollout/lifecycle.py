@@ -1,0 +1,88 @@
+"""Change what is in force: once per call, after the latest change, when its counters are filled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from gateway.catalog.declared import WANTED_MS, declared
+from gateway.catalog.rulesets import EVERYBODY, ROLLED_BACK, WARMING, Change, Standing, standing
+from gateway.errors import CallerError, Unavailable
+from gateway.flows.rollout.services import RolloutServices
+from gateway.flows.shared.caller import Caller
+from gateway.flows.shared.replies import reused
+from gateway.wire.ids import Message
+
+ATTEMPTS = 40
+WARM_PATIENCE_S = 25.0
+WARM_LOOK_S = 0.1
+Check = Callable[[Sequence[Change], Change], None]
+"""Whether a change may be made behind others; raises CallerError where not."""
+
+
+def once_of(caller: Caller, body: Message) -> str:
+    """How a call is known again: its idempotency key and what it says; "" without a key."""
+    once = caller.idempotency("", body, 0)
+    return f"{once.name} {once.digest.hex()}" if once else ""
+
+
+def check_note(note: str | None) -> None:
+    """Raise CallerError for a note that would be taken for a rollback's."""
+    if (note or "").startswith(ROLLED_BACK):
+        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
+        raise CallerError("invalid_request", detail, pointer="/note")
+
+
+def made_before(changes: Sequence[Change], key: str) -> Standing | None:
+    """What stood behind the change that the same call made before. Raises CallerError."""
+    name = key.partition(" ")[0]
+    for place, change in enumerate(changes, 1):
+        if key and change.once.partition(" ")[0] == name:
+            if change.once != key:
+                raise reused()
+            return standing(changes[:place])
+    return None
+
+
+async def warm(
+    services: RolloutServices, name: str, reads: tuple[str, ...], caller: Caller
+) -> None:
+    """Have counted what something reads, and wait until all of it is known. Raises Unavailable."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + WARM_PATIENCE_S
+    while True:
+        changes = await services.rulesets.changes()
+        known, now_ms = declared(changes), services.clock.now_ms()
+        asked = [c.at_ms for c in changes if c.mode == WARMING and c.ruleset == name]
+        is_old = bool(asked) and now_ms - asked[-1] > WANTED_MS // 2
+        is_warm = all(name in known and known[name].is_warm for name in reads)
+        if any(name not in known for name in reads) or (is_old and not is_warm):
+            # Said once more, too, so that it is not taken for given up.
+            author = caller.credential.id
+            await change(services, Change(0, name, WARMING, EVERYBODY, author, "", 0, reads))
+        elif is_warm:
+            return
+        if loop.time() > until:
+            detail = "what the rules read is still being counted back from the log; try again"
+            raise Unavailable("not_warm_yet", detail)
+        await asyncio.sleep(WARM_LOOK_S)
+
+
+async def change(
+    services: RolloutServices, wanted: Change, check: Check | None = None
+) -> Standing | None:
+    """Make a change behind the latest one, unless the same call has made it: what stood then."""
+    made = replace(wanted, at_ms=services.clock.now_ms())
+    for _ in range(ATTEMPTS):
+        changes = await services.rulesets.changes()
+        before = made_before(changes, wanted.once)
+        if before is not None:
+            return before
+        if check is not None:
+            check(changes, made)
+        if await services.rulesets.change(changes[-1].n if changes else 0, [made]):
+            await services.rules.refresh()
+            return None
+    raise Unavailable("too_many_changes", "others are changing the rules; try again")

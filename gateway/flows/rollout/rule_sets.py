@@ -1,0 +1,210 @@
+"""Submit, shadow, activate and roll back rule sets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.catalog.matches import RuleTotals
+from gateway.catalog.rulesets import (
+    EVERYBODY,
+    ROLLED_BACK,
+    Change,
+    Standing,
+    Stored,
+    previous,
+    standing,
+)
+from gateway.core.money import shown
+from gateway.core.windows import DAY_MS
+from gateway.errors import CallerError, Unavailable
+from gateway.flows.analysis.backtest import Span, backtest
+from gateway.flows.risk.assessment import reads_of
+from gateway.flows.risk.compile_process import compile_elsewhere
+from gateway.flows.rollout.lifecycle import ATTEMPTS, change, check_note, made_before, once_of, warm
+from gateway.flows.rollout.services import RolloutServices
+from gateway.flows.shared.caller import Caller
+from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
+from rules.errors import RuleError
+from rules.rehearsal import rehearse
+from rules.ruleset import RuleSet, load
+
+CHANGE = "change the rules of all"
+LOOKED_AT = 50_000
+"""Records that the guard of an activation looks at, the newest ones of a day."""
+LOOKED_BACK = 400_000
+"""Records before them that new windows are counted from; with more it would take too long."""
+MOST_STANDING = 8
+"""Rule sets, each of which every request is assessed by."""
+
+
+async def submit(services: RolloutServices, body: RuleSetBody, caller: Caller) -> Stored:
+    """Take in a rule set as a draft; the same text again is the same one. Raises CallerError."""
+    caller.check_unbound(CHANGE)
+    # Beside the loop: a long file takes its time.
+    ruleset = await asyncio.to_thread(_read, body.text)
+    if await services.rulesets.count() >= services.settings.most_rulesets:
+        detail = f"there may be {services.settings.most_rulesets} rule sets"
+        raise CallerError("too_many", detail, status=422)
+    who = (caller.credential.id, services.clock.now_ms())
+    made = Stored(ruleset.id, body.text, *who, body.name or "")
+    if not await services.rulesets.add(made):
+        return await find(services, ruleset.id)
+    return made
+
+
+def _read(text: str) -> RuleSet:
+    try:
+        ruleset = load(text)
+    except RuleError as error:
+        raise CallerError(
+            "invalid_rule", str(error), pointer="/text", at=(error.line, error.column)
+        ) from None
+    failures = rehearse(ruleset, compile_elsewhere)
+    if failures:
+        raise CallerError("example_failed", "; ".join(map(str, failures[:5])), pointer="/text")
+    return ruleset
+
+
+async def find(services: RolloutServices, ruleset: str) -> Stored:
+    """A rule set by its id. Raises 404."""
+    found = await services.rulesets.find(ruleset)
+    if found is None:
+        raise CallerError("not_found", f"there is no rule set {ruleset}", status=404)
+    return found
+
+
+async def activate(
+    services: RolloutServices, ruleset: str, body: ActivateBody, caller: Caller
+) -> tuple[Standing, bool]:
+    """Set a rule set to shadow, active or retired; whether the same call did so before.
+
+    Raises CallerError where that may not be.
+    """
+    caller.check_unbound(CHANGE)
+    key = once_of(caller, body)
+    before = made_before(await services.rulesets.changes(), key)
+    if before is not None:
+        return before, True
+    stored = await find(services, ruleset)
+    percent = EVERYBODY if body.percent is None else body.percent
+    if body.mode != "active" and percent != EVERYBODY:
+        raise CallerError(
+            "invalid_request", "only an active rule set has a share", pointer="/percent"
+        )
+    check_note(body.note)
+    if body.mode != "retired":
+        # Before all that takes its time; and once more when it is done.
+        tried = Change(0, ruleset, body.mode, percent, "", "", 0)
+        _check_count(await services.rulesets.changes(), tried)
+    if body.mode == "active":
+        _check_author(services, stored, caller)
+        await _check_blast(services, ruleset, body)
+    reads: tuple[str, ...] = ()
+    if body.mode != "retired":
+        reads = reads_of((await services.rules.compiled(ruleset)).ruleset)
+        await warm(services, ruleset, reads, caller)
+    said = (caller.credential.id, body.note or "", 0)
+    made = Change(0, ruleset, body.mode, percent, *said, reads, key)
+    before = await change(services, made, _check_count if body.mode != "retired" else None)
+    if before is not None:
+        return before, True
+    return standing(await services.rulesets.changes()), False
+
+
+async def rollback(services: RolloutServices, caller: Caller) -> Standing:
+    """Put in force again what was before the last change of what decides. Raises CallerError.
+
+    Called again under its idempotency key it does nothing more.
+    """
+    caller.check_unbound(CHANGE)
+    kept, note = caller.idempotency("", EmptyBody(), 0), ROLLED_BACK
+    if kept is not None:
+        note = f"{note} ({kept.name})"
+    # Without a key it is not known whether somebody else's rollback was this one: once, then.
+    for _ in range(ATTEMPTS if kept is not None else 1):
+        changes = await services.rulesets.changes()
+        if kept is not None and any(change.note == note for change in changes):
+            return standing(changes)
+        steps = _steps_back(changes, note, caller, services.clock.now_ms())
+        if await services.rulesets.change(changes[-1].n, steps):
+            await services.rules.refresh()
+            return standing(await services.rulesets.changes())
+    raise Unavailable("too_many_changes", "others are changing the rules; try again")
+
+
+def _steps_back(changes: Sequence[Change], note: str, caller: Caller, now_ms: int) -> list[Change]:
+    wanted, found = previous(changes), standing(changes)
+    if wanted is None:
+        raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
+    # The one for everybody comes first, and retires all that is in force.
+    made = [(ruleset, "active", percent) for ruleset, percent in reversed(wanted)]
+    gone = dict(found.active).keys() - dict(wanted).keys()
+    made += [(ruleset, "retired", EVERYBODY) for ruleset in sorted(gone)]
+    reads = {change.ruleset: change.reads for change in changes if change.mode != "retired"}
+    author = caller.credential.id
+    return [Change(0, *step, author, note, now_ms, reads[step[0]]) for step in made]
+
+
+def _check_count(changes: Sequence[Change], made: Change) -> None:
+    now = standing([*changes, made])
+    count = len({*dict(now.active), *now.shadows})
+    if count > MOST_STANDING:
+        detail = f"{count - 1} rule sets are active or in shadow; retire one first"
+        raise CallerError("too_many_rulesets", detail, status=409)
+
+
+def _check_author(services: RolloutServices, stored: Stored, caller: Caller) -> None:
+    if services.settings.rules_two_people and stored.author == caller.credential.id:
+        detail = "whoever handed a rule set in does not activate it: a second person must"
+        raise CallerError("second_person_needed", detail, status=403)
+
+
+async def _check_blast(services: RolloutServices, ruleset: str, body: ActivateBody) -> None:
+    if body.force:
+        if not body.note:
+            raise CallerError(
+                "invalid_request", "whoever forces it says why in a note", pointer="/note"
+            )
+        return
+    phased, now_ms = await services.rules.compiled(ruleset), services.clock.now_ms()
+    span = Span(now_ms - DAY_MS, now_ms + DAY_MS, LOOKED_AT, most_back=LOOKED_BACK)
+    found = await backtest(services, phased, span)
+    if found.is_cut:
+        detail = (
+            f"the last {LOOKED_BACK} records do not reach back as far as its new windows, so what"
+            " it would stop is not known; backtest it, then force it with a note"
+        )
+        raise CallerError("blast_radius", detail, status=409)
+    most = services.settings.rules_most_stopped_percent
+    if found.stopped_percent > most:
+        detail = (
+            f"of the last day's requests that were looked at it would stop {found.stopped} of"
+            f" {found.requests}, and {shown(found.stopped_micros, '')} of"
+            f" {shown(found.micros, '')}: more than"
+            f" {most} %; force it with a note, or mend it"
+        )
+        raise CallerError("blast_radius", detail, status=409)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a rule set saw and matched in some days; `behind` records were not looked at yet."""
+
+    requests: dict[str, int]
+    rules: dict[tuple[str, str], RuleTotals]
+    behind: int
+
+
+async def report(
+    services: RolloutServices, ruleset: str, days: tuple[int, int], caller: Caller
+) -> Report:
+    """What a rule set saw and matched in the days [from, to). Raises 404."""
+    caller.check_unbound(CHANGE)
+    await find(services, ruleset)
+    matches, behind = services.matches, 0
+    if await services.rulesets.version():
+        behind = max(0, (await services.history.head()).rows - await matches.row())
+    requests = await matches.assessed(ruleset, days)
+    return Report(requests, await matches.report(ruleset, days), behind)

@@ -1,0 +1,51 @@
+"""The caller of a request: credential, path, idempotency key."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct, msgpack
+
+from gateway.catalog.credentials import Credential
+from gateway.core import names
+from gateway.core.orders import Idempotency
+from gateway.errors import CallerError
+from gateway.wire.ids import Message
+
+_canonical = msgpack.Encoder(order="deterministic").encode
+
+
+DIGEST_BYTES = 16
+
+
+class Caller(Struct, frozen=True):
+    """Who calls, on which path, with which idempotency key ("" for none)."""
+
+    credential: Credential
+    path: str
+    idempotency_key: str = ""
+
+    def check_org(self, org: str) -> None:
+        """Raise 404 when the credential is bound to another org: that one does not exist here."""
+        bound = self.credential.org
+        if bound and bound != org:
+            raise CallerError("not_found", f"there is no org {org} for you", status=404)
+
+    def check_unbound(self, what: str) -> None:
+        """Raise 403 when the credential is bound to one org: what it does concerns all."""
+        if self.credential.org:
+            detail = f"a credential bound to one org cannot {what}"
+            raise CallerError("forbidden", detail, status=403)
+
+    def idempotency(self, org: str, body: Message, kept_s: int) -> Idempotency | None:
+        """The scoped name and body digest of this call, or None without a key."""
+        if not self.idempotency_key:
+            return None
+        scope = "\n".join((self.credential.id, self.path, org, self.idempotency_key))
+        name = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return Idempotency(names.outcome(name), body_digest(body), kept_s * 1000)
+
+
+def body_digest(body: Message) -> bytes:
+    """A digest of what a body says, whatever its formatting."""
+    return hashlib.blake2b(_canonical(body), digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,27 @@
+"""Replace user ids by hashes, where a deployment chose that."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from gateway.flows.shared.pseudonyms import hashed
+from gateway.flows.shared.services import SharedServices
+from gateway.wire.messages import CapBody, RateLimitBody
+
+B = TypeVar("B", bound=CapBody | RateLimitBody)
+
+
+def known_as(services: SharedServices, user: str) -> str:
+    """What a user is known as from the edge inwards: callers name the id, and read the hash."""
+    if not services.settings.hash_users or not user:
+        return user
+    return f"u_{hashed(services.secret, user)}"
+
+
+def with_target(services: SharedServices, body: B) -> B:
+    """A limit whose target, if it is a user, is named as users are known."""
+    if body.level == "user" and isinstance(body.target, str):
+        return replace(body, target=known_as(services, body.target))
+    return body

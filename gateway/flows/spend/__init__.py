@@ -1,0 +1,1 @@
+"""Decisions about money: authorize, holds, stand-in approvals."""

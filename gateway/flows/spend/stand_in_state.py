@@ -1,0 +1,109 @@
+"""What this worker may still allow in an outage, and what it has to settle afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+from msgspec import Struct, msgpack
+
+from gateway.core import plan
+from gateway.core.orders import Idempotency, Mode
+from gateway.errors import CallerError
+from gateway.store.journal import Journal
+from gateway.wire import answers
+
+MOST_UNHEARD = 100_000
+MINUTE_S = 60
+
+
+class Unheard(Struct, frozen=True):
+    """A request that was answered `store_unavailable` and may have been decided nevertheless."""
+
+    decision_id: str
+    org: str
+    idempotency: Idempotency | None
+    at_s: float
+
+
+class Opened(Struct, frozen=True):
+    """A request that was allowed without the store: all it takes to charge it afterwards."""
+
+    id_body: str
+    request: plan.Request
+    amount_micros: int
+    at_ms: int
+    idempotency: Idempotency | None
+
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(Opened)
+encode_opened, decode_opened = _encoder.encode, _decoder.decode
+
+
+class Outage:
+    """What this worker may still allow, and what it has to make good once the store answers.
+
+    `shares`: among how many workers an org's amount per minute is divided.
+    """
+
+    def __init__(self, journal: Journal, shares: int) -> None:
+        self.journal = journal
+        self.unheard: deque[Unheard] = deque(maxlen=MOST_UNHEARD)
+        self._shares = shares
+        self._minute = 0
+        self._spent: dict[str, int] = {}
+        self._answers: dict[str, tuple[bytes, answers.AuthorizeAnswer]] = {}
+
+    @property
+    def unsettled(self) -> int:
+        """Decisions that have to be reversed or charged once the store answers."""
+        return len(self.unheard) + len(self.journal.waiting)
+
+    def take(self, org: str, amount_micros: int, most_micros: int) -> bool:
+        """Take an amount of this worker's share of the minute; False when it is not there."""
+        minute = int(time.monotonic()) // MINUTE_S
+        if minute != self._minute:
+            self._minute, self._spent = minute, {}
+        spent = self._spent.get(org, 0) + amount_micros
+        if spent > most_micros // self._shares:
+            return False
+        self._spent[org] = spent
+        return True
+
+    def give_back(self, org: str, amount_micros: int) -> None:
+        """What was taken was not used."""
+        self._spent[org] = self._spent.get(org, 0) - amount_micros
+
+    def note_unheard(
+        self, decision_id: str, request: plan.Request, idempotency: Idempotency | None
+    ) -> None:
+        """A request was refused without knowing what the store made of it."""
+        if request.mode is not Mode.DRY:
+            now_s = asyncio.get_running_loop().time()
+            self.unheard.append(Unheard(decision_id, request.lineage.org, idempotency, now_s))
+
+    def note_held(self, decision_id: str, org: str) -> None:
+        """A hold of a request that was refused may still stand."""
+        now_s = asyncio.get_running_loop().time()
+        self.unheard.append(Unheard(decision_id, org, None, now_s))
+
+    def answered(self, idempotency: Idempotency | None) -> answers.AuthorizeAnswer | None:
+        """What was answered without the store under the same key. Raises on another body."""
+        found = self._answers.get(idempotency.name) if idempotency else None
+        if found is None or idempotency is None:
+            return None
+        if found[0] != idempotency.digest:
+            detail = "this idempotency key came with another body before"
+            raise CallerError("idempotency_key_reused", detail)
+        return found[1]
+
+    def keep(self, idempotency: Idempotency | None, answer: answers.AuthorizeAnswer) -> None:
+        """Answer a repeated call the same, until the store can."""
+        if idempotency is not None:
+            self._answers[idempotency.name] = (idempotency.digest, answer)
+
+    def end(self) -> None:
+        """The store answers, and knows what was allowed without it."""
+        self._answers.clear()
