@@ -95,10 +95,11 @@ class _Queue:
 
     def newest(self) -> Waiting:
         """The newest that is not patient; there is one while `work` is not 0."""
-        one = next(one for one in reversed(self.callers) if not one.is_patient)
+        return next(one for one in reversed(self.callers) if not one.is_patient)
+
+    def remove(self, one: Waiting) -> None:
         self.callers.remove(one)
         self.work -= one.work
-        return one
 
 
 class Admission:
@@ -134,6 +135,8 @@ class Admission:
         self._store_s = self._least_s = 0.0
         """How long a command takes, and how long one with next to nothing before it does."""
         self._samples: list[tuple[float, float, int]] = []
+        self._asked: dict[str, float] = {}
+        """Work that each org asked for while too much was asked for, halved as time passes."""
         self._over_since_s: float | None = None
         self._under_since_s: float | None = None
         self.shed = 0
@@ -180,6 +183,8 @@ class Admission:
             queue = self._lanes[lane][org] = _Queue()
         queue.add(one)
         self._count(one, 1)
+        if self._over_since_s is not None and lane == LATER and not one.is_patient:
+            self._asked[org] = self._asked.get(org, 0.0) + work
         self._shed(one.since_s)
         self._let_in(one.since_s)
         try:
@@ -244,6 +249,7 @@ class Admission:
             # So long with so little in flight: every command takes that by now.
             self._least_s = min(took for took, _, _ in self._samples)
         self._samples.clear()
+        self._asked = {org: asked / 2 for org, asked in self._asked.items() if asked >= 1}
         if waited_s > WINDOW_S:
             self._window *= max(SHRINKS_TO, WINDOW_S / waited_s)
         elif self._was_full or self._queued:
@@ -299,15 +305,21 @@ class Admission:
         return True
 
     def _shed(self, now: float) -> None:
-        """Shed the newest of the longest queue, while too many wait for too long."""
+        """Shed the newest of the org that asks for most, while too many wait for too long.
+
+        A queue is short because it was shed: so what its org asked for lately counts with it.
+        Whoever waits alone waits for nobody, and is not shed.
+        """
         if self._over_since_s is None or now - self._over_since_s < PATIENCE_S:
             return
-        queues = self._lanes[LATER]
-        while self.expected_wait_s > self.target_s and queues:
-            org = max(queues, key=lambda name: queues[name].work)
-            if not queues[org].work:
-                return
+        queues, asked = self._lanes[LATER], self._asked
+        while self.expected_wait_s > self.target_s:
+            waiting = [org for org, queue in queues.items() if queue.work]
+            org = max(waiting, key=lambda name: queues[name].work + asked.get(name, 0.0))
             one = queues[org].newest()
+            if one.work == self._sheddable:
+                return
+            queues[org].remove(one)
             self._count(one, -1)
             # The queue is short because of this, not because less is asked: it is not over yet.
             self._under_since_s = None

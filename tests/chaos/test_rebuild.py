@@ -10,7 +10,7 @@ from gateway.store.pipeline import Pipeline, parse_url
 from tests.chaos.audit import audit
 from tests.chaos.kills import IS_LONG
 from tests.chaos.picture import differences, picture, settled
-from tests.chaos.world import Heard, Spender, set_up, spending
+from tests.chaos.world import Heard, Spender, is_undecided, set_up, spending
 from tests.gateways import Caller, Gateway, running
 
 CALLERS = 24
@@ -22,7 +22,7 @@ async def until_served(caller: Caller, org: str, within_s: float = 20) -> None:
     async with asyncio.timeout(within_s):
         while True:
             answer = await caller.authorize(org, amount_micros=0, dry_run=True)
-            if all(r["code"] != "store_unavailable" for r in answer["reasons"]):
+            if not is_undecided(answer):
                 return
             await asyncio.sleep(0.05)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cli.demo.data import list_prices, trace
+from gateway.cli.demo.replay import UNDECIDED
 from tests.gateways import PRICES, Caller
 
 TRACE = tuple(trace())
@@ -55,6 +56,11 @@ async def set_up(caller: Caller) -> None:
         await caller.ok("PUT", f"/v1/orgs/{org}/rate_limits/at-once", limit)
     ruleset = (await caller.ok("POST", "/v1/rulesets", {"text": RULES}))["id"]
     await caller.ok("POST", f"/v1/rulesets/{ruleset}/activate", {"mode": "active"})
+
+
+def is_undecided(answer: Any) -> bool:
+    """Whether an answer decided nothing: no record of it is to be found."""
+    return any(reason["code"] in UNDECIDED for reason in answer["reasons"])
 
 
 @dataclass
@@ -144,8 +150,7 @@ class Spender:
         answer = await self._post("/v1/authorize", body)
         if answer is None:
             return
-        codes = [reason["code"] for reason in answer["reasons"]]
-        if "store_unavailable" in codes or "ledger_backlog" in codes:
+        if is_undecided(answer):
             self._heard.unavailable += 1
             return
         self._heard.decisions[answer["id"]] = answer
@@ -165,7 +170,7 @@ class Spender:
         if answer is None:
             return
         if way == "extend":
-            if "store_unavailable" not in [r["code"] for r in answer["reasons"]]:
+            if not is_undecided(answer):
                 self._heard.decisions[answer["id"]] = answer
             self.open.append(hold)
         else:

@@ -209,6 +209,34 @@ async def test_a_caller_that_is_shed_leaves_nothing_for_the_collector() -> None:
     await cancel(server)
 
 
+async def test_who_asks_for_little_is_not_shed_for_a_queue_that_shedding_made_short() -> None:
+    server = Server(0.02)
+    await server.learn()
+    for step in range(300):
+        for _ in range(6):
+            server.ask("noisy")
+        if step % 6 == 0:
+            server.ask("quiet")
+            server.ask("quiet")
+        await server.answer()
+    assert server.refused["noisy overloaded"] > 100
+    assert server.refused["quiet overloaded"] == 0
+    await cancel(server)
+
+
+async def test_who_waits_alone_is_not_shed() -> None:
+    server = Server(0.05, target_s=0.001)
+    await server.learn()
+    for step in range(100):
+        if not server.admission.expected_wait_s:
+            server.ask("acme")
+        if step % 2:
+            server.ask("other", FIRST)
+        await server.answer()
+    assert not server.refused
+    await cancel(server)
+
+
 async def test_before_anybody_is_shed_the_queue_was_too_long_for_a_while() -> None:
     server = Server(0.002)
     await server.learn()

@@ -19,7 +19,7 @@ HOLD_TTL_S = 60
 STREAM_PIECE = 128
 """Tokens a stream asks for at a time."""
 ABANDONED, RETRIED, STREAMED, AT_ONCE = 0.03, 0.05, 0.15, 0.10
-UNDECIDED = frozenset({"store_unavailable", "ledger_backlog"})
+UNDECIDED = frozenset({"store_unavailable", "ledger_backlog", "overloaded"})
 """Answers that decide nothing and are not kept: a caller that means well asks again."""
 MOST_TRIES = 8
 FIRST_PAUSE_S = 0.05
