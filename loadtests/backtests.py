@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from gateway.catalog.labels import Labels
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
 from gateway.flows.analysis.backtest import Span, backtest
 from gateway.flows.analysis.services import AnalysisServices
 from gateway.ledger.history import History

@@ -21,11 +21,11 @@ from gateway.cli.demo.data import trace
 from gateway.flows.risk.compile_process import model_elsewhere
 from loadtests.pauses import longest_pause_ms
 from loadtests.worlds import Stream
-from models.artifact import Content, Honest, Spread, dump
-from models.boosting import forest_of
+from models.artifact import Content, ReferenceHistogram, TypicalRange, dump
+from models.feature_table import matrix
 from models.features import FEATURES, Assembler, reads_of
+from models.from_sklearn import forest_of
 from models.simulate import simulate
-from models.table import matrix
 from models.world import Size
 
 TREES, LEAVES, WIDTH = 200, 31, 30
@@ -62,8 +62,8 @@ def scores() -> str:
     fitted, table = _fitted()
     names = tuple(spec.name for spec in FEATURES[:WIDTH])
     rows = table[:TRIED].tolist()
-    ranges = {name: Honest(-1.0, 1.0, 1 / WIDTH) for name in names}
-    spreads = {name: Spread((0.0,), (0.5, 0.5, 0.0)) for name in names}
+    ranges = {name: TypicalRange(-1.0, 1.0, 1 / WIDTH) for name in names}
+    spreads = {name: ReferenceHistogram((0.0,), (0.5, 0.5, 0.0)) for name in names}
     content = Content(names, forest_of(fitted), (), {"block": 0.9}, ranges, spreads)
     text = dump(content, rows[:20])
     started = time.perf_counter()

@@ -13,9 +13,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from gateway.core import ids, plan
+from gateway.core.commands import Mode, Plan
 from gateway.core.entities import Cap, PricePlan, RateLimit
-from gateway.core.orders import Mode, Plan
-from gateway.core.tallies import Entry, Met
+from gateway.core.velocity import CountersInPlay, Entry
 from gateway.core.windows import FOREVER_MS
 from gateway.store import keys
 from gateway.store.embedded import EmbeddedStore
@@ -55,7 +55,7 @@ class Measured:
         self._pipeline, self._store, self._world = pipeline, store, world
         self._serial = 0
 
-    def plan(self, org: str, met: Met) -> Plan:
+    def plan(self, org: str, met: CountersInPlay) -> Plan:
         """One request that is allowed, and held."""
         self._serial += 1
         terms = self._world.terms[org]
@@ -66,7 +66,7 @@ class Measured:
         packed = records.encode_asked(asked, terms)
         return plan.assemble(terms, asked, request, packed, FOREVER_MS, met=met)
 
-    async def _spent_us(self, orgs: list[str], met: Met) -> float:
+    async def _spent_us(self, orgs: list[str], met: CountersInPlay) -> float:
         """What the store spends on a decision of each of some orgs."""
         plans = [self.plan(org, met) for org in orgs]
         await self._pipeline.call("CONFIG", "RESETSTAT")
@@ -83,8 +83,10 @@ class Measured:
         for at in range(0, DECISIONS, AT_ONCE):
             some = [orgs[n % len(orgs)] for n in range(at, at + AT_ONCE)]
             # Not the same orgs: a window that is no longer declared stays for a while.
-            without += await self._spent_us([f"{org}-a" for org in some], Met())
-            with_ += await self._spent_us([f"{org}-b" for org in some], Met(WINDOWS, version=1))
+            without += await self._spent_us([f"{org}-a" for org in some], CountersInPlay())
+            with_ += await self._spent_us(
+                [f"{org}-b" for org in some], CountersInPlay(WINDOWS, version=1)
+            )
         return without / DECISIONS, with_ / DECISIONS
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
+from gateway.core.commands import Moved, Outcome
 from gateway.core.facts import facts_of
-from gateway.core.orders import Moved, Outcome
 from gateway.core.pricing import Price
-from gateway.core.record import Asked, AskedTerms, Customer, Happened
+from gateway.core.request_record import Customer, EventRecord, RecordedTerms, RequestRecord
 from gateway.flows.analysis.point_in_time import Lookback
 from models.features import FEATURES, Assembler, reads_of
 from models.world import (
@@ -28,7 +28,7 @@ TOLD = ("free_share", "held", "open_holds", "tokens", "context.asn in @datacentr
 """What a world says itself: no window tells it."""
 ZONES = dict(zip(HOURS_AHEAD.tolist(), TIMEZONES, strict=True))
 
-Record = tuple[Outcome | Moved, Asked | Happened, dict[str, float]]
+Record = tuple[Outcome | Moved, RequestRecord | EventRecord, dict[str, float]]
 
 
 class Stream:
@@ -61,7 +61,7 @@ class Stream:
     def vectors(self, records: Iterable[Record]) -> Iterator[tuple[float, ...]]:
         """The vector of each request, from what stands before it."""
         for out, of, told in records:
-            if isinstance(of, Asked) and isinstance(out, Outcome):
+            if isinstance(of, RequestRecord) and isinstance(out, Outcome):
                 seen = self.lookback.seen(of, out, ())
                 yield self._assembler.vector({**facts_of(of, out.now_ms), **seen, **told})
             else:
@@ -69,7 +69,7 @@ class Stream:
 
     def _told(self, row: int, kind: str, at_ms: int, amount: int) -> Record:
         context, (org, user, key) = self._context(row), self._subject(row)
-        happened = Happened(kind, "", user, key, at_ms, amount, context, "cred_1")
+        happened = EventRecord(kind, "", user, key, at_ms, amount, context, "cred_1")
         return Moved(at_ms, kind, "evt", org, "", 0, 0, 0, 0, []), happened, {}
 
     def _subject(self, row: int) -> tuple[str, str, str]:
@@ -88,7 +88,7 @@ class Stream:
             found["country"] = COUNTRIES[int(self._facts["context.country"][row])]
         return found
 
-    def _asked(self, row: int, amount: int) -> Asked:
+    def _asked(self, row: int, amount: int) -> RequestRecord:
         org, user, key = self._subject(row)
         home = self._facts["org.country"][row]
         local, hour = self._facts["hour"][row], self._log.at_ms[row] // 3_600_000
@@ -102,7 +102,7 @@ class Stream:
         customer = _customer("free" if is_free else "payg", created_ms, ZONES[zone], country)
         product = int(self._world.products[row])
         terms = _terms(org, user, key, product, is_free, customer)
-        return Asked(
+        return RequestRecord(
             terms, f"dec_{row}", "", "", None, amount, (0, 0, 0, 0, 0), 0, False, (),
             self._context(row), False, "cred_1",
         )  # fmt: skip
@@ -116,10 +116,10 @@ def _customer(plan: str, created_ms: int, zone: str, country: str) -> Customer:
 @lru_cache(maxsize=100_000)
 def _terms(
     org: str, user: str, key: str, product: int, is_free: bool, customer: Customer
-) -> AskedTerms:
+) -> RecordedTerms:
     price = Price("default", "v1", "USD", {"tokens": 1}, 0, int(DEARNESS[product]))
     book = "~free" if is_free else org
-    return AskedTerms(
+    return RecordedTerms(
         org, "", user, key, PRODUCTS[product], book, "USD", price, (), (), (), (), customer
     )
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.checks import check_calibration, check_forest, check_golden
 from models.errors import ModelError
 from models.features import BY_NAME, FeatureSpec, schema_of, specs_of
 from models.scorer import Scorer, code_of
 from models.trees import Forest, Tree
+from models.validate import check_calibration, check_forest, check_golden
 
 FORMAT = 1
 LARGEST_FILE = 16_000_000
@@ -42,7 +42,7 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Honest:
+class TypicalRange:
     """What good requests were like: between `low` and `high` nearly all; `weight` is how much the
     feature matters to the model (its part of the gain, 0 to 1)."""
 
@@ -52,7 +52,7 @@ class Honest:
 
 
 @dataclass(frozen=True)
-class Spread:
+class ReferenceHistogram:
     """How values were spread in training: the share of each bin between rising `edges`, and of what
     was missing, which comes last."""
 
@@ -73,8 +73,8 @@ class Content:
     forest: Forest
     calibration: tuple[tuple[float, float], ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
-    honest: Mapping[str, Honest] = field(default_factory=dict)
-    spread: Mapping[str, Spread] = field(default_factory=dict)
+    honest: Mapping[str, TypicalRange] = field(default_factory=dict)
+    spread: Mapping[str, ReferenceHistogram] = field(default_factory=dict)
     trained: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
@@ -157,7 +157,7 @@ def _content(told: Mapping[str, Any]) -> Content:
         Forest(_number(told["baseline"]), tuple(_tree(t) for t in told["trees"])),
         tuple((_number(x), _number(y)) for x, y in told["calibration"]),
         {str(name): _number(at) for name, at in told["thresholds"].items()},
-        {str(name): Honest(*map(_finite_or_inf, of)) for name, of in told["honest"].items()},
+        {str(name): TypicalRange(*map(_finite_or_inf, of)) for name, of in told["honest"].items()},
         {str(name): _spread(*of) for name, of in told["spread"].items()},
         _trained(told["trained"]),
     )
@@ -181,8 +181,8 @@ def _golden(told: Mapping[str, Any]) -> Golden:
     return Golden(values, _number(told["raw"]), _number(told["score"]))
 
 
-def _spread(edges: Sequence[Any], shares: Sequence[Any]) -> Spread:
-    found = Spread(tuple(map(_finite_or_inf, edges)), tuple(map(_number, shares)))
+def _spread(edges: Sequence[Any], shares: Sequence[Any]) -> ReferenceHistogram:
+    found = ReferenceHistogram(tuple(map(_finite_or_inf, edges)), tuple(map(_number, shares)))
     if len(found.shares) != len(found.edges) + 2:
         raise ValueError("a spread has a share for each bin, and one for what is missing")
     return found

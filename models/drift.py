@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
-from models.artifact import Spread
+from models.artifact import ReferenceHistogram
 
 LEAST_SHARE = 1e-4
 """What stands for a share of nothing, whose logarithm there is not."""
@@ -18,7 +18,7 @@ SCORE = ""
 """The name that the score has among the features."""
 
 
-def counts_of(spread: Spread, values: Iterable[float]) -> list[int]:
+def counts_of(spread: ReferenceHistogram, values: Iterable[float]) -> list[int]:
     """How many values lie in each bin of a spread; the last counts those that are missing."""
     counts = [0] * len(spread.shares)
     for value in values:
@@ -26,7 +26,7 @@ def counts_of(spread: Spread, values: Iterable[float]) -> list[int]:
     return counts
 
 
-def psi(spread: Spread, counts: Sequence[int]) -> float:
+def psi(spread: ReferenceHistogram, counts: Sequence[int]) -> float:
     """The population stability index: sum of (now - then) x ln(now / then) over the bins.
 
     Source: Siddiqi, "Credit Risk Scorecards", 2006. 0 is the same, 0.1 worth a look, 0.25 another
@@ -41,7 +41,7 @@ def psi(spread: Spread, counts: Sequence[int]) -> float:
 
 
 def drift_of(
-    spreads: Mapping[str, Spread], columns: Mapping[str, Sequence[float]]
+    spreads: Mapping[str, ReferenceHistogram], columns: Mapping[str, Sequence[float]]
 ) -> dict[str, float]:
     """The index of each column that a spread is known of; the largest first."""
     found = {

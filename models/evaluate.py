@@ -19,9 +19,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from models.column_counters import Mask, Real
 from models.features import BY_NAME
 from models.train import Trained, losses_of
-from models.windows import Mask, Real
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

@@ -2,7 +2,7 @@
 
 From a feature's definition follow what the store counts for it (`signals`), the vector that a
 request is scored on while it waits (`Assembler`), and the column of a training table
-(`models.table`). A vector uses only what was known before its request.
+(`models.feature_table`). A vector uses only what was known before its request.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ _TERMS = {
     "unlike": "(nan if {0} is None or {1} is None else 0.0 if {0} == {1} else 1.0)",
     "absent": "1.0 - {0}",
 }
-"""Each operation as Python; `models.table` has the same as columns, operation by operation."""
+"""Each operation as Python; `models.feature_table` has the same as columns."""
 
 
 class Assembler:

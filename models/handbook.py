@@ -1,8 +1,8 @@
 """An outside measure: the table of the Fraud Detection Handbook, chapter 3, from its transactions.
 
-`python -m models.handbook FILE` prints the published rows beside those made here, with the windows
-of `models.windows` and the boosting that models are trained with. The data are the handbook's
-(Le Borgne, Siblini, Lebichot, Bontempi); they are read, never kept.
+`python -m models.handbook FILE` prints the published rows beside those made here, with the counters
+of `models.column_counters` and the boosting that models are trained with. The data are those of the
+handbook (Le Borgne, Siblini, Lebichot, Bontempi); they are read, never kept.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from models.column_counters import Grouped, Mask, Real, Whole, trailing
 from models.errors import ModelError
-from models.windows import Grouped, Mask, Real, Whole, trailing
 
 DAY_MS = 86_400_000
 FIRST = date(2018, 6, 17)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.artifact import Honest, Spread, load
-from models.checks import check_golden
+from models.artifact import ReferenceHistogram, TypicalRange, load
 from models.features import Assembler, reads_of, specs_of, vector_code
 from models.scorer import Scorer
+from models.validate import check_golden
 
 MOST_REASONS = 3
 
@@ -27,8 +27,8 @@ class Served:
     features: tuple[str, ...]
     reads: tuple[str, ...]
     thresholds: Mapping[str, float]
-    honest: Mapping[str, Honest]
-    spread: Mapping[str, Spread]
+    honest: Mapping[str, TypicalRange]
+    spread: Mapping[str, ReferenceHistogram]
     scorer: Scorer
     assembler: Assembler
 
@@ -89,7 +89,7 @@ def unpacked(data: bytes) -> Served:
     specs = specs_of(features)
     scorer = Scorer(code, calibration)
     check_golden(golden, len(features), scorer)
-    ranges = {feature: Honest(*of) for feature, of in honest.items()}
-    spreads = {feature: Spread(*of) for feature, of in spread.items()}
+    ranges = {feature: TypicalRange(*of) for feature, of in honest.items()}
+    spreads = {feature: ReferenceHistogram(*of) for feature, of in spread.items()}
     reads, assembler = reads_of(specs), Assembler(specs, assembling)
     return Served(name, head, features, reads, thresholds, ranges, spreads, scorer, assembler)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from models.table import Log
-from models.windows import Grouped, Real, Whole, trailing
+from models.column_counters import Grouped, Real, Whole, trailing
+from models.feature_table import Log
 from models.world import (
     BEGINS_MS,
     CARDS,

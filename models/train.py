@@ -21,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.artifact import Content, Honest, Spread
-from models.boosting import forest_of, gains_of
+from models.artifact import Content, ReferenceHistogram, TypicalRange
+from models.column_counters import Mask, Real, Whole
 from models.errors import ModelError
+from models.from_sklearn import forest_of, gains_of
 from models.trees import calibrated
-from models.windows import Mask, Real, Whole
 
 DAY_MS = 86_400_000
 LEAST_FRAUDS = 20
@@ -256,29 +256,29 @@ def _golden(vectors: Real, seed: int) -> list[list[float]]:
     return [*some.tolist(), [float("nan")] * width, [1e15] * width, [0.0] * width]
 
 
-def _honest(names: Sequence[str], good: Real, gains: Sequence[float]) -> dict[str, Honest]:
+def _honest(names: Sequence[str], good: Real, gains: Sequence[float]) -> dict[str, TypicalRange]:
     whole, found = sum(gains) or 1.0, {}
     for place, name in enumerate(names):
         column = good[:, place][~np.isnan(good[:, place])]
         if len(column) and gains[place] > 0:
             low, high = np.quantile(column, [RARE, 1 - RARE]).tolist()
-            found[name] = Honest(low, high, gains[place] / whole)
+            found[name] = TypicalRange(low, high, gains[place] / whole)
     return found
 
 
-def _spread(names: Sequence[str], vectors: Real, scores: Real) -> dict[str, Spread]:
+def _spread(names: Sequence[str], vectors: Real, scores: Real) -> dict[str, ReferenceHistogram]:
     found = {name: spread_of(vectors[:, place]) for place, name in enumerate(names)}
     return found | {"": spread_of(scores)}
 
 
-def spread_of(column: Real) -> Spread:
+def spread_of(column: Real) -> ReferenceHistogram:
     """How values are spread over bins of about as many each, and how many are missing."""
     known = column[~np.isnan(column)]
     quantiles = np.linspace(0, 1, BINS + 1)[1:-1]
     edges = np.unique(np.quantile(known, quantiles)) if len(known) else np.array([])
     counts = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
     shares = np.append(counts, len(column) - len(known)) / max(1, len(column))
-    return Spread(tuple(edges.tolist()), tuple(shares.tolist()))
+    return ReferenceHistogram(tuple(edges.tolist()), tuple(shares.tolist()))
 
 
 def _told(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from models.table import Log
-from models.windows import Whole
+from models.column_counters import Whole
+from models.feature_table import Log
 
 DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
 BEGINS_MS = 20_454 * DAY_MS

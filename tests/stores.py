@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import msgpack
 
-from gateway.core.cells import Cells
+from gateway.core.expiring_cells import Cells
 from gateway.core.state import Record, Shard
 from gateway.store import keys
 from gateway.store.codec import decode_hold

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
-from gateway.core.tallies import Entry, entry_name
+from gateway.core.velocity import Entry, entry_name
 
 
 class Item(Struct, frozen=True):

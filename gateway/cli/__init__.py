@@ -25,10 +25,10 @@ COMMANDS = {
     "rules": "rules",
     "models": "models",
     "worker": "worker",
-    "backstage": "backstage",
+    "background": "background",
 }
 """Each command's module, whose function has the command's name; or `app`, if it is several."""
-STARTED_BY_SERVE = ("worker", "backstage")
+STARTED_BY_SERVE = ("worker", "background")
 
 
 def build(names: list[str]) -> typer.Typer:

@@ -16,7 +16,7 @@ import typer
 from gateway import __version__
 from gateway.cli import data_dir as data_dirs
 from gateway.cli.options import DataDir, LedgerUrl, settings_of
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.errors import OperatorError
 from gateway.ledger.history import History
 from gateway.ledger.verify import verify

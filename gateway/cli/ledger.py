@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from gateway.cli.options import DataDir, LedgerUrl, settings_of
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.core.windows import DAY_MS
 from gateway.ledger.batch import Head
 from gateway.ledger.days import date_of

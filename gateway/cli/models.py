@@ -14,11 +14,11 @@ from rich.console import Console
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
-from gateway.catalog.rulesets import RuleSets
-from gateway.cli.calling import ADDRESS, Key, Url, call, text_of
+from gateway.catalog.policy_log import RuleSets
+from gateway.cli.api_client import ADDRESS, Key, Url, call, text_of
 from gateway.cli.demo.data import trace
 from gateway.cli.options import DataDir, LedgerUrl, settings_of
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.cli.times import Since, Until, span_of
 from gateway.core.money import shown
 from gateway.core.windows import DAY_MS
@@ -90,11 +90,11 @@ def train(
 def _command() -> Any:
     """What needs scikit-learn and matplotlib, which a server does without."""
     try:
-        from models import command  # noqa: PLC0415  a server does without
+        from models import train_command  # noqa: PLC0415  a server does without
     except ImportError as error:
         detail = f"{error.name} is missing: pip install 'spendgate[server,train]'"
         raise OperatorError("not_installed", detail) from None
-    return command
+    return train_command
 
 
 def _tokens() -> list[int]:

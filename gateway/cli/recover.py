@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from gateway.cli.options import DataDir, LedgerUrl, StoreUrl, settings_of
-from gateway.cli.running import say, store_of, warn
+from gateway.cli.process import say, store_of, warn
 from gateway.flows.operations.shard_recovery import ALL_SHARDS, Report, difference
 from gateway.settings import Settings
-from gateway.wiring.backstage import Backstage, build_backstage
+from gateway.wiring.background import Background, build_background
 
 MOST_TOLD = 10
 
@@ -37,7 +37,7 @@ def rebuild(
 
 async def _doctor(settings: Settings) -> bool:
     async with store_of(settings) as url:
-        parts = await build_backstage(settings, url, warn)
+        parts = await build_background(settings, url, warn)
         try:
             await parts.shards.load_functions()
             return await _explain(parts)
@@ -45,7 +45,7 @@ async def _doctor(settings: Settings) -> bool:
             await parts.close()
 
 
-async def _explain(parts: Backstage) -> bool:
+async def _explain(parts: Background) -> bool:
     standing = await parts.shards.standing(ALL_SHARDS)
     written = await parts.ledger.written()
     say(f"ledger: batch {written.head.n}, {written.head.rows} records, {written.head.hash.hex()}")
@@ -71,7 +71,7 @@ async def _explain(parts: Backstage) -> bool:
 
 async def _rebuild(settings: Settings) -> Report:
     async with store_of(settings) as url:
-        parts = await build_backstage(settings, url, warn)
+        parts = await build_background(settings, url, warn)
         console = Console(stderr=True)
         try:
             await parts.shards.check_server(settings.durability)

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from gateway.cli.calling import ADDRESS, Key, Url, call, faults, text_of
-from gateway.cli.running import say
+from gateway.cli.api_client import ADDRESS, Key, Url, call, faults, text_of
+from gateway.cli.process import say
 from gateway.cli.times import Since, Until, moment, span_of
 from gateway.client import Spendgate
 from gateway.core.money import shown

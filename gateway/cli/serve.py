@@ -1,4 +1,4 @@
-"""`spendgate serve`: one parent owns the embedded store, the backstage process and the workers."""
+"""`spendgate serve`: one parent owns the embedded store, the background process and the workers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from gateway.cli import data_dir as data_dirs
-from gateway.cli.children import Child
 from gateway.cli.options import DataDir
 from gateway.cli.port import Port
-from gateway.cli.running import say, warn
+from gateway.cli.process import say, warn
+from gateway.cli.supervisor import Child
 from gateway.errors import OperatorError
 from gateway.settings import Settings, from_environment
 from gateway.store.embedded import EmbeddedStore
@@ -81,7 +81,7 @@ class Deployment:
         self._settings = settings
         self._takeover = takeover
         self._embedded: EmbeddedStore | None = None
-        self._backstage: Child | None = None
+        self._background: Child | None = None
         self._workers: list[Child] = []
         self._port = Port(settings.host, settings.port)
 
@@ -105,8 +105,8 @@ class Deployment:
             url = self._embedded.url
         _fresh_metrics(self._settings.metrics)
         told = replace(self._settings, port=self._port.number, store_url=url)
-        self._backstage = Child("backstage", "the backstage process", told, warn)
-        await self._backstage.start()
+        self._background = Child("background", "the background process", told, warn)
+        await self._background.start()
         deployment = (directory / "deployment").read_text("ascii").strip()
         self._port.check_former(deployment)
         for index in range(self._settings.workers):
@@ -128,9 +128,9 @@ class Deployment:
         for child in self._workers:
             child.end()
         await asyncio.gather(*(worker.wait() for worker in self._workers))
-        if self._backstage is not None:
-            self._backstage.end()
-            await self._backstage.wait()
+        if self._background is not None:
+            self._background.end()
+            await self._background.wait()
         if self._embedded is not None:
             await self._embedded.stop()
         self._port.let_go()

@@ -8,8 +8,8 @@ import sys
 
 import uvloop
 
-from gateway.cli.children import READY
-from gateway.cli.running import said_to_stop, say, warn
+from gateway.cli.process import said_to_stop, say, warn
+from gateway.cli.supervisor import READY
 from gateway.settings import Settings, decode
 from gateway.wiring.parts import collect_seldom
 from gateway.wiring.worker import serve_worker

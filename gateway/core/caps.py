@@ -21,7 +21,7 @@ from gateway.core.counters import (
     Counter,
 )
 from gateway.core.entities import Cap, Level, Lineage, LineageTerms, Mode, Profile, RateLimit
-from gateway.core.record import LimitTerms
+from gateway.core.request_record import LimitTerms
 from gateway.core.windows import DAY_MS, FOREVER_MS, HOUR_MS, bounds
 
 WINDOW_GRACE_MS = 2 * HOUR_MS

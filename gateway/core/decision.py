@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.core.caps import MEASURES
+from gateway.core.commands import Outcome
 from gateway.core.counters import GAUGE, SLIDING, WINDOW, refuses, room, used, wait_ms
 from gateway.core.funding import source_label
 from gateway.core.money import shown
-from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason, Refusal
-from gateway.core.record import Asked, LimitTerms
+from gateway.core.request_record import LimitTerms, RequestRecord
 from gateway.core.windows import FOREVER_MS
 
 SHAPES = {"cap": WINDOW, "requests": SLIDING, "tokens": SLIDING, "concurrent": GAUGE}
@@ -38,7 +38,7 @@ class LimitState(Struct, frozen=True, gc=False):
 class Decision(Struct, frozen=True):
     """What the caller is told. Times are Unix ms; `hold_expires_ms` is 0 without a hold."""
 
-    asked: Asked
+    asked: RequestRecord
     allowed: bool
     reasons: tuple[Refusal, ...]
     status_hint: int
@@ -53,7 +53,7 @@ class Decision(Struct, frozen=True):
     signals: tuple[int, ...] = ()
 
 
-def conclude(asked: Asked, outcome: Outcome) -> Decision:
+def conclude(asked: RequestRecord, outcome: Outcome) -> Decision:
     """Everything that follows from a record: the answer, the reasons, what is left."""
     allowed, terms = outcome.allowed, asked.terms
     reasons: tuple[Refusal, ...] = ()
@@ -95,7 +95,7 @@ _MONEY = (Reason.cap_exceeded, Reason.insufficient_funds)
 """Reasons for which a smaller amount may pass."""
 
 
-def funds_available(asked: Asked, outcome: Outcome) -> int:
+def funds_available(asked: RequestRecord, outcome: Outcome) -> int:
     """What the sources could give before this request."""
     available = 0
     for source, value in zip(asked.terms.sources, outcome.funds, strict=True):
@@ -104,7 +104,7 @@ def funds_available(asked: Asked, outcome: Outcome) -> int:
     return available
 
 
-def affordable_micros(asked: Asked, outcome: Outcome) -> int:
+def affordable_micros(asked: RequestRecord, outcome: Outcome) -> int:
     """The largest amount that funds and hard caps would bear."""
     least = funds_available(asked, outcome)
     for i, limit in enumerate(asked.terms.limits):
@@ -113,7 +113,7 @@ def affordable_micros(asked: Asked, outcome: Outcome) -> int:
     return least
 
 
-def token_room(asked: Asked, outcome: Outcome) -> int | None:
+def token_room(asked: RequestRecord, outcome: Outcome) -> int | None:
     """The tokens that rate limits would bear; None without such a limit."""
     rooms = [
         room(limit.limit, _used(limit, outcome, i))
@@ -123,12 +123,12 @@ def token_room(asked: Asked, outcome: Outcome) -> int | None:
     return min(rooms, default=None)
 
 
-def _is_over(asked: Asked, limit: LimitTerms, used_now: float) -> bool:
+def _is_over(asked: RequestRecord, limit: LimitTerms, used_now: float) -> bool:
     measure = MEASURES[limit.kind]
     return limit.mode == "hard" and refuses(limit.limit, measure, asked.shares[measure], used_now)
 
 
-def limits_refuse(asked: Asked, outcome: Outcome) -> bool:
+def limits_refuse(asked: RequestRecord, outcome: Outcome) -> bool:
     """Whether a hard cap or rate limit does not bear the request on top of what it held."""
     limits = enumerate(asked.terms.limits)
     return any(_is_over(asked, limit, _used(limit, outcome, i)) for i, limit in limits)
@@ -139,7 +139,7 @@ def _used(limit: LimitTerms, outcome: Outcome, i: int) -> float:
     return used(SHAPES[limit.kind], first, second, limit.span_ms, outcome.now_ms)
 
 
-def _reasons(asked: Asked, outcome: Outcome) -> tuple[Refusal, ...]:
+def _reasons(asked: RequestRecord, outcome: Outcome) -> tuple[Refusal, ...]:
     found = [*asked.terms.refusals, *asked.refusals]
     for i, limit in enumerate(asked.terms.limits):
         if _is_over(asked, limit, _used(limit, outcome, i)):
@@ -168,7 +168,9 @@ def _limit_refusal(limit: LimitTerms, currency: str) -> Refusal:
     return Refusal(int(Reason.rate_limited), limit.id, detail)
 
 
-def _retry_after_s(asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...]) -> int | None:
+def _retry_after_s(
+    asked: RequestRecord, outcome: Outcome, reasons: tuple[Refusal, ...]
+) -> int | None:
     if reasons[0].reason.status_hint != 429:
         return None
     longest = 1
@@ -182,7 +184,7 @@ def _retry_after_s(asked: Asked, outcome: Outcome, reasons: tuple[Refusal, ...])
     return longest
 
 
-def _limit_states(asked: Asked, outcome: Outcome) -> list[LimitState]:
+def _limit_states(asked: RequestRecord, outcome: Outcome) -> list[LimitState]:
     found, now_ms, readings = [], outcome.now_ms, outcome.readings
     shares = asked.shares if outcome.allowed else NO_SHARES
     for i, limit in enumerate(asked.terms.limits):

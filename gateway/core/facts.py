@@ -11,10 +11,10 @@ from datetime import datetime
 from functools import lru_cache
 
 from gateway.core import names
+from gateway.core.commands import Outcome
 from gateway.core.counters import SLOT
-from gateway.core.orders import Outcome
 from gateway.core.pricing import Price, tokens_of
-from gateway.core.record import Asked, AskedTerms, Customer
+from gateway.core.request_record import Customer, RecordedTerms, RequestRecord
 from gateway.core.windows import MINUTE_MS, zone
 
 QUARTER_MS = 15 * MINUTE_MS
@@ -25,7 +25,7 @@ Facts = dict[str, str | int | float | bool]
 """What is known of a request, by the names that rules and models use."""
 
 
-def facts_of(asked: Asked, at_ms: int) -> Facts:
+def facts_of(asked: RequestRecord, at_ms: int) -> Facts:
     """The facts of a request at a moment (Unix ms). Amounts are micros, durations ms."""
     terms = asked.terms
     facts: Facts = {
@@ -80,7 +80,7 @@ def local_time(customer: Customer, at_ms: int) -> tuple[int, int]:
     return _local(customer.timezone, at_ms // QUARTER_MS)
 
 
-def standing_of(asked: Asked, out: Outcome) -> dict[str, int | float]:
+def standing_of(asked: RequestRecord, out: Outcome) -> dict[str, int | float]:
     """What stood when a request came: micros on hold, open holds, and the share of what was given.
 
     `open_holds` are as the first limit of concurrency counts them, `free_share` (0 to 1) is what
@@ -128,7 +128,7 @@ SIGNALS = frozenset(_NAMES[True, True])
 """What is counted whatever rules read."""
 
 
-def velocities_of(terms: AskedTerms, signals: Sequence[int]) -> dict[str, int]:
+def velocities_of(terms: RecordedTerms, signals: Sequence[int]) -> dict[str, int]:
     """What the store counted of a request's own entities before it, under the names rules use.
 
     `signals` are six numbers an entity: requests and micros of each window.
@@ -140,7 +140,7 @@ MEMBERSHIP = " in @"
 """In the names of what is either so or not."""
 
 
-def tallied_of(asked: Asked, out: Outcome) -> dict[str, int]:
+def tallied_of(asked: RequestRecord, out: Outcome) -> dict[str, int]:
     """What tallies showed before a request, under the names rules use."""
     if asked.tallied is None:
         return {}

@@ -10,19 +10,7 @@ import copy
 
 from gateway.core import names, settle
 from gateway.core.caps import HELD, WINDOW_GRACE_MS
-from gateway.core.counters import GAUGE, SLIDING, WINDOW, Counter, refuses, rolled, used
-from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
-from gateway.core.holds import (
-    Counted,
-    Hold,
-    HoldStatus,
-    Taken,
-    add_counted,
-    add_taken,
-    status_at,
-)
-from gateway.core.money import MAX_MICROS
-from gateway.core.orders import (
+from gateway.core.commands import (
     AdjustOrder,
     EventOrder,
     GrantOrder,
@@ -34,16 +22,28 @@ from gateway.core.orders import (
     Status,
     VoidOrder,
 )
-from gateway.core.signals import (
+from gateway.core.counters import GAUGE, SLIDING, WINDOW, Counter, refuses, rolled, used
+from gateway.core.entity_counters import (
     counted_signal,
     read_signal,
     read_windows,
     signal_ends_ms,
     signal_name,
 )
+from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
+from gateway.core.holds import (
+    Counted,
+    Hold,
+    HoldStatus,
+    Taken,
+    add_counted,
+    add_taken,
+    status_at,
+)
+from gateway.core.machine_steps import draw, parts_of, pay, precheck, record, stale
+from gateway.core.money import MAX_MICROS
 from gateway.core.state import Shard
-from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
-from gateway.core.tallies import Past, add_past, add_to_tallies, read_tallies
+from gateway.core.velocity import Past, add_past, add_to_tallies, read_tallies
 
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:

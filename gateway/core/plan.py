@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.core.commands import Idempotency, Mode, Plan
 from gateway.core.counters import shares_of
 from gateway.core.entities import Lineage
-from gateway.core.orders import Idempotency, Mode, Plan
 from gateway.core.pricing import cost_micros, tokens_of
-from gateway.core.record import Asked
-from gateway.core.tallies import Met
+from gateway.core.request_record import RequestRecord
 from gateway.core.terms import Terms, unpriced
+from gateway.core.velocity import CountersInPlay
 
-NOTHING = Met()
+NOTHING = CountersInPlay()
 
 
 class Request(Struct, frozen=True):
@@ -50,7 +50,7 @@ def make(
     hold_id: str,
     amount: int,
     is_partial: bool = False,
-) -> Asked:
+) -> RequestRecord:
     """What is asked, for the record."""
     quantity = request.quantity
     shares = shares_of(amount, tokens_of(quantity) if quantity else 0, settles=request.settles)
@@ -58,7 +58,7 @@ def make(
         # On hold until it is assessed: set aside, but in nobody's slot.
         shares = (*shares[:4], amount)
     is_unpriced = quantity is not None and terms.asked.price is None
-    return Asked(
+    return RequestRecord(
         terms.asked,
         decision_id,
         hold_id,
@@ -77,14 +77,14 @@ def make(
 
 def assemble(
     terms: Terms,
-    asked: Asked,
+    asked: RequestRecord,
     request: Request,
     packed: bytes,
     not_after_ms: int,
     *,
     probe: bool = False,
     idempotency: Idempotency | None = None,
-    met: Met = NOTHING,
+    met: CountersInPlay = NOTHING,
 ) -> Plan:
     """The plan the store decides; `packed` is what was asked beyond the terms."""
     return Plan(

@@ -12,9 +12,9 @@ from functools import lru_cache
 from msgspec import Struct
 
 from gateway.core import names
+from gateway.core.commands import Ended, Mode, Moved, Outcome
 from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, GRANT, INCLUDED, is_grant
-from gateway.core.orders import Ended, Mode, Moved, Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 
 ACCOUNT_KINDS = {
     "cash": "money orgs paid for grants",
@@ -95,7 +95,7 @@ class _Booking:
             self.postings.append(Posting(debit, credit, amount))
 
 
-def of_outcome(asked: Asked, outcome: Outcome) -> list[Posting]:
+def of_outcome(asked: RequestRecord, outcome: Outcome) -> list[Posting]:
     """An allowed request: its draws go on hold, or are revenue at once. A refused one: nothing."""
     book, currency = asked.terms.book, asked.terms.currency
     goes_to = _account(book, "revenue" if asked.mode == Mode.CAPTURE else "held", "", currency)

@@ -12,14 +12,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.caps import FREE_HELD, HELD, MEASURES, WINDOW_GRACE_MS
+from gateway.core.commands import Ended, Mode, Moved, Outcome
 from gateway.core.counters import GAUGE, SET_ASIDE, SLIDING, WINDOW
 from gateway.core.decision import SHAPES
 from gateway.core.entities import Grant
 from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
 from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
 from gateway.core.names import index_of, is_collective
-from gateway.core.orders import Ended, Mode, Moved, Outcome
-from gateway.core.record import Asked, EndNote, LimitTerms
+from gateway.core.request_record import EndNote, LimitTerms, RequestRecord
 
 Cell = tuple[str, str]
 """An org and the name of one of its cells."""
@@ -61,7 +61,7 @@ class Standing(Struct):
 class Made(Struct, frozen=True):
     """A hold as it was made, not yet taken apart: most end before anybody asks for more."""
 
-    asked: Asked
+    asked: RequestRecord
     out: Outcome
     note: bytes
 
@@ -77,7 +77,7 @@ def hold_of(out: Outcome | Ended | Moved, note: object) -> str:
     """The id of the hold that must be known to replay a record; "" when none must."""
     if isinstance(out, Ended):
         return out.hold_id
-    if isinstance(note, Asked) and note.extends and out_allows(out):
+    if isinstance(note, RequestRecord) and note.extends and out_allows(out):
         return note.hold_id
     return ""
 
@@ -120,7 +120,7 @@ class Changes:
             found = self._holds[hold_id] = Standing(hold, found.note)
         return found
 
-    def outcome(self, asked: Asked, out: Outcome, note: bytes) -> None:
+    def outcome(self, asked: RequestRecord, out: Outcome, note: bytes) -> None:
         """An authorize or extend; `note` is what its hold remembers."""
         if not out.allowed or asked.mode == Mode.DRY:
             return
@@ -214,7 +214,7 @@ def _windows_of(found: Standing | Made) -> list[tuple[str, int]]:
     return [(entry.name, entry.amount if is_held else 0) for entry in windows]
 
 
-def _grow(hold: Hold, asked: Asked, out: Outcome) -> None:
+def _grow(hold: Hold, asked: RequestRecord, out: Outcome) -> None:
     """Add what an authorize or extend took and counted to its hold."""
     hold.amount, hold.expires_ms = out.hold_amount, out.hold_expires_ms
     for source, part in zip(asked.terms.sources, out.draws, strict=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from gateway.core import names
+from gateway.core.commands import Ended, Finish, Moved, Part, Reply, Status
 from gateway.core.counters import GAUGE, WINDOW
 from gateway.core.funding import SHORTFALL, grant_name, is_grant
 from gateway.core.holds import (
@@ -16,10 +17,9 @@ from gateway.core.holds import (
     Taken,
     status_at,
 )
+from gateway.core.machine_steps import draw, parts_of, pay, precheck, record, stale
 from gateway.core.money import MAX_MICROS
-from gateway.core.orders import Ended, Finish, Moved, Part, Reply, Status
 from gateway.core.state import Shard
-from gateway.core.steps import draw, parts_of, pay, precheck, record, stale
 
 
 def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:

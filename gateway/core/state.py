@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.core.cells import Cells
+from gateway.core.commands import Ended, Moved, Outcome
+from gateway.core.expiring_cells import Cells
 from gateway.core.holds import Hold
-from gateway.core.orders import Ended, Moved, Outcome
 
 
-class Kept(Struct, frozen=True):
+class StoredResult(Struct, frozen=True):
     """That a record's outcome is kept under an idempotency key: its name, digest and end."""
 
     name: str
@@ -25,7 +25,7 @@ class Record(Struct):
     body: bytes
     terms: bytes = b""
     org: str = ""
-    kept: Kept | None = None
+    kept: StoredResult | None = None
 
 
 class Shard:

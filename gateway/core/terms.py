@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from gateway.core import names
 from gateway.core.caps import FREE_HELD_COUNTER, HELD_COUNTER, applied, window_ends
+from gateway.core.commands import PlanTemplate, Version
 from gateway.core.counters import Counter
 from gateway.core.entities import Lineage, LineageTerms, Member, MemberKind, Profile
 from gateway.core.funding import waterfall
-from gateway.core.orders import Needs, Version
 from gateway.core.pricing import Price, is_allowed, price_of, tariff
 from gateway.core.reasons import Reason, Refusal
-from gateway.core.record import AskedTerms, Customer
+from gateway.core.request_record import Customer, RecordedTerms
 from gateway.core.windows import DAY_MS, FOREVER_MS
 from gateway.errors import CallerError
 
@@ -28,9 +28,9 @@ time from then on, and must outlive by far the requests that count in them."""
 class Terms(Struct, frozen=True):
     """What a plan for this lineage and product is made from: for the store, and for the record."""
 
-    needs: Needs
-    asked: AskedTerms
-    brief: AskedTerms
+    needs: PlanTemplate
+    asked: RecordedTerms
+    brief: RecordedTerms
     """What a hold remembers of them: whose, which product, at which price."""
 
     @property
@@ -91,7 +91,7 @@ def compile_terms(
     lineage = lineage_terms.lineage
     book, versions = book_of(profile), versions_of(profile)
     currency = price.currency if price and profile.is_free else profile.org.currency
-    needs = Needs(
+    needs = PlanTemplate(
         lineage.org,
         book,
         currency,
@@ -103,7 +103,7 @@ def compile_terms(
         from_ms,
         until_ms,
     )
-    asked = AskedTerms(
+    asked = RecordedTerms(
         lineage.org,
         lineage.project,
         lineage.user,
@@ -127,7 +127,7 @@ def compile_terms(
     return Terms(needs, asked, brief(asked))
 
 
-def brief(asked: AskedTerms) -> AskedTerms:
+def brief(asked: RecordedTerms) -> RecordedTerms:
     """What a hold remembers of terms: whose, which product, at which price."""
     return replace(asked, refusals=(), limits=(), sources=(), versions=(), customer=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from gateway.catalog.models import StoredModel
-from gateway.catalog.rulesets import WARM, WARMING, Change, Standing, standing
+from gateway.catalog.policy_log import WARM, WARMING, Change, Standing, standing
 from gateway.core.windows import DAY_MS
 from gateway.flows.risk.scoring import thresholds_of
 from gateway.flows.rollout import compare_models, models

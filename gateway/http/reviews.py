@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 
-from gateway.catalog.matches import Review
+from gateway.catalog.rule_matches import Review
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, SpendgateError
 from gateway.flows.decisions import detail, labels, reviews

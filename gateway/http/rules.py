@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.catalog.backtests import DONE, FAILED, RUNNING, Run
-from gateway.catalog.rulesets import (
+from gateway.catalog.policy_log import (
     EVERYBODY,
     USED,
     WARM,

@@ -14,11 +14,11 @@ from hashlib import sha256
 from msgspec import Struct, json, msgpack
 
 from gateway.core import postings
+from gateway.core.commands import Ended, Mode, Moved, Outcome
 from gateway.core.decision import conclude
-from gateway.core.orders import Ended, Mode, Moved, Outcome
 from gateway.core.postings import Posting
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked, EndNote
+from gateway.core.request_record import EndNote, RequestRecord
 from gateway.errors import Bug
 from gateway.ledger.pace import yielding
 from gateway.wire import records
@@ -191,7 +191,7 @@ def entry(record: StreamRecord, row: int) -> Entry:
     """The rows of one record."""
     source = records.read(record)
     out, note = source.out, source.note
-    if isinstance(out, Outcome) and isinstance(note, Asked):
+    if isinstance(out, Outcome) and isinstance(note, RequestRecord):
         return _of_outcome(source, row, out, note)
     if isinstance(out, Ended):
         return _of_ended(source, row, out, note if isinstance(note, EndNote) else None)
@@ -237,7 +237,7 @@ def _moves(line: RecordRow, moves: list[Posting]) -> tuple[PostingRow, ...]:
     return tuple([PostingRow(line.row, n, *at, posting) for n, posting in enumerate(moves)])
 
 
-def _of_outcome(source: Decoded, row: int, out: Outcome, asked: Asked) -> Entry:
+def _of_outcome(source: Decoded, row: int, out: Outcome, asked: RequestRecord) -> Entry:
     terms, reason = asked.terms, ""
     if not out.allowed:
         reasons = conclude(asked, out).reasons

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct, msgpack
 
-from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import AdminNote, Asked, EndNote
+from gateway.core.commands import Ended, Moved, Outcome
 from gateway.core.replay import Balance, Changes, Given, Standing, Window, hold_of
+from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.ledger.pace import yielding
 from gateway.wire import records
 from gateway.wire.records import Decoded
@@ -88,11 +88,11 @@ class HotChanges:
         wanted: dict[str, HotKey] = {}
         made: set[str] = set()
         for line, out, note in lines:
-            if isinstance(note, Asked) and not note.extends:
+            if isinstance(note, RequestRecord) and not note.extends:
                 made.add(note.hold_id)
             named = hold_of(out, note) if out is not None else ""
             if named and named not in made and not self._changes.knows(named):
-                org = note.terms.org if isinstance(note, Asked) else _org_of(out)
+                org = note.terms.org if isinstance(note, RequestRecord) else _org_of(out)
                 wanted[named] = (line.shard, HOLD, org, named)
         return list(wanted.values())
 
@@ -112,7 +112,7 @@ class HotChanges:
             if out is None:
                 continue
             self.now_ms = max(self.now_ms, out.now_ms)
-            if isinstance(out, Outcome) and isinstance(note, Asked):
+            if isinstance(out, Outcome) and isinstance(note, RequestRecord):
                 self._shards[note.terms.org] = line.shard
                 if out.allowed:
                     brief = records.brief_of(line.terms) + line.body

@@ -11,9 +11,9 @@ from sqlalchemy import BigInteger, and_, cast, func, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gateway.core import ids
+from gateway.core.commands import Ended, Outcome
 from gateway.core.holds import Hold, Taken
-from gateway.core.orders import Ended, Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.errors import Unavailable
 from gateway.ledger import schema as t
 from gateway.ledger.batch import Position, Stored
@@ -139,7 +139,7 @@ class Ledger(Checks):
         query = select(t.accounts.c.id).where(t.accounts.c.book == book).limit(1)
         return bool(await self._all(query))
 
-    async def hold(self, hold_id: str) -> tuple[Hold, Asked] | None:
+    async def hold(self, hold_id: str) -> tuple[Hold, RequestRecord] | None:
         """A hold as its records tell it, or None."""
         return hold_from([records.read(line) for line in await self.lines_where(_of_hold(hold_id))])
 
@@ -211,12 +211,12 @@ def _of_hold(hold_id: str) -> Any:
     return or_(made_or_ended, and_(r.hold == hold_id, r.kind == "extend"))
 
 
-def hold_from(lines: Iterable[Decoded]) -> tuple[Hold, Asked] | None:
+def hold_from(lines: Iterable[Decoded]) -> tuple[Hold, RequestRecord] | None:
     """A hold, and what was first asked for it, as its records tell it in their order; or None."""
     hold: Hold | None = None
-    first: Asked | None = None
+    first: RequestRecord | None = None
     for _, out, note in lines:
-        if isinstance(out, Outcome) and isinstance(note, Asked):
+        if isinstance(out, Outcome) and isinstance(note, RequestRecord):
             first = first or note
             hold = _after_outcome(hold, out, note)
         elif isinstance(out, Ended) and hold is not None:
@@ -224,7 +224,7 @@ def hold_from(lines: Iterable[Decoded]) -> tuple[Hold, Asked] | None:
     return (hold, first) if hold is not None and first is not None else None
 
 
-def _after_outcome(hold: Hold | None, out: Outcome, asked: Asked) -> Hold:
+def _after_outcome(hold: Hold | None, out: Outcome, asked: RequestRecord) -> Hold:
     terms = asked.terms
     if hold is None:
         hold = Hold(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.core.orders import Ended
-from gateway.core.record import Asked
+from gateway.core.commands import Ended
+from gateway.core.request_record import RequestRecord
 
 
 class Hooks(Protocol):
     """Called by flows."""
 
-    def on_decision(self, asked: Asked, allowed: bool, code: int) -> None:
+    def on_decision(self, asked: RequestRecord, allowed: bool, code: int) -> None:
         """A request was decided (replays are not); `code` is its weightiest reason's, or 0."""
         ...
 

@@ -22,9 +22,9 @@ from prometheus_client.core import (
     Metric,
 )
 
-from gateway.core.orders import Ended, Mode
+from gateway.core.commands import Ended, Mode
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked, Risk
+from gateway.core.request_record import RequestRecord, Risk
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 HOLD_STATUS = ("held", "captured", "released", "expired")
@@ -90,7 +90,7 @@ class CountingHooks:
         self._gauges: dict[str, float] = {}
         self._latency: dict[tuple[str, int], list[float]] = {}
 
-    def on_decision(self, asked: Asked, allowed: bool, code: int) -> None:
+    def on_decision(self, asked: RequestRecord, allowed: bool, code: int) -> None:
         """Count it by outcome and reason."""
         self._decisions[allowed, code] += 1
         if allowed and asked.mode != Mode.DRY:

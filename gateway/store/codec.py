@@ -10,12 +10,21 @@ from typing import Any
 from msgspec import Struct, msgpack
 
 from gateway.core import names
+from gateway.core.commands import (
+    Ended,
+    Idempotency,
+    Moved,
+    Outcome,
+    Plan,
+    PlanTemplate,
+    Reply,
+    Status,
+)
 from gateway.core.counters import Source
 from gateway.core.entities import Grant
+from gateway.core.entity_counters import signal_name
 from gateway.core.holds import Hold
-from gateway.core.orders import Ended, Idempotency, Moved, Needs, Outcome, Plan, Reply, Status
-from gateway.core.signals import signal_name
-from gateway.core.tallies import COUNTED, DISTINCT, FIRST, IF_REFUSED, ONE_MORE, SIGNAL, Past
+from gateway.core.velocity import COUNTED, DISTINCT, FIRST, IF_REFUSED, ONE_MORE, SIGNAL, Past
 from gateway.store import keys
 from gateway.wire import records
 
@@ -116,7 +125,7 @@ class Prepared(Struct):
     is_known: bool = False
 
 
-def prepare(needs: Needs) -> Prepared:
+def prepare(needs: PlanTemplate) -> Prepared:
     """Keys and arguments that all plans with these needs share."""
     shard = keys.shard_of(needs.org)
     prefix = keys.org_prefix(shard, needs.org)

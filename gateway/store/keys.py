@@ -12,7 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from gateway.core import names
-from gateway.core.orders import Version
+from gateway.core.commands import Version
 
 SHARDS = 256
 """Logical shards, fixed per deployment: the hash tag of every org depends on it."""

@@ -6,11 +6,8 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from gateway.core import ids, machine, names, settle, steps
-from gateway.core.cells import Cells
-from gateway.core.funding import grant_name
-from gateway.core.holds import Hold
-from gateway.core.orders import (
+from gateway.core import ids, machine, machine_steps, names, settle
+from gateway.core.commands import (
     AdjustOrder,
     EventOrder,
     Finish,
@@ -21,9 +18,12 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
-from gateway.core.signals import signal_name
+from gateway.core.entity_counters import signal_name
+from gateway.core.expiring_cells import Cells
+from gateway.core.funding import grant_name
+from gateway.core.holds import Hold
 from gateway.core.state import Shard
-from gateway.core.tallies import MARK, Entry, Past, add_past, entry_name, follow
+from gateway.core.velocity import MARK, Entry, Past, add_past, entry_name, follow
 from gateway.store import keys
 from gateway.store.port import Result, Snapshot
 from gateway.wire import records
@@ -61,7 +61,7 @@ class MemoryStore:
         return machine.event(self._of(order.org), order, self._clock())
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
-        return copy.deepcopy(steps.precheck(self._of(org), org, idempotency, self._clock()))
+        return copy.deepcopy(machine_steps.precheck(self._of(org), org, idempotency, self._clock()))
 
     async def claim(self, decision_id: str, purpose: str) -> str:
         return self._claims.setdefault(decision_id, purpose)

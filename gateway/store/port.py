@@ -7,8 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.core.holds import Hold
-from gateway.core.orders import (
+from gateway.core.commands import (
     AdjustOrder,
     Ended,
     EventOrder,
@@ -22,7 +21,8 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
-from gateway.core.tallies import Entry, Past
+from gateway.core.holds import Hold
+from gateway.core.velocity import Entry, Past
 from gateway.wire.records import StreamRecord
 
 Result = Outcome | Ended | Moved
@@ -112,7 +112,7 @@ class Store(Protocol):
         ...
 
     async def warm(self, past: Sequence[Past]) -> None:
-        """Add to tallies what happened before they were counted; see core.tallies.add_past."""
+        """Add to tallies what happened before they were counted; see core.velocity.add_past."""
         ...
 
     async def standing(self, entries: Collection[str]) -> set[str]:
@@ -128,7 +128,7 @@ class Store(Protocol):
         ...
 
     async def follow(self, entries: Sequence[Entry]) -> int:
-        """Take over changes of lists; see core.tallies.follow."""
+        """Take over changes of lists; see core.velocity.follow."""
         ...
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from gateway.core.signals import signal_name
+from gateway.core.entity_counters import signal_name
 from gateway.store import keys
 from gateway.store.codec import position
 from gateway.store.functions import Functions

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gateway.core import ids
-from gateway.core.funding import grant_name
-from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
-from gateway.core.names import is_collective
-from gateway.core.orders import (
+from gateway.core.commands import (
     AdjustOrder,
     EventOrder,
     Finish,
@@ -23,8 +20,12 @@ from gateway.core.orders import (
     Version,
     VoidOrder,
 )
+from gateway.core.funding import grant_name
+from gateway.core.holds import ENDED_KEPT_MS, LATE_CAPTURE_MS, Hold
+from gateway.core.names import is_collective
 from gateway.errors import Unavailable
 from gateway.store import keys
+from gateway.store.acknowledged_records import AcknowledgedRecords
 from gateway.store.admission import FIRST, LATER, SHARED, Admission
 from gateway.store.codec import (
     UNKNOWN,
@@ -46,7 +47,6 @@ from gateway.store.codec import (
 from gateway.store.functions import Command, Functions
 from gateway.store.port import Result
 from gateway.store.readings import RedisReadings
-from gateway.store.recent import Recent
 from gateway.store.tallies import RedisTallies
 from gateway.wire.records import StreamRecord, encode_kept
 
@@ -89,7 +89,7 @@ class RedisStore(RedisTallies, RedisReadings):
         self._ended_kept_ms = ended_kept_ms
         self._epochs: dict[int, int] = {}
         """The newest epoch known of each shard."""
-        self.recent = Recent()
+        self.recent = AcknowledgedRecords()
         self.met_closed = asyncio.Event()
         """Set when a shard was found closed."""
 

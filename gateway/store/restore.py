@@ -6,11 +6,11 @@ import struct
 from collections import defaultdict
 
 from gateway.core import names
+from gateway.core.commands import Version
 from gateway.core.counters import GAUGE
 from gateway.core.holds import Hold, HoldStatus
 from gateway.core.money import MAX_MICROS
-from gateway.core.orders import Version
-from gateway.core.state import Kept
+from gateway.core.state import StoredResult
 from gateway.store import keys
 from gateway.store.pipeline import Argument
 from gateway.store.port import UNDONE
@@ -71,7 +71,7 @@ class Restorer:
         if expires_ms:
             commands.append(("ZADD", keys.due(shard), expires_ms, names.due_grant(org, grant_id)))
 
-    def kept(self, shard: int, org: str, kept: Kept, out: bytes, body: bytes) -> None:
+    def kept(self, shard: int, org: str, kept: StoredResult, out: bytes, body: bytes) -> None:
         """An outcome under its idempotency key."""
         value = kept.digest + struct.pack("<I", len(out)) + out + body
         self._set(shard, keys.org_prefix(shard, org) + kept.name, value, kept.expires_ms)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec import msgpack
 
-from gateway.core.orders import Version
+from gateway.core.commands import Version
 from gateway.errors import Bug, OperatorError, Unavailable
 from gateway.store import keys
 from gateway.store.codec import position

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from gateway.core import names
-from gateway.core.tallies import MARK, Entry, Past, entry_name
+from gateway.core.velocity import MARK, Entry, Past, entry_name
 from gateway.store import keys
 from gateway.store.codec import pack, past_spec
 from gateway.store.functions import Functions

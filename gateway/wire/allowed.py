@@ -12,11 +12,11 @@ from typing import NamedTuple
 from msgspec import Raw, json
 
 from gateway.core.caps import MEASURES
+from gateway.core.commands import Mode, Outcome
 from gateway.core.counters import MONEY, SLIDING, room, used
 from gateway.core.decision import funds_available
 from gateway.core.funding import source_label
-from gateway.core.orders import Mode, Outcome
-from gateway.core.record import Asked, AskedTerms, LimitTerms, Risk
+from gateway.core.request_record import LimitTerms, RecordedTerms, RequestRecord, Risk
 from gateway.core.windows import FOREVER_MS
 from gateway.wire.answers import rfc3339
 
@@ -72,7 +72,7 @@ def _limit(place: int, of: LimitTerms) -> _Limit:
 class AllowedAnswers:
     """Encodes the answers to requests that were allowed under some terms."""
 
-    def __init__(self, terms: AskedTerms) -> None:
+    def __init__(self, terms: RecordedTerms) -> None:
         price = terms.price
         card = f'"{price.card}@{price.version}"' if price is not None else "null"
         self._units = price.units if price is not None else None
@@ -82,7 +82,7 @@ class AllowedAnswers:
         shown = (i for i, limit in enumerate(terms.limits) if limit.mode != "shadow")
         self._limits = [_limit(i, terms.limits[i]) for i in shown]
 
-    def encode(self, asked: Asked, out: Outcome) -> Raw:
+    def encode(self, asked: RequestRecord, out: Outcome) -> Raw:
         """The answer to a request that was allowed."""
         hold = "null"
         if asked.mode == Mode.HOLD and not asked.settles_itself:
@@ -109,7 +109,7 @@ class AllowedAnswers:
         )
         return Raw(text.encode())
 
-    def _lines(self, asked: Asked) -> str:
+    def _lines(self, asked: RequestRecord) -> str:
         if self._units is None or asked.quantity is None:
             return ""
         return ",".join(
@@ -120,7 +120,7 @@ class AllowedAnswers:
             ]
         )
 
-    def _states(self, asked: Asked, out: Outcome) -> list[str]:
+    def _states(self, asked: RequestRecord, out: Outcome) -> list[str]:
         found, readings, shares, now_ms = [], out.readings, asked.shares, out.now_ms
         for place, measure, limit, slides_ms, before, behind in self._limits:
             first, second = readings[2 * place], readings[2 * place + 1]

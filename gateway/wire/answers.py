@@ -7,12 +7,12 @@ from functools import lru_cache
 
 from msgspec import UNSET, Struct, UnsetType
 
+from gateway.core.commands import Ended, Mode, Moved
 from gateway.core.decision import RISK_REASONS, Decision, LimitState
 from gateway.core.funding import source_label
 from gateway.core.holds import Hold, status_at
-from gateway.core.orders import Ended, Mode, Moved
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked, AskedTerms
+from gateway.core.request_record import RecordedTerms, RequestRecord
 from gateway.core.windows import FOREVER_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -181,7 +181,7 @@ def _or_none(ms: int) -> str | None:
     return rfc3339(ms) if 0 < ms < FOREVER_MS else None
 
 
-def _quote(asked: Asked) -> QuoteAnswer:
+def _quote(asked: RequestRecord) -> QuoteAnswer:
     price, lines = asked.terms.price, []
     if price is not None and asked.quantity is not None:
         lines = [
@@ -290,7 +290,7 @@ def refused_answer(
     )
 
 
-def opened_answer(asked: Asked, hold_expires_ms: int) -> AuthorizeAnswer:
+def opened_answer(asked: RequestRecord, hold_expires_ms: int) -> AuthorizeAnswer:
     """The open answer while the store is out: promised, recorded, charged afterwards."""
     hold = HoldPart(
         id=asked.hold_id, amount_micros=asked.amount, expires_at=rfc3339(hold_expires_ms)
@@ -327,13 +327,13 @@ def end_answer(ended: Ended) -> EndAnswer:
     )
 
 
-def subject_of(terms: AskedTerms) -> dict[str, str]:
+def subject_of(terms: RecordedTerms) -> dict[str, str]:
     """Whose request it was, as the caller named it."""
     subject = {"org": terms.org, "project": terms.project, "user": terms.user, "key": terms.key}
     return {name: value for name, value in subject.items() if value}
 
 
-def hold_answer(hold_id: str, hold: Hold, asked: Asked, now_ms: int) -> HoldAnswer:
+def hold_answer(hold_id: str, hold: Hold, asked: RequestRecord, now_ms: int) -> HoldAnswer:
     """A hold as a reader sees it now."""
     terms = asked.terms
     status = status_at(hold.state, hold.expires_ms, now_ms)

@@ -13,15 +13,21 @@ from typing import Any, NamedTuple, get_type_hints
 from msgspec import Struct, msgpack
 
 from gateway.core import names
+from gateway.core.commands import Ended, Moved, Outcome
 from gateway.core.entities import Grant
 from gateway.core.holds import Hold
-from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import AdminNote, Asked, AskedTerms, EndNote, Happened
-from gateway.core.state import Kept
+from gateway.core.request_record import (
+    AdminNote,
+    EndNote,
+    EventRecord,
+    RecordedTerms,
+    RequestRecord,
+)
+from gateway.core.state import StoredResult
 from gateway.core.terms import Terms, brief
 
 Out = Outcome | Ended | Moved
-Note = Asked | EndNote | AdminNote | Happened
+Note = RequestRecord | EndNote | AdminNote | EventRecord
 
 
 LOST = "lost"
@@ -46,19 +52,19 @@ class StreamRecord(Struct, frozen=True, gc=False):
 
 
 _encoder = msgpack.Encoder()
-_FIELDS = len(Asked.__struct_fields__)
+_FIELDS = len(RequestRecord.__struct_fields__)
 _BEGIN = _encoder.encode([None] * _FIELDS)[:-_FIELDS]
 """How a packed Asked begins, before its terms."""
 _FIXARRAY = 0x90
 """How msgpack begins an array of few: its length stands in the low half of the byte."""
-_TYPES = tuple(get_type_hints(Asked).values())
-_LEAST = _FIELDS - len(Asked.__struct_defaults__)
+_TYPES = tuple(get_type_hints(RequestRecord).values())
+_LEAST = _FIELDS - len(RequestRecord.__struct_defaults__)
 _tails: dict[int, msgpack.Decoder[tuple[Any, ...]]] = {
     count: msgpack.Decoder(tuple.__class_getitem__(_TYPES[1:count]))
     for count in range(_LEAST, _FIELDS + 1)
 }
 """An Asked without its terms, by how many fields it had when it was written."""
-_terms = msgpack.Decoder(AskedTerms)
+_terms = msgpack.Decoder(RecordedTerms)
 _hold = msgpack.Decoder(Hold)
 
 
@@ -67,18 +73,18 @@ def _pair(out: type[Out], note: type[Note]) -> tuple[msgpack.Decoder[Out], msgpa
 
 
 _decoders: dict[str, tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]] = {
-    "authorize": _pair(Outcome, Asked),
-    "extend": _pair(Outcome, Asked),
+    "authorize": _pair(Outcome, RequestRecord),
+    "extend": _pair(Outcome, RequestRecord),
     "finish": _pair(Ended, EndNote),
     "grant": _pair(Moved, AdminNote),
     "void": _pair(Moved, AdminNote),
     "adjust": _pair(Moved, AdminNote),
     "lapse": _pair(Moved, AdminNote),
-    "event": _pair(Moved, Happened),
+    "event": _pair(Moved, EventRecord),
 }
-_asked = msgpack.Decoder(Asked)
+_asked = msgpack.Decoder(RequestRecord)
 _grant = msgpack.Decoder(Grant)
-_happened = msgpack.Decoder(Happened)
+_happened = msgpack.Decoder(EventRecord)
 
 
 def encode(value: Out | Note | Grant) -> bytes:
@@ -93,7 +99,7 @@ def seal(terms: Terms) -> Terms:
     return terms
 
 
-def encode_asked(asked: Asked, terms: Terms) -> bytes:
+def encode_asked(asked: RequestRecord, terms: Terms) -> bytes:
     """Pack what was asked beyond sealed terms."""
     return _encoder.encode(asked)[len(terms.needs.record) :]
 
@@ -119,12 +125,12 @@ def decode(record: StreamRecord) -> tuple[Out, Note | None]:
     if record.terms:
         count = record.terms[0] - _FIXARRAY
         tail = _tails[count].decode(bytes((_FIXARRAY + count - 1,)) + record.body)
-        return outs.decode(record.out), Asked(_terms_of(record.terms), *tail)
+        return outs.decode(record.out), RequestRecord(_terms_of(record.terms), *tail)
     return outs.decode(record.out), bodies.decode(record.body) if record.body else None
 
 
 @lru_cache(maxsize=8192)
-def _terms_of(packed: bytes) -> AskedTerms:
+def _terms_of(packed: bytes) -> RecordedTerms:
     """The terms that a record begins with; many begin with the same."""
     return _terms.decode(packed[len(_BEGIN) :])
 
@@ -134,10 +140,10 @@ def encode_kept(expires_ms: int, digest: bytes, key: str) -> bytes:
     return struct.pack("<d", expires_ms) + digest + key.encode()
 
 
-def decode_kept(kept: bytes) -> Kept:
+def decode_kept(kept: bytes) -> StoredResult:
     """The name (within its org), digest and end of what a record's outcome is kept under."""
     (expires_ms,) = struct.unpack_from("<d", kept)
-    return Kept(names.of_key(kept[24:].decode())[1], kept[8:24], int(expires_ms))
+    return StoredResult(names.of_key(kept[24:].decode())[1], kept[8:24], int(expires_ms))
 
 
 @lru_cache(maxsize=8192)
@@ -162,12 +168,12 @@ def decode_hold(packed: bytes) -> Hold:
     return _hold.decode(packed)
 
 
-def decode_asked(body: bytes) -> Asked:
+def decode_asked(body: bytes) -> RequestRecord:
     """What was asked for a hold or under an idempotency key."""
     return _asked.decode(body)
 
 
-def decode_happened(body: bytes) -> Happened:
+def decode_happened(body: bytes) -> EventRecord:
     """What an event told."""
     return _happened.decode(body)
 

@@ -13,16 +13,16 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
-from gateway.catalog.matches import Matches
 from gateway.catalog.models import Models
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
+from gateway.catalog.rule_matches import Matches
 from gateway.errors import SpendgateError
 from gateway.flows.risk.compile_process import THREADS_GIVE_WAY_S
 from gateway.flows.risk.policies import RULES_EVERY_S, Rules
 from gateway.flows.shared.profiles import Profiles
 from gateway.flows.shared.store_clock import StoreClock
 from gateway.flows.spend import stand_in_settlement
-from gateway.flows.spend.stand_in_state import Outage
+from gateway.flows.spend.stand_in_state import StandIn
 from gateway.http.app import App
 from gateway.http.listening import listening_socket, raise_file_limit
 from gateway.http.server import Serving, serve
@@ -104,7 +104,7 @@ async def build_worker(
         clock=clock,
         hooks=hooks,
         secret=secret,
-        outage=Outage(opened, settings.open_shares or settings.workers),
+        outage=StandIn(opened, settings.open_shares or settings.workers),
         rulesets=rulesets,
         rules=rules,
         labels=Labels(catalog_engine),

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.core import ids
 from gateway.ledger.history import History
 from gateway.ledger.verify import verify

@@ -22,7 +22,7 @@ from gateway.sql.engine import open_engine
 from gateway.store.functions import Functions
 from gateway.store.library import build
 from gateway.store.redis import RedisStore
-from gateway.wiring.backstage import build_ledger
+from gateway.wiring.background import build_ledger
 from tests.stores import Stepwise
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.core.commands import Ended, Moved, Outcome
 from gateway.core.holds import LATE_CAPTURE_MS
-from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes
+from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.flows.decisions.replay import replayed
 from gateway.flows.risk.policies import NOTHING_CITED, Cited
 from gateway.ledger.history import History
@@ -66,7 +66,7 @@ class _Shard:
         if line.kind == records.LOST:
             self._holed_epoch = line.epoch
             self.holes += 1
-        if isinstance(out, Outcome) and isinstance(note, Asked):
+        if isinstance(out, Outcome) and isinstance(note, RequestRecord):
             if line.epoch != self._holed_epoch:
                 self._compare(note, out)
             self._compare_answer(note, out)
@@ -76,7 +76,7 @@ class _Shard:
         elif isinstance(out, Moved):
             self._changes.moved(out, note.grant if isinstance(note, AdminNote) else None)
 
-    def _compare(self, asked: Asked, out: Outcome) -> None:
+    def _compare(self, asked: RequestRecord, out: Outcome) -> None:
         org, changes = asked.terms.org, self._changes
         for source, funds in zip(asked.terms.sources, out.funds, strict=True):
             known = changes.balances.get((org, source.name))
@@ -88,7 +88,7 @@ class _Shard:
                 seen = tuple(out.readings[2 * n : 2 * n + 2])
                 assert seen == ((window.used, window.held) if window else (0, 0)), (asked.id, limit)
 
-    def _compare_answer(self, asked: Asked, out: Outcome) -> None:
+    def _compare_answer(self, asked: RequestRecord, out: Outcome) -> None:
         answer = self._heard.decisions.get(asked.id)
         if answer is None:
             return

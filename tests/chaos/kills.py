@@ -14,7 +14,7 @@ from tests.gateways import Gateway
 
 IS_LONG = os.environ.get("CHAOS") == "long"
 """Whether everything is tried, as `make chaos` does, or a part that ends in seconds."""
-KINDS = ("store", "worker", "backstage", "gateway")
+KINDS = ("store", "worker", "background", "gateway")
 """`gateway` is the parent of all: its children end by themselves, and whoever runs it starts it."""
 
 
@@ -27,7 +27,7 @@ def children(parent: int) -> Iterator[tuple[int, str]]:
             command = (path / "cmdline").read_bytes().decode()
         except (OSError, IndexError):
             continue
-        for kind, word in (("store", "valkey"), ("worker", "worker"), ("backstage", "backstage")):
+        for kind, word in (("store", "valkey"), ("worker", "worker"), ("background", "background")):
             if word in command:
                 yield int(path.name), kind
 

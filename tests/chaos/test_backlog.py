@@ -17,11 +17,11 @@ BOUND = 60
 async def test_at_the_bound_requests_are_refused_and_holds_still_end(tmp_path: Path) -> None:
     with running(tmp_path, backlog_bound=BOUND) as gateway:
         assert gateway.process is not None
-        backstage = next(p for p, k in children(gateway.process.pid) if k == "backstage")
+        background = next(p for p, k in children(gateway.process.pid) if k == "background")
         async with Caller(gateway.address) as caller:
             await caller.prices()
             await caller.org("acme", 10_000_000)
-            os.kill(backstage, signal.SIGSTOP)
+            os.kill(background, signal.SIGSTOP)
             holds, first = [], await caller.authorize("acme", idempotency_key="first")
             async with asyncio.timeout(20):
                 while True:
@@ -38,7 +38,7 @@ async def test_at_the_bound_requests_are_refused_and_holds_still_end(tmp_path: P
             assert await caller.authorize("acme", idempotency_key="first") == first
             assert (await caller.capture(holds[0], quantity={"units": 1}))["status"] == "captured"
             assert (await caller.release(holds[1]))["status"] == "released"
-            os.kill(backstage, signal.SIGCONT)
+            os.kill(background, signal.SIGCONT)
             await reconciled_in_time(caller)
             async with asyncio.timeout(5):
                 while (await caller.authorize("acme"))["decision"] != "allow":  # noqa: ASYNC110  another process changes it

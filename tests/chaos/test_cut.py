@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.store.memory import MemoryStore
 from tests.chaos.kills import IS_LONG
 from tests.chaos.valkeys import Valkey

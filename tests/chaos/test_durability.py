@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.running import say
+from gateway.cli.process import say
 from tests.chaos.audit import lost_and_doubled, reconciled_in_time
 from tests.chaos.kills import IS_LONG, children
 from tests.chaos.valkeys import Valkey

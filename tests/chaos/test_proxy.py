@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.errors import Unavailable
 from gateway.store.pipeline import Pipeline, parse_url
 from tests.chaos.audit import audit, reconciled_in_time

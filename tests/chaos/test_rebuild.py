@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.store.pipeline import Pipeline, parse_url
 from tests.chaos.audit import audit
 from tests.chaos.kills import IS_LONG

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.running import say
+from gateway.cli.process import say
 from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger
 from gateway.ledger.verify import verify
@@ -23,7 +23,7 @@ from gateway.store.library import build
 from gateway.store.pipeline import Pipeline, parse_url
 from gateway.store.redis import RedisStore
 from gateway.store.shards import Shards
-from gateway.wiring.backstage import build_ledger
+from gateway.wiring.background import build_ledger
 from loadtests.books import World
 from tests.chaos.kills import IS_LONG
 from tests.databases import Postgres

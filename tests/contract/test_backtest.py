@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from gateway.catalog.labels import Labels
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
 from gateway.flows.analysis.backtest import Span, backtest
 from gateway.flows.analysis.services import AnalysisServices
 from gateway.ledger.history import History

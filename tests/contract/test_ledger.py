@@ -13,9 +13,9 @@ import pytest_asyncio
 from msgspec.structs import replace
 from sqlalchemy import text
 
+from gateway.core.commands import GrantOrder, Status
 from gateway.core.entities import Grant
-from gateway.core.orders import GrantOrder, Status
-from gateway.core.record import AdminNote
+from gateway.core.request_record import AdminNote
 from gateway.errors import Unavailable
 from gateway.ledger.days import table_of
 from gateway.ledger.history import History
@@ -30,7 +30,7 @@ from gateway.store.keys import shard_of
 from gateway.store.memory import MemoryStore
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
-from gateway.wiring.backstage import build_ledger
+from gateway.wiring.background import build_ledger
 from tests.databases import Postgres
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.catalog.lists import Item, Lists
-from gateway.core.tallies import Entry
+from gateway.core.velocity import Entry
 from gateway.flows.risk.list_sync import follow
 from gateway.sql.engine import Engine
 from gateway.store.memory import MemoryStore

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from gateway.catalog.labels import Label, Labels
-from gateway.catalog.matches import ACTIVE, SHADOW, Gathered, Match, Matches
+from gateway.catalog.rule_matches import ACTIVE, SHADOW, Gathered, Match, Matches
 from gateway.core.money import MAX_MICROS
 from gateway.sql.engine import Engine
 

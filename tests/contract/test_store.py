@@ -9,6 +9,18 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from gateway.core import ids
+from gateway.core.commands import (
+    Finish,
+    GrantOrder,
+    Idempotency,
+    Mode,
+    Plan,
+    PlanTemplate,
+    Reply,
+    Status,
+    Version,
+    VoidOrder,
+)
 from gateway.core.counters import (
     GAUGE,
     MONEY,
@@ -21,18 +33,6 @@ from gateway.core.counters import (
 )
 from gateway.core.entities import Grant
 from gateway.core.holds import HoldStatus, Step
-from gateway.core.orders import (
-    Finish,
-    GrantOrder,
-    Idempotency,
-    Mode,
-    Needs,
-    Plan,
-    Reply,
-    Status,
-    Version,
-    VoidOrder,
-)
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
 from gateway.store.port import TOLD, UNDONE
@@ -66,7 +66,7 @@ class Bench:
         versions = (Version("org", ORG, 0),)
         counters, sources = (CAP, SLOTS, HELD), (GRANT,)
         of = b"of acme: "
-        needs = Needs(ORG, ORG, "USD", "gpt", counters, sources, versions, (), 0, 2**53, of)
+        needs = PlanTemplate(ORG, ORG, "USD", "gpt", counters, sources, versions, (), 0, 2**53, of)
         shares = shares_of(amount, 0, settles=mode is Mode.CAPTURE)
         return Plan(needs, hold_id, amount, shares, 2**53, ttl_ms, b"asked", mode)
 

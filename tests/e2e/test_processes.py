@@ -100,7 +100,7 @@ async def test_a_stopped_gateway_exits_0_leaves_no_process_and_keeps_its_data(
         hold = (await caller.authorize("acme", quantity={"units": 10}))["hold"]["id"]
         before = await caller.balance("acme")
     below = list(children(gateway.process.pid))
-    assert len(below) == 4, "the store, the backstage process, two workers"
+    assert len(below) == 4, "the store, the background process, two workers"
     assert gateway.stop() == 0
     assert wait_until_gone(below) == []
     with running(tmp_path) as again:

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.core.again import decided_again
-from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import Asked
+from gateway.core.commands import Ended, Moved, Outcome
+from gateway.core.redecide import decided_again
+from gateway.core.request_record import RequestRecord
 from gateway.ledger.history import History
 from gateway.ledger.verify import verify
 from gateway.sql.engine import open_engine
@@ -87,7 +87,7 @@ def test_every_decision_is_made_again_from_its_record(golden: Path) -> None:
     decided = 0
     for place, parts, _, _ in at_rest(golden)["records"]:
         out, asked = records.decode(line_of(place, parts))
-        if isinstance(out, Outcome) and isinstance(asked, Asked):
+        if isinstance(out, Outcome) and isinstance(asked, RequestRecord):
             assert decided_again(asked, out) == out, place
             decided += 1
     assert decided > 50

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core import caps, counters, holds, money, orders, signals, tallies
+from gateway.core import caps, commands, counters, entity_counters, holds, money, velocity
 from gateway.store import codec
 from gateway.store.library import FIELDS, FUNCTIONS, INCLUDES, build, header
 from tests.house.source import ROOT
@@ -102,9 +102,9 @@ def test_what_ends_things_works_when_the_store_is_full_and_what_begins_them_does
 
 
 def test_statuses_are_those_of_core() -> None:
-    assert {s.name: STATUS[s.name] for s in orders.Status} == {s.name: s for s in orders.Status}
+    assert {s.name: STATUS[s.name] for s in commands.Status} == {s.name: s for s in commands.Status}
     assert STATUS["UNKNOWN"] == codec.UNKNOWN
-    assert codec.UNKNOWN not in set(orders.Status)
+    assert codec.UNKNOWN not in set(commands.Status)
 
 
 def test_hold_statuses_are_those_of_core() -> None:
@@ -137,15 +137,15 @@ def test_a_constant_is_that_of_core(name: str, number: int) -> None:
 
 def test_signals_live_as_long_as_core_says() -> None:
     stated = constants(LUA / "include/signals.lua")
-    assert stated["SIGNAL_BUCKETS"] == signals.SIGNAL_BUCKETS
-    assert stated["FIXED_BYTES"] == 8 * signals.FIXED
-    assert stated["DECLARED_BYTES"] == 8 * signals.DECLARED
+    assert stated["SIGNAL_BUCKETS"] == entity_counters.SIGNAL_BUCKETS
+    assert stated["FIXED_BYTES"] == 8 * entity_counters.FIXED
+    assert stated["DECLARED_BYTES"] == 8 * entity_counters.DECLARED
 
 
 def test_tallies_are_those_of_core() -> None:
     stated = constants(LUA / "include/tallies.lua")
     for name in ("DISTINCT", "SIGNAL", "MOST_DISTINCT"):
-        assert stated[name] == getattr(tallies, name)
+        assert stated[name] == getattr(velocity, name)
 
 
 def test_a_hold_has_the_fields_of_core_in_their_order() -> None:
@@ -164,7 +164,7 @@ def test_modes_are_those_of_core() -> None:
     stated = constants(LUA / "authorize.lua")
     modes = {n: v for n, v in stated.items() if n.startswith("MODE_")}
     assert modes
-    assert modes == {n: orders.Mode[n.removeprefix("MODE_")] for n in modes}
+    assert modes == {n: commands.Mode[n.removeprefix("MODE_")] for n in modes}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from models import handbook
+from models.column_counters import Real
 from models.errors import ModelError
 from models.handbook import DAY_MS, PUBLISHED, Transactions, features
-from models.windows import Real
 from tests.house.source import ROOT
 
 NAME = "handbook_transactions_2018-06-17_2018-08-14.csv.gz"

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.cli.demo.data import trace
 from loadtests.worlds import Stream
+from models.feature_table import matrix
 from models.features import FEATURES
 from models.simulate import simulate
-from models.table import matrix
 from models.world import Size, World
 
 SMALL = Size(days=40, orgs=14, free_orgs=40, leaks=4, resellers=1, farms=1, card_testers=4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.cli.demo.data import trace
-from models import command
+from models import train_command
 from models.artifact import dump, load
 from models.errors import ModelError
 from models.features import FEATURES
@@ -160,9 +160,9 @@ def test_calibrated_scores_are_shares_of_fraud() -> None:
 
 
 def test_one_command_makes_a_model_that_beats_the_baseline_out_of_time(tmp_path: Path) -> None:
-    rows = command.simulated(TOKENS, 40, seed=2)
+    rows = train_command.simulated(TOKENS, 40, seed=2)
     spans = (5 * DAY_MS, 6 * DAY_MS)
-    figures, text = command.trained(rows, spans, Costs(), tmp_path)
+    figures, text = train_command.trained(rows, spans, Costs(), tmp_path)
     assert load(text).content.thresholds["block"] > 0
     assert figures.model["average precision"] > figures.baseline["average precision"] + 0.02
     assert figures.recall["resale"][1] > 100 and figures.stopped_good < 0.05
@@ -194,7 +194,7 @@ def test_a_table_is_read_whole_and_put_in_order(tmp_path: Path) -> None:
         tmp_path, vectors=rows.vectors[back], at_ms=rows.at_ms[back],
         amounts=rows.amounts[back], told_ms=rows.told_ms[back],
     )  # fmt: skip
-    found = command.loaded(file)
+    found = train_command.loaded(file)
     assert found.features == NAMES and np.array_equal(found.vectors, rows.vectors)
     assert made(found) == made(replace(rows, is_fraud=rows.told_ms > 0))
 
@@ -218,8 +218,8 @@ def test_a_table_that_makes_no_sense_is_refused(
     tmp_path: Path, change: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(ModelError, match=told):
-        command.loaded(table(tmp_path, **change))
+        train_command.loaded(table(tmp_path, **change))
 
 
 def test_a_table_with_ids_of_their_own_is_taken(tmp_path: Path) -> None:
-    assert len(command.loaded(table(tmp_path, ids=IDS)).at_ms) == 6_000
+    assert len(train_command.loaded(table(tmp_path, ids=IDS)).at_ms) == 6_000

@@ -7,6 +7,16 @@ from dataclasses import dataclass, field
 
 from gateway.core import machine, plan, settle
 from gateway.core.caps import FREE_HELD, HELD
+from gateway.core.commands import (
+    AdjustOrder,
+    Ended,
+    Finish,
+    GrantOrder,
+    Mode,
+    Outcome,
+    Reply,
+    VoidOrder,
+)
 from gateway.core.entities import (
     Cap,
     Grant,
@@ -19,16 +29,6 @@ from gateway.core.entities import (
 )
 from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, waterfall
 from gateway.core.holds import Step
-from gateway.core.orders import (
-    AdjustOrder,
-    Ended,
-    Finish,
-    GrantOrder,
-    Mode,
-    Outcome,
-    Reply,
-    VoidOrder,
-)
 from gateway.core.postings import (
     HOT_KINDS,
     Account,
@@ -38,7 +38,7 @@ from gateway.core.postings import (
     of_moved,
     of_outcome,
 )
-from gateway.core.record import AdminNote, Asked, EndNote
+from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.core.state import Record, Shard
 from gateway.core.terms import Terms, compile_terms, terms_of_hold, versions_of
 from gateway.core.windows import FOREVER_MS
@@ -220,7 +220,7 @@ class Life:
         for record in fresh:
             out, note = decoded(record)
             if isinstance(out, Outcome):
-                assert isinstance(note, Asked)
+                assert isinstance(note, RequestRecord)
                 postings = of_outcome(note, out)
             else:
                 postings = of_ended(out) if isinstance(out, Ended) else of_moved(out)

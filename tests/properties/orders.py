@@ -5,6 +5,18 @@ from __future__ import annotations
 import random
 
 from gateway.core import ids
+from gateway.core.commands import (
+    AdjustOrder,
+    EventOrder,
+    Finish,
+    GrantOrder,
+    Idempotency,
+    Mode,
+    Plan,
+    PlanTemplate,
+    Version,
+    VoidOrder,
+)
 from gateway.core.counters import (
     GAUGE,
     MONEY,
@@ -21,19 +33,7 @@ from gateway.core.counters import (
 )
 from gateway.core.entities import Grant
 from gateway.core.holds import Step
-from gateway.core.orders import (
-    AdjustOrder,
-    EventOrder,
-    Finish,
-    GrantOrder,
-    Idempotency,
-    Mode,
-    Needs,
-    Plan,
-    Version,
-    VoidOrder,
-)
-from gateway.core.tallies import (
+from gateway.core.velocity import (
     COUNTED,
     DISTINCT,
     FIRST,
@@ -66,7 +66,7 @@ class Life:
         self.holds: list[tuple[str, str]] = []
         self.grants: list[tuple[str, str]] = []
         self.versions = dict.fromkeys(ORGS, 0)
-        self.past: list[Needs] = []
+        self.past: list[PlanTemplate] = []
 
     def org(self) -> str:
         return self.chance.choice(ORGS)
@@ -159,7 +159,7 @@ class Life:
         elif mode is Mode.HOLD:
             self.holds.append((org, hold_id))
         ttl_ms = self.chance.choice([1000, 30_000, 300_000, 10_000_000])
-        needs = Needs(
+        needs = PlanTemplate(
             org=org,
             book=self.chance.choice([org, org, "~free"]),
             currency="USD",

@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gateway.core.commands import Ended, Mode
 from gateway.core.entities import Cap, GrantKind, Included, PricePlan
 from gateway.core.funding import CREDIT_LINE
 from gateway.core.holds import HoldStatus, Step
-from gateway.core.orders import Ended, Mode
 from tests.properties.life import PLAN, Life, decoded
 
 EXAMPLES, STEPS = 1_000, 25

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.commands import Ended, Moved, Outcome
 from gateway.core.holds import LATE_CAPTURE_MS, HoldStatus
-from gateway.core.orders import Ended, Moved, Outcome
 from gateway.core.postings import balance_of, of_ended, of_moved, of_outcome
-from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes
+from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.flows.operations.acknowledged_tail import behind, sound
 from gateway.ledger.batch import Head
 from gateway.ledger.port import Written
@@ -31,7 +31,7 @@ def lines_of(life: Life) -> list[StreamRecord]:
 def held_by_postings_and_by_holds(lines: list[StreamRecord]) -> tuple[int, int]:
     changes, held = Changes(LATE_CAPTURE_MS), 0
     for _, out, note in map(records.read, lines):
-        if isinstance(out, Outcome) and isinstance(note, Asked):
+        if isinstance(out, Outcome) and isinstance(note, RequestRecord):
             postings = of_outcome(note, out)
             changes.outcome(note, out, records.encode(note))
         elif isinstance(out, Ended):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core import machine, plan
+from gateway.core.commands import Mode
 from gateway.core.decision import conclude
 from gateway.core.entities import Cap, Grant, Included, Profile, RateLimit
-from gateway.core.orders import Mode
 from gateway.core.state import Shard
 from gateway.core.terms import compile_terms, versions_of
 from gateway.wire import answers, records

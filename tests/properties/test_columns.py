@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from gateway.core.running import Running
-from gateway.core.tallies import COUNTED, DISTINCT, FIRST, ONE_MORE, Tally
-from models.windows import Grouped, age, counted, distinct, told
+from gateway.core.log_counters import Running
+from gateway.core.velocity import COUNTED, DISTINCT, FIRST, ONE_MORE, Tally
+from models.column_counters import Grouped, age, counted, distinct, told
 
 ROWS, WIDTH_MS = 3_000, 40_000
 START_MS = 1_700_000_000_000

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.core import names
 from gateway.core.caps import apply_cap, apply_rate_limit
+from gateway.core.commands import Version
 from gateway.core.entities import (
     Cap,
     CardVersion,
@@ -20,8 +21,7 @@ from gateway.core.entities import (
     RateCard,
     RateLimit,
 )
-from gateway.core.orders import Version
-from gateway.core.signals import signal_name
+from gateway.core.entity_counters import signal_name
 from gateway.core.terms import signal_entities
 from gateway.store import keys
 from gateway.store.pipeline import Pipeline, parse_url

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.partial import units_that_fit
+from gateway.core.partial_approval import units_that_fit
 from gateway.core.pricing import Price, cost_micros, tokens_of
 
 UNIT = "output_tokens"

@@ -11,13 +11,13 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.funding import CREDIT_LINE
-from gateway.core.holds import Step
-from gateway.core.orders import (
+from gateway.core.commands import (
     Mode,
     Reply,
     Status,
 )
+from gateway.core.funding import CREDIT_LINE
+from gateway.core.holds import Step
 from gateway.core.postings import (
     ACCOUNT_KINDS,
 )

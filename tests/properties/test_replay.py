@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
+from gateway.core.commands import Ended, Moved, Outcome
 from gateway.core.holds import LATE_CAPTURE_MS, Hold, HoldStatus
-from gateway.core.orders import Ended, Moved, Outcome
-from gateway.core.record import AdminNote, Asked, EndNote
 from gateway.core.replay import Changes, hold_of
+from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.wire import records
 from tests.properties.life import Life, decoded
 from tests.properties.test_postings import LIVES, live
@@ -21,7 +21,7 @@ def replay(life: Life, changes: Changes, read: int) -> int:
     for record in life.shard.records[read:]:
         out, note = decoded(record)
         if isinstance(out, Outcome):
-            assert isinstance(note, Asked)
+            assert isinstance(note, RequestRecord)
             changes.outcome(note, out, records.brief_of(record.terms) + record.body)
         elif isinstance(out, Ended):
             changes.ended(out, note if isinstance(note, EndNote) else None)

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from gateway.core.cells import Cells
-from gateway.core.running import Running
-from gateway.core.tallies import (
+from gateway.core.expiring_cells import Cells
+from gateway.core.log_counters import Running
+from gateway.core.velocity import (
     COUNTED,
     DISTINCT,
     FIRST,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models.artifact import Content, dump, load
-from models.boosting import forest_of
 from models.errors import ModelError
 from models.features import FeatureSpec, Formula
+from models.from_sklearn import forest_of
 from models.scorer import Scorer, code_of
 from models.trees import LEAF, Forest, Tree, calibrated
 

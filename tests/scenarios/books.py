@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.core.orders import Ended, Moved, Outcome
+from gateway.core.commands import Ended, Moved, Outcome
 from gateway.store import keys
 from gateway.store.pipeline import Pipeline, parse_url
 from gateway.wire import records

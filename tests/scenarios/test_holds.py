@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gateway.core.commands import Ended
 from gateway.core.holds import HoldStatus
-from gateway.core.orders import Ended
 from tests.gateways import Caller
 from tests.scenarios.books import Books
 from tests.scenarios.steps import at, cap, codes, funds, rate_limit, until_nothing_is_held

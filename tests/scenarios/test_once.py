@@ -16,7 +16,7 @@ from urllib.parse import urlparse
 import msgspec
 import pytest
 
-from gateway.core.orders import Moved
+from gateway.core.commands import Moved
 from tests.chaos.kills import children
 from tests.gateways import Caller, Gateway
 from tests.scenarios.books import Books
@@ -231,7 +231,7 @@ class TestS6OneKeyOneEffect:
 async def ledger_stands_still(gateway: Gateway) -> AsyncIterator[None]:
     """The process that writes the ledger is stopped: what is spent stays in the queue."""
     assert gateway.process is not None
-    (writer,) = [pid for pid, what in children(gateway.process.pid) if what == "backstage"]
+    (writer,) = [pid for pid, what in children(gateway.process.pid) if what == "background"]
     os.kill(writer, signal.SIGSTOP)
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.core.orders import Ended
+from gateway.core.commands import Ended
 from gateway.store.pipeline import parse_url
 from tests.gateways import Caller, Gateway, running
 from tests.scenarios.books import Books

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.core.orders import Mode
+from gateway.core.commands import Mode
 from gateway.observe.metrics import CountingHooks, exposition
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from gateway.core import ids, plan
+from gateway.core.commands import GrantOrder, Mode, Reply, Status
 from gateway.core.entities import Grant
 from gateway.core.holds import HoldStatus
-from gateway.core.orders import GrantOrder, Mode, Reply, Status
-from gateway.core.record import AdminNote, Asked, Risk
+from gateway.core.request_record import AdminNote, RequestRecord, Risk
 from gateway.core.terms import compile_terms
 from gateway.errors import Unavailable
 from gateway.flows.risk.policies import NOTHING_CITED
@@ -38,7 +38,7 @@ class World:
         self.who = who
         self.held: list[str] = []
 
-    async def begin(self) -> tuple[Asked, Reply]:
+    async def begin(self) -> tuple[RequestRecord, Reply]:
         """The first half: the hold is made, and nothing more."""
         note = records.encode(AdminNote("", "", self.grant))
         await self.store.grant(

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from gateway.core import plan
-from gateway.core.orders import Mode, Outcome
-from gateway.core.record import Asked, Risk, Shadowed
+from gateway.core.commands import Mode, Outcome
+from gateway.core.request_record import RequestRecord, Risk, Shadowed
 from gateway.core.terms import compile_terms
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -19,7 +19,7 @@ OUT = msgspec.msgpack.encode(Outcome(True, NOON, [], [], [], []))
 RISK = Risk("rs_1", NOON, "review", ("a", "b"), 3, (Shadowed("rs_2", "block", ("c",)),))
 
 
-def asked(risk: Risk | None) -> tuple[Asked, bytes, bytes]:
+def asked(risk: Risk | None) -> tuple[RequestRecord, bytes, bytes]:
     """A request, and its record as terms and body."""
     who = lineage("search", "u_1", "k_1", "run-1")
     terms = records.seal(compile_terms(profile(), lineage_terms(who), "gpt", NOON))

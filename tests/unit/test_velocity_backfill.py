@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.catalog.declared import Declared
-from gateway.core.record import Tallied
-from gateway.core.tallies import COUNTED, DISTINCT, MOST_DISTINCT, SIGNAL
+from gateway.catalog.declared_counters import Declared
+from gateway.core.request_record import CountersRead
+from gateway.core.velocity import COUNTED, DISTINCT, MOST_DISTINCT, SIGNAL
 from gateway.flows.operations.velocity_backfill import PastOf
-from gateway.flows.risk.velocity import Tallying
+from gateway.flows.risk.velocity import VelocityCounters
 from gateway.wire.records import StreamRecord, encode
 from tests.unit.core.stories import Story
 
@@ -15,8 +15,8 @@ DEVICES = 'velocity.distinct("device", by "org", 1h)'
 SINCE = 7
 
 
-def tallying(*names: str) -> Tallying:
-    return Tallying(SINCE, dict.fromkeys(names, Declared(SINCE, is_warm=True)), b"")
+def tallying(*names: str) -> VelocityCounters:
+    return VelocityCounters(SINCE, dict.fromkeys(names, Declared(SINCE, is_warm=True)), b"")
 
 
 def record(number: int, at_ms: int, version: int = 0) -> StreamRecord:
@@ -24,7 +24,7 @@ def record(number: int, at_ms: int, version: int = 0) -> StreamRecord:
     story = Story(quantity=None, amount=100)
     asked, out = story.asked(), story.outcome(None)
     asked.context = {"asn": 64500, "device": f"d{number}"}
-    asked.tallied = Tallied(version, ()) if version else None
+    asked.tallied = CountersRead(version, ()) if version else None
     out.now_ms = at_ms
     return StreamRecord(0, 1, number, "authorize", encode(out), encode(asked))
 

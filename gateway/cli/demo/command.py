@@ -19,7 +19,7 @@ from gateway.cli.demo.audit import audit
 from gateway.cli.demo.data import trace
 from gateway.cli.demo.replay import Replay, Tally
 from gateway.cli.demo.world import set_up
-from gateway.cli.running import warn
+from gateway.cli.process import warn
 from gateway.cli.serve import Deployment
 from gateway.client import Spendgate
 from gateway.settings import Settings, from_environment

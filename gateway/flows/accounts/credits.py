@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from gateway.core import ids
 from gateway.core.caps import HELD
+from gateway.core.commands import AdjustOrder, GrantOrder, Moved, Status, VoidOrder
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, Profile
 from gateway.core.funding import ADJUSTMENTS, grant_name, is_included, waterfall
 from gateway.core.money import check_range
-from gateway.core.orders import AdjustOrder, GrantOrder, Moved, Status, VoidOrder
-from gateway.core.record import AdminNote, Undo
+from gateway.core.request_record import AdminNote, Reversal
 from gateway.core.terms import versions_of
 from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
@@ -111,7 +111,7 @@ async def adjust(
     org: str,
     body: AdjustmentBody,
     caller: Caller,
-    undo: Undo | None = None,
+    undo: Reversal | None = None,
 ) -> Moves:
     """Correct an org's funds by an amount, or to an amount, computed in the store.
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.commands import Outcome
+from gateway.core.request_record import RequestRecord
 from gateway.flows.analysis.point_in_time import READ, InOrder, Line, Lookback, begins, cold
 from gateway.flows.analysis.services import AnalysisServices
 from gateway.flows.risk.assessment import STOPS, is_assessed, reads_of
@@ -157,20 +157,24 @@ class Trial:
 
     def decisions(self) -> list[str]:
         """What labels are wanted of."""
-        return [note.id for _, _, _, note in self._ready if isinstance(note, Asked)]
+        return [note.id for _, _, _, note in self._ready if isinstance(note, RequestRecord)]
 
     def entries(self) -> set[str]:
         """Entries of lists of which it is wanted whether they stand."""
         if self.lookback is None:
             return set()
-        asked = (note for _, _, _, note in self._ready if isinstance(note, Asked))
+        asked = (note for _, _, _, note in self._ready if isinstance(note, RequestRecord))
         return {name for one in asked for name in self.lookback.lists(one)}
 
     def weigh(self, labels: Mapping[str, str], standing: Collection[str]) -> None:
         """Try the rules on what was taken in."""
         for row, line, out, asked in self._ready:
             is_wanted = row >= self._from_row and line.kind == DECIDED
-            if not is_wanted or not isinstance(asked, Asked) or not isinstance(out, Outcome):
+            if (
+                not is_wanted
+                or not isinstance(asked, RequestRecord)
+                or not isinstance(out, Outcome)
+            ):
                 if self.lookback is not None:
                     self.lookback.note(out, asked)
                 continue
@@ -182,14 +186,14 @@ class Trial:
                 _try(self.found, self._phased, (asked, out, more), labels.get(asked.id, ""))
 
 
-def decided_in(lines: Iterable[StreamRecord]) -> list[tuple[Asked, Outcome]]:
+def decided_in(lines: Iterable[StreamRecord]) -> list[tuple[RequestRecord, Outcome]]:
     """Those of the records that are decisions which rules could have stopped."""
     found = []
     for line in lines:
         if line.kind != DECIDED:
             continue
         out, asked = records.decode(line)
-        assert isinstance(out, Outcome) and isinstance(asked, Asked)
+        assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
         if is_assessed(asked, out):
             found.append((asked, out))
     return found
@@ -198,7 +202,7 @@ def decided_in(lines: Iterable[StreamRecord]) -> list[tuple[Asked, Outcome]]:
 def _try(
     found: Backtest,
     phased: Phased,
-    of: tuple[Asked, Outcome, Mapping[str, int] | None],
+    of: tuple[RequestRecord, Outcome, Mapping[str, int] | None],
     label: str,
 ) -> None:
     asked, out, more = of

@@ -10,14 +10,14 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.catalog.declared import WINDOWED, Declared, declared
-from gateway.catalog.rulesets import WARM, Change
+from gateway.catalog.declared_counters import WINDOWED, Declared, declared
+from gateway.catalog.policy_log import WARM, Change
+from gateway.core.commands import Moved, Outcome
 from gateway.core.facts import named
-from gateway.core.orders import Moved, Outcome
-from gateway.core.record import Asked, Happened
-from gateway.core.running import Running, Step
-from gateway.core.tallies import COUNTED, DISTINCT, FIRST, LISTED, Tally
-from gateway.flows.risk.velocity import Tallying
+from gateway.core.log_counters import Running, Step
+from gateway.core.request_record import EventRecord, RequestRecord
+from gateway.core.velocity import COUNTED, DISTINCT, FIRST, LISTED, Tally
+from gateway.flows.risk.velocity import VelocityCounters
 from gateway.ledger.history import History
 from gateway.wire import records
 from gateway.wire.records import Note, Out, StreamRecord
@@ -66,7 +66,7 @@ class Lookback:
 
     def __init__(self, names: Iterable[str], secret: bytes) -> None:
         wanted = {name: Declared(0, is_warm=True) for name in names}
-        self._tallying = Tallying(0, wanted, secret)
+        self._tallying = VelocityCounters(0, wanted, secret)
         self.windows_ms = 2 * self._tallying.longest_ms
         self._has_lists = not all(name.startswith(WINDOWED) for name in wanted)
         self.is_shared = self._tallying.is_shared
@@ -76,11 +76,11 @@ class Lookback:
         self._alike: dict[tuple[object, ...], list[Step]] = {}
         self._met = 0
 
-    def lists(self, asked: Asked) -> Sequence[str]:
+    def lists(self, asked: RequestRecord) -> Sequence[str]:
         """The entries of lists that a request is looked up as."""
         return self._known(asked).entries
 
-    def seen(self, asked: Asked, out: Outcome, standing: Collection[str]) -> dict[str, int]:
+    def seen(self, asked: RequestRecord, out: Outcome, standing: Collection[str]) -> dict[str, int]:
         """What a request would have been shown, by name; then it counts.
 
         `standing` are the entries of lists that stand.
@@ -93,7 +93,7 @@ class Lookback:
         self._sweep(out.now_ms)
         return found
 
-    def _known(self, asked: Asked) -> _Known:
+    def _known(self, asked: RequestRecord) -> _Known:
         """What a request is counted in and looked up as; many requests are of the same entities."""
         terms, context = asked.terms, asked.context
         key: tuple[object, ...] = (terms.org, terms.project, terms.user, terms.key)
@@ -120,7 +120,7 @@ class Lookback:
                 split.steps += self._running.steps([tally], mine)
         return split
 
-    def _all_steps(self, known: _Known, asked: Asked, now_ms: int) -> list[Step]:
+    def _all_steps(self, known: _Known, asked: RequestRecord, now_ms: int) -> list[Step]:
         """With those of requests that have something in common with it."""
         likeness = self._tallying.likeness(asked, now_ms)
         if not likeness:
@@ -142,10 +142,10 @@ class Lookback:
 
     def note(self, out: Out, of: Note | None) -> None:
         """Count what is not looked at: requests before the span, and events."""
-        if isinstance(of, Asked) and isinstance(out, Outcome):
+        if isinstance(of, RequestRecord) and isinstance(out, Outcome):
             steps = self._all_steps(self._known(of), of, out.now_ms)
             self._running.meet(steps, (of.amount, out.allowed), out.now_ms)
-        elif isinstance(of, Happened) and isinstance(out, Moved):
+        elif isinstance(of, EventRecord) and isinstance(out, Moved):
             for tally in self._tallying.told(out.org, of):
                 self._running.tell(tally, min(of.at_ms, out.now_ms), of.amount, out.now_ms)
         self._sweep(out.now_ms)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
+from gateway.core.commands import Outcome
 from gateway.core.facts import MEMBERSHIP, SIGNALS
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.flows.analysis.point_in_time import (
     READ,
     SETTLED_MS,
@@ -152,7 +152,7 @@ class Collector:
 
     def _take(self, lines: Iterable[Line]) -> None:
         for row, line, out, asked in lines:
-            if line.kind != "authorize" or not isinstance(asked, Asked):
+            if line.kind != "authorize" or not isinstance(asked, RequestRecord):
                 if self.lookback is not None:
                     self.lookback.note(out, asked)
                 continue
@@ -163,14 +163,14 @@ class Collector:
             if row >= self.from_row and self._is_wanted(asked, out):
                 self._add(asked, out, more)
 
-    def _is_wanted(self, asked: Asked, out: Outcome) -> bool:
+    def _is_wanted(self, asked: RequestRecord, out: Outcome) -> bool:
         wanted = self.wanted
         if not wanted.from_ms <= out.now_ms < wanted.to_ms or not is_assessed(asked, out):
             return False
         model = asked.risk.model if asked.risk is not None else ""
         return wanted.scored_by in ("", model)
 
-    def _add(self, asked: Asked, out: Outcome, more: dict[str, int]) -> None:
+    def _add(self, asked: RequestRecord, out: Outcome, more: dict[str, int]) -> None:
         at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
         facts = {**more, **facts_behind(asked, out, at_ms)}
         found = self.found

@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import json
 
 from gateway.catalog.labels import Label
+from gateway.core.commands import Mode, Outcome
 from gateway.core.decision import conclude
 from gateway.core.entities import Lineage
 from gateway.core.facts import tallied_of
-from gateway.core.orders import Mode, Outcome
-from gateway.core.record import Asked, Risk
+from gateway.core.request_record import RequestRecord, Risk
 from gateway.core.terms import signal_entities
 from gateway.flows.books.decision_records import find
 from gateway.flows.decisions.services import DecisionServices
@@ -36,7 +36,7 @@ async def get(
     record, stored = await find(services, decision_id, caller)
     found = [of.record for of in stored if of.record is not None]
     _, out, asked = records.read(record.source)
-    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
     whole, told = judge(await services.rules.of(asked), asked, out)
     judged = with_shadows(await services.rules.shadows_of(asked), whole, out), told
     labels = await services.labels.told(record.id)
@@ -46,7 +46,7 @@ async def get(
 
 def _story(
     record: RecordRow,
-    judged: tuple[Asked, Outcome, stories.ScorePart | None],
+    judged: tuple[RequestRecord, Outcome, stories.ScorePart | None],
     stored: list[Stored],
     found: list[RecordRow],
     labels: list[Label],
@@ -79,7 +79,7 @@ def _place(row: RecordRow) -> dict[str, Any]:
     return {"row": row.row, "shard": row.shard, "epoch": row.epoch, "seq": row.seq, "at": at}
 
 
-def _asked(asked: Asked) -> stories.AskedPart:
+def _asked(asked: RequestRecord) -> stories.AskedPart:
     terms = asked.terms
     return stories.AskedPart(
         subject=answers.subject_of(terms),
@@ -95,7 +95,7 @@ def _asked(asked: Asked) -> stories.AskedPart:
 
 
 async def score_told(
-    services: DecisionServices, asked: Asked, out: Outcome
+    services: DecisionServices, asked: RequestRecord, out: Outcome
 ) -> stories.ScorePart | None:
     """How a request was scored, with the vector and what each feature contributed to it."""
     risk = asked.risk
@@ -152,7 +152,7 @@ def label_told(label: Label) -> stories.LabelAnswer:
     )
 
 
-def _signals(asked: Asked, out: Outcome) -> dict[str, list[int]]:
+def _signals(asked: RequestRecord, out: Outcome) -> dict[str, list[int]]:
     """By entity: attempts and micros of the last minute, hour and day before this request."""
     terms = asked.terms
     entities = signal_entities(Lineage(terms.org, terms.project, terms.user, terms.key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.catalog.labels import Label
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.errors import CallerError
 from gateway.flows.books import decision_records
 from gateway.flows.decisions.services import DecisionServices
@@ -49,6 +49,6 @@ async def add(services: DecisionServices, body: LabelBody, caller: Caller) -> tu
     if kept.digest != digest:
         raise reused()
     _, _, asked = records.read(row.source)
-    assert isinstance(asked, Asked)
+    assert isinstance(asked, RequestRecord)
     await tell_label(services, asked, kept, caller)
     return kept, kept is not made

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.core.commands import Outcome
 from gateway.core.decision import Decision, conclude
-from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.errors import Unavailable
 from gateway.flows.analysis.point_in_time import SETTLED_MS
 from gateway.flows.decisions.services import DecisionServices
@@ -26,7 +26,7 @@ MOST_LOOKED_AT = 250_000
 """Rows that one call looks at: where few match, the answer is short and its cursor goes on."""
 
 
-_Decided = tuple[int, Asked, Outcome]
+_Decided = tuple[int, RequestRecord, Outcome]
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,19 @@ def _decode(lines: list[tuple[int, StreamRecord]], wanted: Wanted) -> list[_Deci
     found = []
     for row, line in reversed(lines):
         out, asked = records.decode(line)
-        assert isinstance(out, Outcome) and isinstance(asked, Asked)
+        assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
         if wanted.from_ms <= out.now_ms < wanted.to_ms:
             found.append((row, asked, out))
     return found
 
 
-def _cites(asked: Asked) -> tuple[str, str]:
+def _cites(asked: RequestRecord) -> tuple[str, str]:
     """The ids of the rule set and the model that a record cites."""
     risk = asked.risk
     return (risk.ruleset, risk.model) if risk is not None else ("", "")
 
 
-async def _cited(services: DecisionServices, asked: Asked) -> Cited:
+async def _cited(services: DecisionServices, asked: RequestRecord) -> Cited:
     try:
         return await services.rules.of(asked)
     except Unavailable:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from gateway.catalog.rulesets import EVERYBODY
-from gateway.core.again import decided_again
+from gateway.catalog.policy_log import EVERYBODY
+from gateway.core.commands import Outcome
 from gateway.core.decision import RISK_REASONS, conclude
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked, Risk
+from gateway.core.redecide import decided_again
+from gateway.core.request_record import RequestRecord, Risk
 from gateway.flows.books import decision_records
 from gateway.flows.decisions.services import DecisionServices
 from gateway.flows.risk.assessment import assess, lift_challenge
@@ -38,12 +38,14 @@ async def replay(services: DecisionServices, decision_id: str, caller: Caller) -
     """Make a decision again; nothing is asked of the store, nothing changes. Raises 404."""
     row, _ = await decision_records.find(services, decision_id, caller)
     _, out, asked = records.read(row.source)
-    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
     cited, shadows = await services.rules.of(asked), await services.rules.shadows_of(asked)
     return replayed(asked, out, cited, shadows)
 
 
-def replayed(asked: Asked, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]) -> Replayed:
+def replayed(
+    asked: RequestRecord, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]
+) -> Replayed:
     """A record's decision, and the same made again by what it cites. Pure."""
     fresh, risk = asked, asked.risk
     if risk is not None:
@@ -63,7 +65,7 @@ def replayed(asked: Asked, out: Outcome, cited: Cited, shadows: tuple[Phased, ..
 
 
 def _told(
-    asked: Asked, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]
+    asked: RequestRecord, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]
 ) -> tuple[answers.AuthorizeAnswer, Risk | None]:
     judged, told = judge(cited, asked, out)
     whole = with_shadows(shadows, judged, out)

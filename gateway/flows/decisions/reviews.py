@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gateway.catalog.labels import Label
-from gateway.catalog.matches import Review
+from gateway.catalog.rule_matches import Review
+from gateway.core.commands import Outcome
 from gateway.core.names import join
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.errors import CallerError
 from gateway.flows.books import decision_records
 from gateway.flows.decisions.services import DecisionServices
@@ -38,7 +38,7 @@ async def resolve(
     """
     row, _ = await decision_records.find(services, decision_id, caller)
     _, out, asked = records.read(row.source)
-    assert isinstance(out, Outcome) and isinstance(asked, Asked)
+    assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
     judged, _ = judge(await services.rules.of(asked), asked, out)
     if judged.risk is None or judged.risk.action != "review":
         detail = f"{decision_id} is not up for review; label it with POST /v1/labels"

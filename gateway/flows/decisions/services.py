@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.catalog.matches import Matches
 from gateway.catalog.models import Models
+from gateway.catalog.rule_matches import Matches
 from gateway.flows.analysis.services import AnalysisServices
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.core.commands import Ended, Mode, Outcome
 from gateway.core.holds import HoldStatus
-from gateway.core.orders import Ended, Mode, Outcome
-from gateway.core.record import Asked
 from gateway.core.replay import hold_of
+from gateway.core.request_record import RequestRecord
 from gateway.ledger.batch import Position
 from gateway.ledger.hot import HOLD, HotKey, HotRow, standing_of
 from gateway.ledger.port import Written
@@ -41,7 +41,7 @@ def holds_named(lines: Iterable[StreamRecord]) -> list[HotKey]:
         _, out, note = records.read(line)
         name = hold_of(out, note) if out is not None else ""
         if name:
-            org = note.terms.org if isinstance(note, Asked) else getattr(out, "org", "")
+            org = note.terms.org if isinstance(note, RequestRecord) else getattr(out, "org", "")
             found[name] = (line.shard, HOLD, org, name)
     return list(found.values())
 
@@ -72,7 +72,7 @@ def _follows(line: StreamRecord, held: dict[str, int]) -> bool:
         if held.get(out.hold_id) != out.held:
             return False
         held[out.hold_id] = 0
-    elif isinstance(out, Outcome) and isinstance(note, Asked) and out.allowed:
+    elif isinstance(out, Outcome) and isinstance(note, RequestRecord) and out.allowed:
         if note.extends and held.get(note.hold_id, -1) + note.amount != out.hold_amount:
             return False
         if note.mode == Mode.HOLD:

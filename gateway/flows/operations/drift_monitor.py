@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
-from gateway.catalog.rulesets import RuleSets, standing
+from gateway.catalog.policy_log import RuleSets, standing
 from gateway.core.windows import DAY_MS
 from gateway.errors import Bug, SpendgateError
 from gateway.flows.analysis.training_set import Sources, TrainingRows, Wanted, training_rows

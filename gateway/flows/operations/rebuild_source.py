@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.catalog.catalog import Catalog
-from gateway.core.orders import Version
-from gateway.core.record import AdminNote, EndNote
+from gateway.core.commands import Version
+from gateway.core.request_record import AdminNote, EndNote
 from gateway.ledger import hot
 from gateway.ledger.history import History
 from gateway.ledger.hot import HotRow
@@ -25,7 +25,7 @@ ORGS_AT_A_TIME = 5_000
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredResult:
     """How long outcomes are kept: of calls about requests, and of moves of funds."""
 
     requests_ms: int
@@ -35,7 +35,7 @@ class Kept:
 class Contents:
     """What some shards must hold, as the commands that bring it there, a part at a time."""
 
-    def __init__(self, catalog: Catalog, ledger: History, kept: Kept) -> None:
+    def __init__(self, catalog: Catalog, ledger: History, kept: StoredResult) -> None:
         self._catalog = catalog
         self._ledger = ledger
         self._kept = kept

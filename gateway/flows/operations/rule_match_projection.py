@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.catalog.matches import ACTIVE, SHADOW, Gathered, Match, Matches
 from gateway.catalog.models import Models
-from gateway.catalog.rulesets import RuleSets
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.catalog.policy_log import RuleSets
+from gateway.catalog.rule_matches import ACTIVE, SHADOW, Gathered, Match, Matches
+from gateway.core.commands import Outcome
+from gateway.core.request_record import RequestRecord
 from gateway.core.windows import DAY_MS
 from gateway.errors import Bug, Unavailable
 from gateway.flows.analysis.backtest import decided_in
@@ -36,7 +36,7 @@ PAUSE_S = 0.25
 class Seen:
     """A decision, what it cites, and the rule sets that stood in shadow."""
 
-    asked: Asked
+    asked: RequestRecord
     out: Outcome
     cited: Cited
     shadows: Sequence[Phased]
@@ -97,7 +97,7 @@ class Gatherer:
         await self._matches.add(kept_to, to_row, found)
         return to_row == rows
 
-    async def _seen(self, asked: Asked, out: Outcome) -> Seen:
+    async def _seen(self, asked: RequestRecord, out: Outcome) -> Seen:
         risk = asked.risk
         assert risk is not None, "only what was assessed is seen"
         cited = Cited(
@@ -146,7 +146,7 @@ def gather(seen: Iterable[Seen]) -> Gathered:
     return found
 
 
-def _match(asked: Asked, out: Outcome, told: tuple[str, str, str], rule: str) -> Match:
+def _match(asked: RequestRecord, out: Outcome, told: tuple[str, str, str], rule: str) -> Match:
     ruleset, mode, outcome = told
     terms = asked.terms
     day = out.now_ms // DAY_MS

@@ -20,7 +20,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.lists import Lists
 from gateway.errors import Bug, Unavailable
 from gateway.flows.operations.acknowledged_tail import behind, holds_named, sound
-from gateway.flows.operations.rebuild_source import Contents, Kept
+from gateway.flows.operations.rebuild_source import Contents, StoredResult
 from gateway.flows.risk.list_sync import follow
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter, SecondWriter, Written
@@ -66,7 +66,7 @@ class Recovery:
         lists: Lists,
         ledger: History,
         books: tuple[LedgerWriter, Writer],
-        kept: Kept,
+        kept: StoredResult,
         on_event: Callable[[str], None],
     ) -> None:
         self._shards = shards

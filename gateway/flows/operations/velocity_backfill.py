@@ -13,14 +13,14 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from gateway.catalog.declared import Declared, declared
-from gateway.catalog.rulesets import EVERYBODY, WARM, WARMING, Change, RuleSets
-from gateway.core.orders import Moved, Outcome
-from gateway.core.record import Asked, Happened
-from gateway.core.tallies import DISTINCT, FIRST, IF_REFUSED, MOST_DISTINCT, Past, Tally, latest
+from gateway.catalog.declared_counters import Declared, declared
+from gateway.catalog.policy_log import EVERYBODY, WARM, WARMING, Change, RuleSets
+from gateway.core.commands import Moved, Outcome
+from gateway.core.request_record import EventRecord, RequestRecord
+from gateway.core.velocity import DISTINCT, FIRST, IF_REFUSED, MOST_DISTINCT, Past, Tally, latest
 from gateway.errors import SpendgateError
 from gateway.flows.risk.policies import TAKEN_OVER_S
-from gateway.flows.risk.velocity import Tallying
+from gateway.flows.risk.velocity import VelocityCounters
 from gateway.ledger.history import History
 from gateway.ledger.reader import Ledger
 from gateway.store import keys
@@ -101,7 +101,9 @@ class Warmer:
             return
         since = version + 1
         await asyncio.sleep(TAKEN_OVER_S)
-        past = await self._past(Tallying(since, dict.fromkeys(cold, Declared(since, True)), b""))
+        past = await self._past(
+            VelocityCounters(since, dict.fromkeys(cold, Declared(since, True)), b"")
+        )
         await self._store.warm(past)
         await self._say(since, cold)
 
@@ -115,7 +117,7 @@ class Warmer:
             if not warm or await self._rulesets.change(changes[-1].n, [told]):
                 return
 
-    async def _past(self, tallying: Tallying) -> list[Past]:
+    async def _past(self, tallying: VelocityCounters) -> list[Past]:
         await self._caught_up()
         now_ms = await self._store.ping()
         from_ms = now_ms - 2 * tallying.longest_ms
@@ -137,7 +139,7 @@ class Warmer:
 class PastOf:
     """What records say of windows that they were not counted in, as far as it still counts."""
 
-    def __init__(self, tallying: Tallying, now_ms: int) -> None:
+    def __init__(self, tallying: VelocityCounters, now_ms: int) -> None:
         self._tallying = tallying
         self._now_ms = now_ms
         self._found: dict[tuple[str, str, int], Past] = {}
@@ -146,12 +148,12 @@ class PastOf:
         """Take in records, in any order."""
         for line in lines:
             out, of = records.decode(line)
-            if isinstance(of, Asked):
+            if isinstance(of, RequestRecord):
                 for tally in self._tallying.uncounted(of, out.now_ms):
                     is_refused = isinstance(out, Outcome) and not out.allowed
                     if tally.adds != IF_REFUSED or is_refused:
                         self._note(tally, of.amount, out.now_ms)
-            elif isinstance(of, Happened) and isinstance(out, Moved):
+            elif isinstance(of, EventRecord) and isinstance(out, Moved):
                 for tally in self._tallying.untold(out.org, of):
                     self._note(tally, of.amount, min(of.at_ms, out.now_ms))
 

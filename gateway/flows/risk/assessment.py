@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec import structs
 
+from gateway.core.commands import Mode, Outcome
 from gateway.core.decision import RISK_REASONS, conclude
 from gateway.core.facts import SIGNALS, facts_of
-from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason, Refusal
-from gateway.core.record import Asked, Risk, Shadowed
+from gateway.core.request_record import RequestRecord, Risk, Shadowed
 from gateway.flows.risk.list_hits import BLOCKED, listing, waits
 from gateway.flows.risk.policies import Policies
 from gateway.flows.risk.scoring import SCORED, UNSCORED
@@ -28,7 +28,7 @@ STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 """Actions that refuse, and the reason they give."""
 
 
-def assess(policies: Policies, asked: Asked, at_ms: int) -> Risk | None:
+def assess(policies: Policies, asked: RequestRecord, at_ms: int) -> Risk | None:
     """What the rule sets in force say of a request before the store is asked.
 
     None where none is in force, or it is refused anyway. The refusals that follow are added to it.
@@ -73,7 +73,7 @@ def reads_of(ruleset: RuleSet) -> tuple[str, ...]:
     return tuple(name for name in names if name not in SIGNALS)
 
 
-def is_assessed(asked: Asked, out: Outcome) -> bool:
+def is_assessed(asked: RequestRecord, out: Outcome) -> bool:
     """Whether rules alone could have stopped it: they see no other request."""
     if asked.mode == Mode.DRY or asked.terms.customer is None:
         return False
@@ -84,7 +84,7 @@ def is_assessed(asked: Asked, out: Outcome) -> bool:
     return bool(reasons) and reasons[0].code in RISK_REASONS
 
 
-def lift_challenge(asked: Asked) -> None:
+def lift_challenge(asked: RequestRecord) -> None:
     """Let a request pass whose subject passed the check, whichever phase asks for it."""
     assert asked.risk is not None
     asked.risk = structs.replace(asked.risk, is_lifted=True)

@@ -27,7 +27,7 @@ _RULES = (
     "import marshal, sys;"
     "sys.stdout.buffer.write(marshal.dumps(compile(sys.stdin.read(), '<rules>', 'exec')))",
 )
-_MODEL = ("-P", "-m", "models.packing")
+_MODEL = ("-P", "-m", "models.compile_process")
 """Not from the directory that it happens to run in."""
 
 

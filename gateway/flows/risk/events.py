@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from gateway.catalog.labels import Label
 from gateway.core import ids, names
-from gateway.core.orders import EventOrder, Idempotency, Moved, Reply, Status
-from gateway.core.record import Asked, Happened
+from gateway.core.commands import EventOrder, Idempotency, Moved, Reply, Status
+from gateway.core.request_record import EventRecord, RequestRecord
 from gateway.errors import CallerError
 from gateway.flows.risk.services import RiskServices
 from gateway.flows.shared.caller import DIGEST_BYTES, Caller
@@ -40,7 +40,7 @@ async def tell(services: RiskServices, body: EventBody, caller: Caller) -> Told:
     at_ms = milliseconds(body.at)
     if at_ms is not None and at_ms > now_ms + CLOCKS_DIFFER_MS:
         raise CallerError("invalid_request", "it lies in the future", pointer="/at")
-    happened = Happened(
+    happened = EventRecord(
         body.type,
         subject.project or "",
         known_as(services, subject.user or ""),
@@ -59,14 +59,16 @@ async def tell(services: RiskServices, body: EventBody, caller: Caller) -> Told:
     return Told(moved, records.decode_happened(reply.body).at_ms, is_replay=True)
 
 
-async def tell_label(services: RiskServices, asked: Asked, label: Label, caller: Caller) -> None:
+async def tell_label(
+    services: RiskServices, asked: RequestRecord, label: Label, caller: Caller
+) -> None:
     """Count what a decision was labelled, from now on; within a day the same counts once.
 
     It counts when it is told, never when it was observed: what was decided meanwhile did not know.
     Raises Unavailable.
     """
     terms = asked.terms
-    happened = Happened(
+    happened = EventRecord(
         LABELLED + label.label,
         terms.project,
         terms.user,
@@ -85,7 +87,7 @@ async def tell_label(services: RiskServices, asked: Asked, label: Label, caller:
 
 
 async def _record(
-    services: RiskServices, org: str, happened: Happened, once: Idempotency | None
+    services: RiskServices, org: str, happened: EventRecord, once: Idempotency | None
 ) -> Reply:
     tallying = services.rules.policies.tallying
     tallies = tallying.told(org, happened)

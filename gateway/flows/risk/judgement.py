@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
+from gateway.core.commands import Outcome
 from gateway.core.facts import Facts, facts_of, standing_of, tallied_of, velocities_of
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked, Risk, Shadowed
+from gateway.core.request_record import RequestRecord, Risk, Shadowed
 from gateway.flows.risk.assessment import (
     STOPS,
     is_assessed,
@@ -47,7 +47,7 @@ class Weighed:
 UNTOUCHED = Weighed("", (), 0)
 
 
-def weigh(phased: Phased, first: Sequence[str], known: Known, asked: Asked) -> Weighed:
+def weigh(phased: Phased, first: Sequence[str], known: Known, asked: RequestRecord) -> Weighed:
     """The second phase, and what it makes of the rules (their ids) that matched in the first."""
     assert phased.after is not None
     second = phased.after.evaluate(known.facts, asked.terms.currency, known.at_ms)
@@ -67,7 +67,7 @@ def with_lists(found: Weighed, hits: tuple[Rule, ...]) -> Weighed:
 
 
 def known_behind(
-    asked: Asked, out: Outcome, at_ms: int, more: Mapping[str, int] | None = None
+    asked: RequestRecord, out: Outcome, at_ms: int, more: Mapping[str, int] | None = None
 ) -> Known:
     """A request's own facts, and what the store counted before it; `more` where it did not."""
     facts = facts_of(asked, at_ms)
@@ -78,14 +78,14 @@ def known_behind(
     return Known(facts, at_ms, list_hits(asked, out))
 
 
-def facts_behind(asked: Asked, out: Outcome, at_ms: int) -> Facts:
+def facts_behind(asked: RequestRecord, out: Outcome, at_ms: int) -> Facts:
     """All that a model may read of a request: its facts, what was counted, and what stood."""
     known = known_behind(asked, out, at_ms)
     known.facts.update(standing_of(asked, out))
     return known.facts
 
 
-def judge(cited: Cited, asked: Asked, out: Outcome) -> tuple[Asked, Outcome]:
+def judge(cited: Cited, asked: RequestRecord, out: Outcome) -> tuple[RequestRecord, Outcome]:
     """A record with what follows from all that is known by now: a pure function of it.
 
     What is refused only now is told as if nothing had been taken: it is given back. Without the
@@ -124,8 +124,12 @@ def _with_score(found: Weighed, score: tuple[Rule, ...]) -> Weighed:
 
 
 def _weighed(
-    phased: Phased | None, asked: Asked, out: Outcome, found: Weighed, hits: tuple[Rule, ...]
-) -> tuple[Asked, Outcome]:
+    phased: Phased | None,
+    asked: RequestRecord,
+    out: Outcome,
+    found: Weighed,
+    hits: tuple[Rule, ...],
+) -> tuple[RequestRecord, Outcome]:
     """A record with what all that matched makes of it."""
     risk = asked.risk
     assert risk is not None
@@ -152,7 +156,7 @@ def _first(phased: Phased | None, risk: Risk, hits: tuple[Rule, ...]) -> Weighed
 
 def _found(
     phased: Phased | None,
-    asked: Asked,
+    asked: RequestRecord,
     out: Outcome,
     known: Known | None,
     hits: tuple[Rule, ...],
@@ -169,7 +173,7 @@ def _found(
     return _first(phased, risk, hits) if hits else None
 
 
-def rehearsed(phased: Phased, asked: Asked, known: Known) -> Weighed:
+def rehearsed(phased: Phased, asked: RequestRecord, known: Known) -> Weighed:
     """What a rule set would have decided of a request, as it would have live, from its record."""
     first = phased.before.evaluate(known.facts, asked.terms.currency, known.at_ms)
     found = Weighed(first.action, first.matches, len(first.unknown))
@@ -181,7 +185,7 @@ def rehearsed(phased: Phased, asked: Asked, known: Known) -> Weighed:
     return with_lists(found, known.hits)
 
 
-def with_shadows(shadows: Iterable[Phased], asked: Asked, out: Outcome) -> Asked:
+def with_shadows(shadows: Iterable[Phased], asked: RequestRecord, out: Outcome) -> RequestRecord:
     """With what shadows that read what the store counted would have done.
 
     It follows from the record, as what `judge` says, and is told wherever the record is.

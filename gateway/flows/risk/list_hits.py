@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.commands import Outcome
+from gateway.core.request_record import RequestRecord
 from rules.ruleset import Rule
 from rules.syntax import Node
 
@@ -19,18 +19,18 @@ _ORG = "org"
 """Every request has one: so it is always looked up."""
 
 
-def listing(asked: Asked) -> bool:
+def listing(asked: RequestRecord) -> bool:
     """Whether a request was looked up on a built-in list."""
     tallied = asked.tallied
     return tallied is not None and (BLOCKED + _ORG in tallied.reads or waits(asked))
 
 
-def waits(asked: Asked) -> bool:
+def waits(asked: RequestRecord) -> bool:
     """Whether an allow list was in use, so that no rule spoke before the store did."""
     return asked.tallied is not None and EXEMPT + _ORG in asked.tallied.reads
 
 
-def list_hits(asked: Asked, out: Outcome) -> tuple[Rule, ...]:
+def list_hits(asked: RequestRecord, out: Outcome) -> tuple[Rule, ...]:
     """The built-in lists that a request stands on, each as the rule that it is."""
     if asked.tallied is None:
         return ()

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
-from gateway.catalog.declared import BUILT_IN
+from gateway.catalog.declared_counters import BUILT_IN
 from gateway.core import names
 from gateway.errors import CallerError
 from gateway.flows.shared.pseudonyms import (

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from msgspec import UnsetType
 from msgspec.structs import replace
 
-from gateway.catalog.declared import BUILT_IN, declared
+from gateway.catalog.declared_counters import BUILT_IN, declared
 from gateway.catalog.lists import Item
-from gateway.catalog.rulesets import EVERYBODY, USED, Change
+from gateway.catalog.policy_log import EVERYBODY, USED, Change
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.risk.list_keys import texts_of
 from gateway.flows.risk.list_sync import follow

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.catalog.declared import declared
+from gateway.catalog.declared_counters import declared
 from gateway.catalog.models import Models
-from gateway.catalog.rulesets import EVERYBODY, Change, RuleSets, Standing, standing
-from gateway.core.record import Asked, Scoring
+from gateway.catalog.policy_log import EVERYBODY, Change, RuleSets, Standing, standing
+from gateway.core.request_record import RequestRecord, Scoring
 from gateway.errors import Bug, Unavailable
 from gateway.flows.risk.compile_process import compile_elsewhere, model_elsewhere
-from gateway.flows.risk.velocity import Tallying
+from gateway.flows.risk.velocity import VelocityCounters
 from models.errors import ModelError
 from models.serving import Served
 from rules.engine import Phased
@@ -36,7 +36,7 @@ UNTRIED = -1
 """No version: whoever has it looks again."""
 T = TypeVar("T")
 
-NO_TALLIES = Tallying(0, {}, b"")
+NO_TALLIES = VelocityCounters(0, {}, b"")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Policies:
     version: int = 0
     active: tuple[tuple[Phased, int], ...] = ()
     shadows: tuple[Phased, ...] = ()
-    tallying: Tallying = NO_TALLIES
+    tallying: VelocityCounters = NO_TALLIES
     scoring: Scoring | None = None
     champion: Served | None = None
 
@@ -143,7 +143,7 @@ class Rules:
                 version if is_final else UNTRIED,
                 tuple((found[name], percent) for name, percent in now.active if name in found),
                 tuple(found[name] for name in now.shadows if name in found),
-                Tallying(now.version, declared(changes), self._secret),
+                VelocityCounters(now.version, declared(changes), self._secret),
                 scoring,
                 champion,
             )
@@ -198,7 +198,7 @@ class Rules:
         _keep(self._served, model, found, MODELS_KEPT)
         return found
 
-    async def of(self, asked: Asked) -> Cited:
+    async def of(self, asked: RequestRecord) -> Cited:
         """What a record cites. Raises Unavailable where that cannot be read."""
         risk = asked.risk
         if risk is None:
@@ -227,7 +227,7 @@ class Rules:
             detail = f"model {model} cannot be read: {error}"
             raise Unavailable("catalog_unavailable", detail) from error
 
-    async def shadows_of(self, asked: Asked) -> tuple[Phased, ...]:
+    async def shadows_of(self, asked: RequestRecord) -> tuple[Phased, ...]:
         """The rule sets that stood in shadow when a request was assessed. Raises Unavailable.
 
         One that an earlier version of the language took is left out, as it was then.

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.core.record import Scoring
+from gateway.core.request_record import Scoring
 from models.artifact import ACTIONS
 from models.serving import Served
 from rules.ruleset import Rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.catalog.lists import Lists
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
 from gateway.flows.risk.policies import Rules
 from gateway.flows.shared.services import SharedServices
 

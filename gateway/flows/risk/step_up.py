@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from gateway.core.commands import Outcome
 from gateway.core.decision import conclude
 from gateway.core.entities import Lineage
-from gateway.core.orders import Outcome
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.flows.books.decision_records import written
 from gateway.flows.risk.judgement import judge
 from gateway.flows.risk.services import RiskServices
@@ -24,13 +24,13 @@ async def is_passed(services: RiskServices, decision_id: str, lineage: Lineage) 
         if of.record is None or of.record.id != decision_id:
             continue
         _, out, asked = records.read(of.record.source)
-        if isinstance(out, Outcome) and isinstance(asked, Asked):
+        if isinstance(out, Outcome) and isinstance(asked, RequestRecord):
             told = judge(await services.rules.of(asked), asked, out)
             return _is_challenge(*told, lineage, services.clock.now_ms())
     return False
 
 
-def _is_challenge(asked: Asked, out: Outcome, lineage: Lineage, now_ms: int) -> bool:
+def _is_challenge(asked: RequestRecord, out: Outcome, lineage: Lineage, now_ms: int) -> bool:
     if replace(asked.lineage, run="") != replace(lineage, run=""):
         return False
     reasons = conclude(asked, out).reasons

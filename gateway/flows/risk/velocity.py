@@ -10,12 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.catalog.declared import BUILT_IN, Declared
+from gateway.catalog.declared_counters import BUILT_IN, Declared
 from gateway.core import names
+from gateway.core.entity_counters import Windows, signal_name
 from gateway.core.facts import local_time, tier_of
-from gateway.core.record import Asked, AskedTerms, Happened, Tallied
-from gateway.core.signals import Windows, signal_name
-from gateway.core.tallies import (
+from gateway.core.request_record import CountersRead, EventRecord, RecordedTerms, RequestRecord
+from gateway.core.velocity import (
     COUNTED,
     DISTINCT,
     FIRST,
@@ -23,7 +23,7 @@ from gateway.core.tallies import (
     LISTED,
     ONE_MORE,
     SIGNAL,
-    Met,
+    CountersInPlay,
     Tally,
     entry_name,
 )
@@ -72,7 +72,7 @@ class _List:
     name: str
 
 
-class Tallying:
+class VelocityCounters:
     """What is counted behind one change of rules; replaced as a whole. Pure."""
 
     def __init__(self, version: int, wanted: Mapping[str, Declared], secret: bytes) -> None:
@@ -104,10 +104,10 @@ class Tallying:
         """Whether a list alone may stop a request."""
         return "block" in self._built_in
 
-    def meet(self, asked: Asked, at_ms: int) -> Met:
+    def meet(self, asked: RequestRecord, at_ms: int) -> CountersInPlay:
         """What a request meets at a moment; it is noted in it what the numbers are read as."""
         if not self:
-            return Met(version=self.settled)
+            return CountersInPlay(version=self.settled)
         terms = asked.terms
         windows, reads = self._signals["org"]
         found = [windows]
@@ -117,19 +117,21 @@ class Tallying:
                 found.append(windows)
                 reads += told
         tallies, others = self._tallies(asked, self._others, at_ms)
-        asked.tallied = Tallied(self.version, (*reads, *others), at_ms)
-        return Met(tuple(found), tuple(tallies), self.settled)
+        asked.tallied = CountersRead(self.version, (*reads, *others), at_ms)
+        return CountersInPlay(tuple(found), tuple(tallies), self.settled)
 
-    def all_tallies(self, asked: Asked) -> tuple[list[Tally], list[str]]:
+    def all_tallies(self, asked: RequestRecord) -> tuple[list[Tally], list[str]]:
         """The same all as tallies, but those of `alike`, and what their numbers are read as."""
         return self._tallies(asked, self._unlike, 0)
 
-    def likeness(self, asked: Asked, now_ms: int) -> tuple[str, ...]:
+    def likeness(self, asked: RequestRecord, now_ms: int) -> tuple[str, ...]:
         """What it has in common with others, of all that a window asks for, in its order."""
         at_ms = _moment(asked, now_ms)
         return tuple([_likeness(asked, same, at_ms) for same in self._sames])
 
-    def alike(self, asked: Asked, place: int, likeness: str) -> tuple[list[Tally], list[str]]:
+    def alike(
+        self, asked: RequestRecord, place: int, likeness: str
+    ) -> tuple[list[Tally], list[str]]:
         """The tallies of requests that have one thing in common with it (by its place above)."""
         same = self._sames[place]
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
@@ -139,7 +141,7 @@ class Tallying:
         return [tally for tally, _ in found], [name for _, told in found for name in told]
 
     def _tallies(
-        self, asked: Asked, windows: tuple[_Window, ...], at_ms: int
+        self, asked: RequestRecord, windows: tuple[_Window, ...], at_ms: int
     ) -> tuple[list[Tally], list[str]]:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
@@ -163,11 +165,11 @@ class Tallying:
                     reads.append(f"@{name}:{field}")
         return found, reads
 
-    def note(self) -> Tallied:
+    def note(self) -> CountersRead:
         """What the record of an event says: behind which change it was counted."""
-        return Tallied(self.version, ())
+        return CountersRead(self.version, ())
 
-    def uncounted(self, asked: Asked, now_ms: int) -> list[Tally]:
+    def uncounted(self, asked: RequestRecord, now_ms: int) -> list[Tally]:
         """Of the windows a request meets, those that it was not counted in when it was decided."""
         version, at_ms = asked.tallied.version if asked.tallied else 0, _moment(asked, now_ms)
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
@@ -175,16 +177,16 @@ class Tallying:
         likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
         return [tally for w in windows if (tally := entities.cold(w, likeness)) is not None]
 
-    def told(self, org: str, happened: Happened) -> tuple[Tally, ...]:
+    def told(self, org: str, happened: EventRecord) -> tuple[Tally, ...]:
         """The tallies that an event counts in."""
         return tuple(replace(tally, adds=ONE_MORE) for tally in self._told(org, happened, -1))
 
-    def untold(self, org: str, happened: Happened) -> list[Tally]:
+    def untold(self, org: str, happened: EventRecord) -> list[Tally]:
         """Of the windows an event counts in, those that it was not counted in when it was told."""
         version = happened.tallied.version if happened.tallied is not None else 0
         return self._told(org, happened, version)
 
-    def _told(self, org: str, happened: Happened, version: int) -> list[Tally]:
+    def _told(self, org: str, happened: EventRecord, version: int) -> list[Tally]:
         windows = (w for w in self._windows if w.event == happened.type and version < w.since)
         entities = _Entities(org, happened, happened.context)
         found = (entities.tally(window, {}) for window in windows)
@@ -217,12 +219,12 @@ class _Entities:
     """Who a request is of, as the names of tallies have it."""
 
     def __init__(
-        self, org: str, of: AskedTerms | Happened, context: Mapping[str, str | int]
+        self, org: str, of: RecordedTerms | EventRecord, context: Mapping[str, str | int]
     ) -> None:
         self._org, self._context = org, context
         self._own = {"org": org, "project": of.project, "user": of.user, "key": of.key}
 
-    def digest(self, field: str, asked: Asked, secret: bytes) -> str:
+    def digest(self, field: str, asked: RequestRecord, secret: bytes) -> str:
         """What the value of a field is known by on lists; "" where it is not there."""
         kind, _, name = field.partition(".")
         if kind == "context":
@@ -277,7 +279,7 @@ def _of_signal(windows: Iterable[_Window], entity: str) -> tuple[Windows, tuple[
     return flat, tuple(name for window in mine for name in window.names)
 
 
-def _other(field: str, asked: Asked) -> str:
+def _other(field: str, asked: RequestRecord) -> str:
     customer = asked.terms.customer
     others = {"product": asked.terms.product, "run": asked.run, "credential": asked.caller}
     if customer is not None:
@@ -285,12 +287,12 @@ def _other(field: str, asked: Asked) -> str:
     return others.get(field, "")
 
 
-def _moment(asked: Asked, now_ms: int) -> int:
+def _moment(asked: RequestRecord, now_ms: int) -> int:
     """As of when a request was counted: our clock's moment, where its record tells it."""
     return asked.tallied.at_ms if asked.tallied is not None and asked.tallied.at_ms else now_ms
 
 
-def _likeness(asked: Asked, same: str, at_ms: int) -> str:
+def _likeness(asked: RequestRecord, same: str, at_ms: int) -> str:
     """What a request has in common with others; "" where it is not known."""
     terms = asked.terms
     if same == "size":

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.catalog.rulesets import Cuts
+from gateway.catalog.policy_log import Cuts
 from gateway.errors import CallerError
 from gateway.flows.analysis.training_set import Sources, TrainingRows, Wanted, training_rows
 from gateway.flows.risk.scoring import thresholds_of

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.catalog.declared import WANTED_MS, declared
-from gateway.catalog.rulesets import EVERYBODY, ROLLED_BACK, WARMING, Change, Standing, standing
+from gateway.catalog.declared_counters import WANTED_MS, declared
+from gateway.catalog.policy_log import EVERYBODY, ROLLED_BACK, WARMING, Change, Standing, standing
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.shared.caller import Caller

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.catalog.rulesets import Cuts
+from gateway.catalog.policy_log import Cuts
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError
 from gateway.flows.risk.scoring import thresholds_of

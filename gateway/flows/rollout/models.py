@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from gateway.catalog.models import StoredModel
-from gateway.catalog.rulesets import (
+from gateway.catalog.policy_log import (
     EVERYBODY,
     NO_CUTS,
     ROLLED_BACK,

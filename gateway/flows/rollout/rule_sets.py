@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.catalog.matches import RuleTotals
-from gateway.catalog.rulesets import (
+from gateway.catalog.policy_log import (
     EVERYBODY,
     ROLLED_BACK,
     Change,
@@ -16,6 +15,7 @@ from gateway.catalog.rulesets import (
     previous,
     standing,
 )
+from gateway.catalog.rule_matches import RuleTotals
 from gateway.core.money import shown
 from gateway.core.windows import DAY_MS
 from gateway.errors import CallerError, Unavailable

@@ -8,7 +8,7 @@ from msgspec import Struct, msgpack
 
 from gateway.catalog.credentials import Credential
 from gateway.core import names
-from gateway.core.orders import Idempotency
+from gateway.core.commands import Idempotency
 from gateway.errors import CallerError
 from gateway.wire.ids import Message
 

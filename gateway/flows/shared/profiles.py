@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.catalog.catalog import Catalog, OrgTerms
+from gateway.core.commands import Version
 from gateway.core.entities import Lineage, LineageTerms, Org, PricePlan, Profile, RateCard
-from gateway.core.orders import Version
 from gateway.core.terms import Terms, compile_terms, versions_of
 from gateway.errors import Unavailable
 from gateway.flows.shared.versioned_change import catch_up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.core.orders import Idempotency, Moved, Reply, Status, Version
+from gateway.core.commands import Idempotency, Moved, Reply, Status, Version
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.shared.services import SharedServices
 from gateway.store.port import Result

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog, OrgTerms, VersionConflict
+from gateway.core.commands import Version
 from gateway.core.entities import PricePlan, Profile, RateCard
-from gateway.core.orders import Version
 from gateway.errors import Unavailable
 from gateway.store import keys
 from gateway.store.port import Store

@@ -8,13 +8,13 @@ from contextlib import suppress
 from msgspec import Raw, Struct, structs
 
 from gateway.core import ids, names, plan
+from gateway.core.commands import Idempotency, Mode, Outcome, PlanTemplate, Reply, Status
 from gateway.core.decision import affordable_micros, conclude, token_room
 from gateway.core.entities import Lineage
 from gateway.core.money import check_range
-from gateway.core.orders import Idempotency, Mode, Needs, Outcome, Reply, Status
-from gateway.core.partial import units_that_fit
+from gateway.core.partial_approval import units_that_fit
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked, AskedTerms
+from gateway.core.request_record import RecordedTerms, RequestRecord
 from gateway.core.terms import Terms
 from gateway.errors import CallerError, Overloaded, Unavailable
 from gateway.flows.shared.caller import Caller
@@ -243,7 +243,7 @@ async def _decide(
 
 
 async def _told(
-    services: SpendServices, asked: Asked | None, reply: Reply, needs: Needs | None
+    services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
 ) -> answers.AuthorizeAnswer | Raw:
     """The answer to an authorize, as its record is judged."""
     _check(reply)
@@ -267,7 +267,7 @@ async def _tell_again(services: SpendServices, decision_id: str, reply: Reply) -
 
 
 def _smaller(
-    terms: Terms, asked: Asked, outcome: Outcome | None, partial: Partial
+    terms: Terms, asked: RequestRecord, outcome: Outcome | None, partial: Partial
 ) -> dict[str, int] | None:
     if terms.price is None or asked.quantity is None or outcome is None:
         return None
@@ -285,7 +285,7 @@ def _smaller(
 
 
 def answer_of(
-    services: SpendServices, asked: Asked | None, reply: Reply, needs: Needs | None
+    services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
 ) -> answers.AuthorizeAnswer | Raw:
     """The answer a reply makes; to what was asked the first time when it is a replay."""
     _check(reply)
@@ -302,7 +302,7 @@ def _check(reply: Reply) -> None:
 
 
 def _answer(
-    services: SpendServices, asked: Asked | None, reply: Reply, needs: Needs | None
+    services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
 ) -> answers.AuthorizeAnswer | Raw:
     outcome, is_new = reply.outcome, reply.status is not Status.REPLAY
     assert asked is not None and outcome is not None
@@ -316,7 +316,7 @@ def _answer(
     return answers.authorize_answer(decision)
 
 
-def _shown(needs: Needs, terms: AskedTerms) -> AllowedAnswers:
+def _shown(needs: PlanTemplate, terms: RecordedTerms) -> AllowedAnswers:
     if not isinstance(needs.shown, AllowedAnswers):
         needs.shown = AllowedAnswers(terms)
     return needs.shown

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import plan
+from gateway.core.commands import Finish, Mode, Reply, Status
 from gateway.core.holds import HoldStatus, Step
-from gateway.core.orders import Finish, Mode, Reply, Status
-from gateway.core.record import Asked, EndNote
+from gateway.core.request_record import EndNote, RequestRecord
 from gateway.errors import Unavailable
 from gateway.flows.risk.assessment import assess, lift_challenge
 from gateway.flows.risk.judgement import judge, with_shadows
@@ -38,7 +38,11 @@ def prepared(policies: Policies, request: plan.Request) -> plan.Request:
 
 
 async def before(
-    services: SpendServices, policies: Policies, asked: Asked, request: plan.Request, at_ms: int
+    services: SpendServices,
+    policies: Policies,
+    asked: RequestRecord,
+    request: plan.Request,
+    at_ms: int,
 ) -> None:
     """Assess what a request says, and whether it passed a challenge. Raises Unavailable."""
     risk = assess(policies, asked, at_ms)
@@ -56,8 +60,8 @@ async def before(
 
 
 async def after(
-    services: SpendServices, asked: Asked | None, reply: Reply
-) -> tuple[Asked | None, Reply]:
+    services: SpendServices, asked: RequestRecord | None, reply: Reply
+) -> tuple[RequestRecord | None, Reply]:
     """The request and its reply as they are told; what was held is given back, or settled.
 
     Both can be done again: a repeated call finishes what the first one began. Raises Unavailable.
@@ -81,7 +85,7 @@ async def after(
     return judged, replace(reply, outcome=told)
 
 
-async def _give_back(services: SpendServices, asked: Asked) -> None:
+async def _give_back(services: SpendServices, asked: RequestRecord) -> None:
     """Release a hold that is refused; where the store does not answer, as soon as it does."""
     note = records.encode(EndNote(None, 0, asked.caller, asked.refusals))
     order = Finish(asked.terms.org, asked.hold_id, Step.release, body=note)
@@ -94,7 +98,7 @@ async def _give_back(services: SpendServices, asked: Asked) -> None:
         services.outage.note_held(asked.id, asked.terms.org)
 
 
-async def _settle(services: SpendServices, asked: Asked) -> None:
+async def _settle(services: SpendServices, asked: RequestRecord) -> None:
     """Capture a hold that settles itself, once however often it is asked. Raises Unavailable."""
     note = records.encode(EndNote(asked.quantity, asked.amount, asked.caller))
     order = Finish(asked.terms.org, asked.hold_id, Step.capture, asked.amount, body=note)

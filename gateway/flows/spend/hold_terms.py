@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from gateway.core.orders import Finish
-from gateway.core.record import Asked
+from gateway.core.commands import Finish
+from gateway.core.request_record import RequestRecord
 from gateway.core.terms import Terms
 from gateway.flows.spend.services import SpendServices
 
 
-async def current_terms(services: SpendServices, asked: Asked) -> Terms:
+async def current_terms(services: SpendServices, asked: RequestRecord) -> Terms:
     """Today's terms of a hold's lineage and product."""
     lineage, product = asked.lineage, asked.terms.product
     terms = await services.profiles.terms(lineage, product, services.clock.now_ms())
@@ -21,7 +21,7 @@ async def current_terms(services: SpendServices, asked: Asked) -> Terms:
     return terms
 
 
-async def with_funds(services: SpendServices, order: Finish, asked: Asked) -> Finish:
+async def with_funds(services: SpendServices, order: Finish, asked: RequestRecord) -> Finish:
     """The order with the sources that pay what exceeds the hold, as of now."""
     terms = await current_terms(services, asked)
     # A free user's hold stays on the plan's books, even if the org got an account meanwhile.

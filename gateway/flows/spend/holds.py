@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from msgspec import Raw
 
 from gateway.core import ids, plan
+from gateway.core.commands import Ended, Finish, Idempotency, Mode, Outcome, Plan, Reply, Status
 from gateway.core.holds import Hold, HoldStatus, Step, status_at
 from gateway.core.money import check_range
-from gateway.core.orders import Ended, Finish, Idempotency, Mode, Outcome, Plan, Reply, Status
 from gateway.core.pricing import cost_micros, tokens_of
-from gateway.core.record import Asked, EndNote
+from gateway.core.request_record import EndNote, RequestRecord
 from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Overloaded, Unavailable
 from gateway.flows.shared.caller import Caller
@@ -32,7 +32,7 @@ class Finished:
     is_replay: bool = False
 
 
-async def find(services: SpendServices, hold_id: str, caller: Caller) -> tuple[Hold, Asked]:
+async def find(services: SpendServices, hold_id: str, caller: Caller) -> tuple[Hold, RequestRecord]:
     """A hold the caller may see, from the store or, long after its end, from the ledger."""
     found = await services.store.hold(hold_id)
     if found is not None:
@@ -95,7 +95,7 @@ async def capture(
         await when_stale(services, hold.org, reply, started)
 
 
-def _cost(asked: Asked, body: CaptureBody) -> int:
+def _cost(asked: RequestRecord, body: CaptureBody) -> int:
     if body.quantity is None:
         return check_range(body.amount_micros or 0, "the amount", "/amount_micros")
     if asked.terms.price is None:
@@ -188,12 +188,12 @@ async def extend(
 
 async def _extension(
     services: SpendServices,
-    standing: tuple[str, Hold, Asked],
+    standing: tuple[str, Hold, RequestRecord],
     body: ExtendBody,
     caller: Caller,
     decision_id: str,
     idempotency: Idempotency | None,
-) -> tuple[Plan, Asked]:
+) -> tuple[Plan, RequestRecord]:
     hold_id, hold, asked = standing
     terms = await _terms_of_hold(services, hold, asked)
     request = plan.Request(
@@ -224,7 +224,7 @@ async def _extension(
     return order, addition
 
 
-async def _terms_of_hold(services: SpendServices, hold: Hold, asked: Asked) -> Terms:
+async def _terms_of_hold(services: SpendServices, hold: Hold, asked: RequestRecord) -> Terms:
     lineage = asked.lineage
     terms = await current_terms(services, asked)
     if terms.needs.book != asked.terms.book:

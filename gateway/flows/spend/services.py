@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.risk.services import RiskServices
-from gateway.flows.spend.stand_in_state import Outage
+from gateway.flows.spend.stand_in_state import StandIn
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Health:
 class SpendServices(RiskServices, AccountServices):
     """Beyond those of risk and accounts: this worker's part in an outage, and its health."""
 
-    outage: Outage
+    outage: StandIn
     health: Health = field(default_factory=Health)
 
     @property

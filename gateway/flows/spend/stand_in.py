@@ -5,13 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.core import ids, plan
+from gateway.core.commands import Idempotency, Mode
 from gateway.core.entities import Cap, LineageTerms, Profile
-from gateway.core.orders import Idempotency, Mode
 from gateway.core.terms import Terms, compile_terms
 from gateway.errors import Unavailable
 from gateway.flows.risk.assessment import assess
 from gateway.flows.spend.services import SpendServices
-from gateway.flows.spend.stand_in_state import Opened, encode_opened
+from gateway.flows.spend.stand_in_state import StandInApproval, encode_opened
 from gateway.wire import answers, records
 
 
@@ -39,7 +39,7 @@ async def allow(
         return None
     if asked.is_refused or not outage.take(org, amount, profile.org.open_micros):
         return None
-    opened = Opened(id_body, request, amount, now_ms, idempotency)
+    opened = StandInApproval(id_body, request, amount, now_ms, idempotency)
     try:
         await outage.journal.append(encode_opened(opened))
     except OSError:

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from gateway.catalog.credentials import ALL_SCOPES, Credential
 from gateway.core import ids, names, plan
+from gateway.core.commands import Finish, Idempotency, Mode, Status
 from gateway.core.entities import Profile
 from gateway.core.holds import Step
 from gateway.core.money import shown
-from gateway.core.orders import Finish, Idempotency, Mode, Status
 from gateway.core.pricing import cost_micros
-from gateway.core.record import Asked, EndNote, Undo
+from gateway.core.request_record import EndNote, RequestRecord, Reversal
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.accounts import credits
 from gateway.flows.shared.caller import Caller
@@ -26,7 +26,7 @@ from gateway.flows.shared.replies import when_stale
 from gateway.flows.spend import holds
 from gateway.flows.spend.services import SpendServices
 from gateway.flows.spend.stand_in import unlimited_terms
-from gateway.flows.spend.stand_in_state import Opened, Unheard, decode_opened
+from gateway.flows.spend.stand_in_state import StandInApproval, Unacknowledged, decode_opened
 from gateway.ledger.reader import Decided
 from gateway.store.port import UNDONE
 from gateway.wire import records
@@ -84,7 +84,7 @@ async def _decided(services: SpendServices, decisions: Iterable[str]) -> dict[st
     return await services.ledger.decided(wanted)
 
 
-async def _undo(services: SpendServices, one: Unheard, decided: Decided) -> None:
+async def _undo(services: SpendServices, one: Unacknowledged, decided: Decided) -> None:
     if await services.store.claim(one.decision_id, UNDONE) != UNDONE:
         # A repeated call was told of it meanwhile: it stands.
         return
@@ -92,7 +92,7 @@ async def _undo(services: SpendServices, one: Unheard, decided: Decided) -> None
         await services.store.forget(one.org, one.idempotency)
     captured = decided.captured_micros
     # Said in the record, so that a store which is built anew forgets it, too.
-    undo = Undo(one.decision_id, one.idempotency.name if one.idempotency else "")
+    undo = Reversal(one.decision_id, one.idempotency.name if one.idempotency else "")
     if decided.hold:
         note = records.encode(EndNote(None, 0, OURSELVES.id, undo=undo))
         once = Idempotency(names.outcome(UNDONE, one.decision_id), NO_DIGEST, UNDO_KEPT_MS)
@@ -136,7 +136,9 @@ async def _charge(
                 on_event(f"{name} of {org} was allowed for {amount}, not charged: {error}")
 
 
-async def _charge_one(services: SpendServices, one: Opened, before: Decided | None) -> None:
+async def _charge_one(
+    services: SpendServices, one: StandInApproval, before: Decided | None
+) -> None:
     hold_id = ids.HOLD + one.id_body
     if before is None or not before.allowed:
         # What the store denied before it stopped answering was promised after all.
@@ -159,7 +161,7 @@ async def _charge_one(services: SpendServices, one: Opened, before: Decided | No
     services.hooks.on_charged()
 
 
-def _use(one: Opened, asked: Asked) -> CaptureBody:
+def _use(one: StandInApproval, asked: RequestRecord) -> CaptureBody:
     """What to capture: the quantity, unless its price is no longer the one that was quoted."""
     quantity, price = one.request.quantity, asked.terms.price
     if quantity and price and cost_micros(price, quantity) == one.amount_micros:
@@ -168,8 +170,8 @@ def _use(one: Opened, asked: Asked) -> CaptureBody:
 
 
 async def _hold(
-    services: SpendServices, one: Opened, decision_id: str, hold_id: str
-) -> Asked | None:
+    services: SpendServices, one: StandInApproval, decision_id: str, hold_id: str
+) -> RequestRecord | None:
     """Hold what was promised, or nothing where funds do not suffice: then capture owes it.
 
     None when it was answered again meanwhile, under its idempotency key, and so is charged. Raises

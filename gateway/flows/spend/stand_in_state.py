@@ -9,7 +9,7 @@ from collections import deque
 from msgspec import Struct, msgpack
 
 from gateway.core import plan
-from gateway.core.orders import Idempotency, Mode
+from gateway.core.commands import Idempotency, Mode
 from gateway.errors import CallerError
 from gateway.store.journal import Journal
 from gateway.wire import answers
@@ -18,7 +18,7 @@ MOST_UNHEARD = 100_000
 MINUTE_S = 60
 
 
-class Unheard(Struct, frozen=True):
+class Unacknowledged(Struct, frozen=True):
     """A request that was answered `store_unavailable` and may have been decided nevertheless."""
 
     decision_id: str
@@ -27,7 +27,7 @@ class Unheard(Struct, frozen=True):
     at_s: float
 
 
-class Opened(Struct, frozen=True):
+class StandInApproval(Struct, frozen=True):
     """A request that was allowed without the store: all it takes to charge it afterwards."""
 
     id_body: str
@@ -38,11 +38,11 @@ class Opened(Struct, frozen=True):
 
 
 _encoder = msgpack.Encoder()
-_decoder = msgpack.Decoder(Opened)
+_decoder = msgpack.Decoder(StandInApproval)
 encode_opened, decode_opened = _encoder.encode, _decoder.decode
 
 
-class Outage:
+class StandIn:
     """What this worker may still allow, and what it has to make good once the store answers.
 
     `shares`: among how many workers an org's amount per minute is divided.
@@ -50,7 +50,7 @@ class Outage:
 
     def __init__(self, journal: Journal, shares: int) -> None:
         self.journal = journal
-        self.unheard: deque[Unheard] = deque(maxlen=MOST_UNHEARD)
+        self.unheard: deque[Unacknowledged] = deque(maxlen=MOST_UNHEARD)
         self._shares = shares
         self._minute = 0
         self._spent: dict[str, int] = {}
@@ -82,12 +82,14 @@ class Outage:
         """A request was refused without knowing what the store made of it."""
         if request.mode is not Mode.DRY:
             now_s = asyncio.get_running_loop().time()
-            self.unheard.append(Unheard(decision_id, request.lineage.org, idempotency, now_s))
+            self.unheard.append(
+                Unacknowledged(decision_id, request.lineage.org, idempotency, now_s)
+            )
 
     def note_held(self, decision_id: str, org: str) -> None:
         """A hold of a request that was refused may still stand."""
         now_s = asyncio.get_running_loop().time()
-        self.unheard.append(Unheard(decision_id, org, None, now_s))
+        self.unheard.append(Unacknowledged(decision_id, org, None, now_s))
 
     def answered(self, idempotency: Idempotency | None) -> answers.AuthorizeAnswer | None:
         """What was answered without the store under the same key. Raises on another body."""

@@ -2,7 +2,7 @@
 -- keys: mark items
 -- args: of each: number, expiry, whether it is gone
 -- flags:
--- meaning: gateway.core.tallies.follow
+-- meaning: gateway.core.velocity.follow
 local function follow(keys, args)
   local told = cmsgpack.unpack(args[1])
   local mark = tonumber(redis.call('GET', keys[1]) or 0)

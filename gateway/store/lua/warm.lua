@@ -2,7 +2,7 @@
 -- keys: tallies
 -- args: of each: kind, width, what happened before it was counted, the change since which it is
 -- flags:
--- meaning: gateway.core.tallies.add_past
+-- meaning: gateway.core.velocity.add_past
 local function warm(keys, args)
   local told, now = cmsgpack.unpack(args[1]), clock_ms()
   for i = 1, #keys do

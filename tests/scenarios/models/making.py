@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.artifact import Content, Honest, Spread, dump
+from models.artifact import Content, ReferenceHistogram, TypicalRange, dump
 from models.features import FEATURES
 from models.trees import LEAF, Forest, Tree
 from tests.gateways import Caller
@@ -37,8 +37,8 @@ def model(*trees: Tree, thresholds: dict[str, float] | None = None, baseline: fl
         Forest(baseline, trees),
         (),
         {"block": 0.9, "review": 0.5} if thresholds is None else thresholds,
-        {"amount": Honest(0.0, 2.0 * USD, 0.7)},
-        {"": Spread((0.5,), (0.9, 0.1, 0.0))},
+        {"amount": TypicalRange(0.0, 2.0 * USD, 0.7)},
+        {"": ReferenceHistogram((0.5,), (0.9, 0.1, 0.0))},
         {"data": "made by hand", "rows": 0},
     )
     return dump(content, rows)

@@ -13,7 +13,7 @@ import pytest
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
 from gateway.catalog.models import Models
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
 from gateway.flows.operations.drift_monitor import Drift
 from gateway.flows.risk.policies import Rules
 from gateway.ledger.history import History

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 
 from gateway.cli.demo.data import trace
+from gateway.core.commands import Outcome
 from gateway.core.facts import facts_of, standing_of
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.flows.analysis.point_in_time import InOrder, Lookback
 from gateway.flows.risk.judgement import facts_behind
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url
 from models.artifact import dump, load
+from models.feature_table import matrix
 from models.features import FEATURES, Assembler, reads_of
 from models.simulate import simulate
-from models.table import matrix
 from models.train import Rows, Settings, split_of, train
 from models.world import (
     BEGINS_MS,
@@ -181,7 +181,7 @@ async def same_when_replayed(gateway: Gateway) -> None:
     lookback, assembler, order = Lookback(names, b""), Assembler(FEATURES), InOrder()
     compared = differs = 0
     for _, _, out, asked in (*order.take(lines), *order.rest()):
-        if not isinstance(asked, Asked) or not isinstance(out, Outcome):
+        if not isinstance(asked, RequestRecord) or not isinstance(out, Outcome):
             lookback.note(out, asked)
             continue
         at_ms = asked.tallied.at_ms if asked.tallied is not None else out.now_ms

@@ -7,9 +7,9 @@ import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from gateway.core.commands import Outcome
 from gateway.core.facts import tallied_of
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.flows.analysis.point_in_time import READ, InOrder, Lookback
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
@@ -112,7 +112,7 @@ async def what_was_counted_is_computed_anew(history: History) -> None:
     ordered = [*order.take(lines), *order.rest()]
     moments = Counter(out.now_ms for _, _, out, _ in ordered)
     for _, line, out, note in ordered:
-        if line.kind != "authorize" or not isinstance(note, Asked):
+        if line.kind != "authorize" or not isinstance(note, RequestRecord):
             lookback.note(out, note)
             continue
         assert isinstance(out, Outcome)

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
+from gateway.core.commands import Outcome
+from gateway.core.request_record import RequestRecord
 from gateway.flows.decisions.replay import replayed
 from gateway.flows.risk.policies import Cited
 from gateway.ledger.history import History
@@ -94,7 +94,7 @@ async def test_a_record_that_lies_is_not_the_same(
         if line.kind != "authorize":
             continue
         out, asked = records.decode(line)
-        assert isinstance(out, Outcome) and isinstance(asked, Asked)
+        assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
         if asked.terms.org != org:
             continue
         seen["same"] += replayed(asked, out, book, ()).is_same

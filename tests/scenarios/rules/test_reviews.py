@@ -88,7 +88,7 @@ async def test_a_report_tells_today_up_to_now(caller: Caller, org: str, gateway:
     spree = rules(rule("often", "block", 'velocity.count("user", 1h) > 0'))
     shadow = await in_force(caller, spree, "shadow")
     answers = await asked(caller, org)
-    assert await asyncio.to_thread(kill, gateway, "backstage"), "it goes on where it was"
+    assert await asyncio.to_thread(kill, gateway, "background"), "it goes on where it was"
     answers += await asked(caller, await caller.org(f"{org}-other", 100 * USD))
     await gathered(caller, ruleset)
     await caller.ok("POST", "/v1/labels", {"decision": answers[5]["id"], "label": "good"})

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core import plan
+from gateway.core.commands import Mode, Outcome
 from gateway.core.decision import Decision, conclude
 from gateway.core.entities import Cap, Lineage, Member, Profile, RateLimit
-from gateway.core.orders import Mode, Outcome
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.core.terms import compile_terms
 from tests.unit.core.making import NOON, lineage, lineage_terms, profile
 
@@ -48,7 +48,7 @@ class Story:
         rates = tuple(limit for limit in self.limits if isinstance(limit, RateLimit))
         return profile(caps=caps, rate_limits=rates, **self.who)
 
-    def asked(self) -> Asked:
+    def asked(self) -> RequestRecord:
         terms = compile_terms(
             self.profile(), lineage_terms(self.of, members=self.members), self.product, self.now_ms
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.commands import Mode, Outcome
 from gateway.core.decision import Draw, LimitState, affordable_micros, conclude
 from gateway.core.entities import Cap, Contract, Grant, Included, Member, ProductTerms, RateLimit
-from gateway.core.orders import Mode, Outcome
 from gateway.core.reasons import Reason
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.core.windows import DAY_MS
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -356,7 +356,7 @@ def test_a_record_that_was_written_and_read_gives_the_same_decision(story: Story
     asked, outcome = story.asked(), story.outcome(None)
     out, body = records.encode(outcome), records.encode(asked)
     read = records.decode(StreamRecord(0, 1, 0, "authorize", out, body))
-    assert isinstance(read[0], Outcome) and isinstance(read[1], Asked)
+    assert isinstance(read[0], Outcome) and isinstance(read[1], RequestRecord)
     told, again = conclude(asked, outcome), conclude(read[1], read[0])
     assert again == told
     assert records.encode(again.asked) == records.encode(told.asked)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.core import plan
+from gateway.core.commands import Mode
 from gateway.core.facts import facts_of
-from gateway.core.orders import Mode
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.core.terms import compile_terms
 from rules.schema import SCHEMA
 from rules.types import Type
@@ -18,7 +18,7 @@ CONTEXT = {
 }  # fmt: skip
 
 
-def asked(*, full: bool, settles: bool = False, is_free: bool = False) -> Asked:
+def asked(*, full: bool, settles: bool = False, is_free: bool = False) -> RequestRecord:
     who = lineage("search", "u_1", "k_1", "run-1") if full else lineage()
     of = profile(version=0 if is_free else 1, country="DE" if full else "")
     terms = compile_terms(of, lineage_terms(who), "gpt", NOON)

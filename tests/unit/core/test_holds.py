@@ -7,9 +7,9 @@ from itertools import product
 import pytest
 
 from gateway.core import settle
+from gateway.core.commands import Finish
+from gateway.core.commands import Status as ReplyStatus
 from gateway.core.holds import TRANSITIONS, Hold, HoldStatus, Step, Taken, status_at
-from gateway.core.orders import Finish
-from gateway.core.orders import Status as ReplyStatus
 from gateway.core.state import Shard
 from tests.unit.core.making import NOON
 

@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 
 from gateway.core import machine
-from gateway.core.counters import GAUGE, MONEY, ONE, SLIDING, SLOT, WINDOW, Counter, Source
-from gateway.core.entities import Grant, GrantKind
-from gateway.core.holds import Hold
-from gateway.core.orders import (
+from gateway.core.commands import (
     AdjustOrder,
     GrantOrder,
     Mode,
-    Needs,
     Outcome,
     Part,
     Plan,
+    PlanTemplate,
     Reply,
     Status,
     Version,
     VoidOrder,
 )
+from gateway.core.counters import GAUGE, MONEY, ONE, SLIDING, SLOT, WINDOW, Counter, Source
+from gateway.core.entities import Grant, GrantKind
+from gateway.core.holds import Hold
+from gateway.core.machine_steps import draw
 from gateway.core.state import Shard
-from gateway.core.steps import draw
 from tests.unit.core.making import NOON
 
 DAY_END = NOON + 43_200_000
@@ -35,7 +35,7 @@ COUNTERS = (DAILY, RATE, OPEN)
 SOURCES = (Source("g/a", perishable=True), Source("adjustments"))
 
 
-def needs(**more: Any) -> Needs:
+def needs(**more: Any) -> PlanTemplate:
     given = {
         "counters": COUNTERS,
         "sources": SOURCES,
@@ -45,7 +45,7 @@ def needs(**more: Any) -> Needs:
         "valid_until_ms": NOON + 1_000,
         **more,
     }
-    return Needs("acme", "acme", "USD", "gpt", **given)
+    return PlanTemplate("acme", "acme", "USD", "gpt", **given)
 
 
 def plan(amount: int = 100, mode: Mode = Mode.HOLD, name: str = "hold_1", **more: Any) -> Plan:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.core import plan
 from gateway.core.caps import MEASURES
+from gateway.core.commands import Idempotency, Mode
 from gateway.core.counters import (
     GAUGE,
     MONEY,
@@ -18,7 +19,6 @@ from gateway.core.counters import (
     refuses,
 )
 from gateway.core.entities import Cap, Lineage
-from gateway.core.orders import Idempotency, Mode
 from gateway.core.terms import compile_terms
 from tests.unit.core.making import NOON, lineage, lineage_terms, profile
 

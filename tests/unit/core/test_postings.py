@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from gateway.core import plan
+from gateway.core.commands import Ended, Mode, Moved, Outcome, Part
 from gateway.core.entities import Grant, Included
 from gateway.core.funding import included_name
-from gateway.core.orders import Ended, Mode, Moved, Outcome, Part
 from gateway.core.postings import (
     ACCOUNT_KINDS,
     HOT_KINDS,
@@ -20,7 +20,7 @@ from gateway.core.postings import (
     of_moved,
     of_outcome,
 )
-from gateway.core.record import Asked
+from gateway.core.request_record import RequestRecord
 from gateway.core.terms import compile_terms
 from tests.unit.core.making import NOON, lineage, lineage_terms, ms, profile
 
@@ -62,7 +62,7 @@ def check(postings: list[Posting], book: str = "acme", currency: str = "USD") ->
 # An allowed request.
 
 
-def asked(mode: Mode = Mode.HOLD, *, version: int = 1) -> Asked:
+def asked(mode: Mode = Mode.HOLD, *, version: int = 1) -> RequestRecord:
     grants = (Grant("grant_1", "paid", 9_000, 10, 1),) if version else ()
     who = profile(version=version, plan={"included": (QUOTA,)}, grants=grants, credit_line=500)
     terms = compile_terms(who, lineage_terms(), "gpt", NOON)

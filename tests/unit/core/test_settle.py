@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from gateway.core import settle
+from gateway.core.commands import Ended, Finish, Idempotency, Part, Reply, Status
 from gateway.core.counters import GAUGE, SLIDING, WINDOW, Source
 from gateway.core.holds import Counted, Hold, Step, Taken
 from gateway.core.money import MAX_MICROS
-from gateway.core.orders import Ended, Finish, Idempotency, Part, Reply, Status
 from gateway.core.state import Shard
 from tests.unit.core.making import NOON
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.caps import FREE_HELD, HELD, applied
+from gateway.core.commands import Version
 from gateway.core.counters import SET_ASIDE, SLIDING, WINDOW
 from gateway.core.entities import (
     Cap,
@@ -22,7 +23,6 @@ from gateway.core.entities import (
     RateCard,
     RateLimit,
 )
-from gateway.core.orders import Version
 from gateway.core.pricing import Price
 from gateway.core.terms import LONGEST_MS, Terms, book_of, compile_terms, terms_of_hold, versions_of
 from gateway.core.windows import DAY_MS

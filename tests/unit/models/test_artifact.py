@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.artifact import Content, Honest, Spread, dump, load
+from models.artifact import Content, ReferenceHistogram, TypicalRange, dump, load
 from models.errors import ModelError
 from models.features import FeatureSpec, Formula
 from models.trees import LEAF, Forest, Tree
@@ -45,8 +45,8 @@ MODEL = Content(
     FOREST,
     tuple(RISING),
     {"block": 0.9},
-    {"age": Honest(1.0, 9.0, 0.5)},
-    {"": Spread((0.5,), (0.9, 0.1, 0.0))},
+    {"age": TypicalRange(1.0, 9.0, 0.5)},
+    {"": ReferenceHistogram((0.5,), (0.9, 0.1, 0.0))},
 )
 
 

@@ -8,10 +8,10 @@ import random
 import pytest
 from sklearn.metrics import average_precision_score
 
-from models.artifact import Spread
+from models.artifact import ReferenceHistogram
 from models.drift import average_precision, counts_of, drift_of, psi
 
-HALVES = Spread((10.0,), (0.5, 0.5, 0.0))
+HALVES = ReferenceHistogram((10.0,), (0.5, 0.5, 0.0))
 
 
 def test_the_same_shares_have_not_moved() -> None:

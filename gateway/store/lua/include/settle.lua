@@ -71,7 +71,7 @@ local function uncount(tag, hold, step, cost, tokens, was_held)
 end
 
 -- End a hold; excess and shortfall are what a capture above the hold drew beyond it.
--- Returns the packed gateway.core.orders.Ended.
+-- Returns the packed gateway.core.commands.Ended.
 local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfall, now)
   local was_held = hold[H_STATUS] == HELD
   local held = was_held and hold[H_AMOUNT] or 0

@@ -1,4 +1,4 @@
--- Velocity signals; the same numbers as gateway.core.signals. Unrolled: one moment and three
+-- Velocity signals: the numbers of gateway.core.entity_counters. Unrolled: one moment and three
 -- windows of four numbers each stay in locals, which is most of what this costs. Windows that rules
 -- declare follow, each as since, width and its four numbers.
 local MINUTE_MS, HOUR_MS, DAY_MS = 60000, 3600000, 86400000

@@ -1,4 +1,4 @@
--- How a function ended; the same numbers as gateway.core.orders.Status.
+-- How a function ended; the same numbers as gateway.core.commands.Status.
 local DONE, STALE, CLOSED, REPLAY, REUSED, ROOM, ENDED, MISSING, RANGE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 -- Not known to core: the store asks for needs that it does not remember; codec.UNKNOWN.
 local UNKNOWN = 9

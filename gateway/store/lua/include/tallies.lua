@@ -1,4 +1,4 @@
--- Tallies: what rules asked to be counted beyond the signals; the same as gateway.core.tallies.
+-- Tallies: what rules asked to be counted beyond the signals; the same as gateway.core.velocity.
 local DISTINCT, SIGNAL, FIRST = 1, 3, 4
 local MOST_DISTINCT = 128
 local TALLY = 3 -- as told: key of a set, width, what it adds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.catalog.declared import Declared, declared
-from gateway.catalog.rulesets import EVERYBODY, ROLLED_BACK, WARM, WARMING, Change
+from gateway.catalog.declared_counters import Declared, declared
+from gateway.catalog.policy_log import EVERYBODY, ROLLED_BACK, WARM, WARMING, Change
 
 READS = {
     "a": ("velocity.x",),

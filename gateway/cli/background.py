@@ -1,19 +1,19 @@
-"""`spendgate backstage`: opens shards, writes the ledger; started by `serve`, not by hand."""
+"""`spendgate background`: opens shards, writes the ledger; started by `serve`, not by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-from gateway.cli.children import READY, REFUSED
-from gateway.cli.running import said_to_stop, say, warn
+from gateway.cli.process import said_to_stop, say, warn
+from gateway.cli.supervisor import READY, REFUSED
 from gateway.errors import SpendgateError
 from gateway.settings import Settings, decode
-from gateway.wiring.backstage import prepare
+from gateway.wiring.background import prepare
 from gateway.wiring.parts import collect_seldom
 
 
-def backstage() -> None:
+def background() -> None:
     """Open shards and write the ledger until SIGTERM, then write what is left."""
     asyncio.run(_run(decode(sys.stdin.readline())))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.money import MAX_MICROS
-from gateway.core.signals import (
+from gateway.core.entity_counters import (
     Signal,
     counted_signal,
     read_signal,
@@ -14,6 +13,7 @@ from gateway.core.signals import (
     signal_name,
     warmed_signal,
 )
+from gateway.core.money import MAX_MICROS
 from gateway.core.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.unit.core.making import ms
 

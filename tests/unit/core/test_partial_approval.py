@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.partial import units_that_fit
+from gateway.core.partial_approval import units_that_fit
 from gateway.core.pricing import Price
 from tests.unit.core.making import GPT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.catalog.rulesets import ROLLED_BACK, Change, previous, standing
+from gateway.catalog.policy_log import ROLLED_BACK, Change, previous, standing
 
 
 def changes(*told: str) -> list[Change]:

@@ -12,7 +12,7 @@ RECENT_S = 6.0
 """Longer than a ledger's writer lags, and than a store takes to start again."""
 
 
-class Recent:
+class AcknowledgedRecords:
     """Acknowledged records of the last `seconds`, oldest first."""
 
     def __init__(

@@ -12,9 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.core import names
-from gateway.core.cells import Cells
-from gateway.core.money import MAX_MICROS
-from gateway.core.signals import (
+from gateway.core.entity_counters import (
     FIXED,
     Windows,
     overlapped,
@@ -22,6 +20,8 @@ from gateway.core.signals import (
     warmed_signal,
     with_past,
 )
+from gateway.core.expiring_cells import Cells
+from gateway.core.money import MAX_MICROS
 
 COUNTED, DISTINCT, LISTED, SIGNAL, FIRST = 0, 1, 2, 3, 4
 """Attempts and micros in a window; different members in it; whether an entry stands. A window that
@@ -100,7 +100,7 @@ def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
     return mark
 
 
-class Met(Struct, frozen=True, gc=False):
+class CountersInPlay(Struct, frozen=True, gc=False):
     """What a request meets of all that rules want counted: windows of its signals, and tallies.
 
     `version` is the change of rules that everybody knows of by now.

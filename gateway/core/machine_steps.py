@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 
+from gateway.core.commands import Ended, Idempotency, Moved, Outcome, Part, Reply, Status, Version
 from gateway.core.counters import Source
-from gateway.core.orders import Ended, Idempotency, Moved, Outcome, Part, Reply, Status, Version
-from gateway.core.state import Kept, Record, Shard
+from gateway.core.state import Record, Shard, StoredResult
 
 
 def precheck(shard: Shard, org: str, idempotency: Idempotency | None, now_ms: int) -> Reply | None:
@@ -55,7 +55,7 @@ def record(
     kind, out = what
     kept = None
     if idempotency is not None:
-        kept = Kept(idempotency.name, idempotency.digest, out.now_ms + idempotency.ttl_ms)
+        kept = StoredResult(idempotency.name, idempotency.digest, out.now_ms + idempotency.ttl_ms)
         value = (kept.digest, copy.deepcopy(out), terms + body)
         shard.cells.replace(org, kept.name, value, kept.expires_ms)
     shard.records.append(Record(kind, out, body, terms, org, kept))

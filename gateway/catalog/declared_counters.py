@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from gateway.catalog.rulesets import USED, WARM, WARMING, Change, Fold
+from gateway.catalog.policy_log import USED, WARM, WARMING, Change, Fold
 from gateway.core.windows import HOUR_MS
 
 BUILT_IN = ("block", "allow")

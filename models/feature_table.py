@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from models.column_counters import Grouped, Real, Whole, age, counted, distinct, told
 from models.features import DEAR_PERCENT, FeatureSpec, Signal, reads_of
-from models.windows import Grouped, Real, Whole, age, counted, distinct, told
 
 REQUEST = ""
 """The type of rows that are requests; others are events of that type."""

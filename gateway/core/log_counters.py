@@ -1,4 +1,4 @@
-"""Tallies over a whole log: what `core.tallies` reads and then adds, several times as fast.
+"""Tallies over a whole log: what `core.velocity` reads and then adds, several times as fast.
 
 State is changed in place and found once for all requests of the same entities. A property test
 holds the two together; the store's own machine stays the meaning.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.core.money import MAX_MICROS
-from gateway.core.tallies import (
+from gateway.core.velocity import (
     COUNTED,
     DISTINCT,
     IF_REFUSED,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from gateway.core.commands import Outcome
 from gateway.core.decision import limits_refuse
-from gateway.core.orders import Outcome
-from gateway.core.record import Asked
-from gateway.core.steps import draw
+from gateway.core.machine_steps import draw
+from gateway.core.request_record import RequestRecord
 
 
-def decided_again(asked: Asked, out: Outcome) -> Outcome:
+def decided_again(asked: RequestRecord, out: Outcome) -> Outcome:
     """What the reference machine makes of a request, given what was read of counters and funds.
 
     `asked` may be refused for other reasons than it was; what the store counted stays.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.cells import Cells
+from gateway.core.expiring_cells import Cells
 from gateway.core.money import MAX_MICROS
-from gateway.core.tallies import (
+from gateway.core.velocity import (
     COUNTED,
     DISTINCT,
     FIRST,

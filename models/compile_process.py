@@ -1,4 +1,4 @@
-"""`python -m models.packing`: what takes too long for a process that answers requests.
+"""`python -m models.compile_process`: what takes too long for a process that answers requests.
 
 Without an argument a model from the standard input, packed for whoever serves it; with `explain`
 the values of one vector and a model, and what each feature contributed. Writes "+" and that, or "-"

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from gateway.core.counters import Counter, Source
 from gateway.core.entities import Grant
+from gateway.core.entity_counters import Windows
 from gateway.core.holds import Hold, Step
-from gateway.core.signals import Windows
-from gateway.core.tallies import Tally
+from gateway.core.velocity import Tally
 
 
 class Status(IntEnum):
@@ -60,7 +60,7 @@ class Mode(IntEnum):
     DRY = 2
 
 
-class Needs(Struct):
+class PlanTemplate(Struct):
     """The part of a plan that all requests of a lineage and product share.
 
     `signals` are the entities whose attempts are counted. Times are Unix ms of the store's clock:
@@ -98,7 +98,7 @@ class Plan(Struct, frozen=True):
     that everybody knows of by now.
     """
 
-    needs: Needs
+    needs: PlanTemplate
     hold_id: str
     amount: int
     shares: tuple[int, int, int, int, int]

@@ -13,9 +13,9 @@ import numpy as np
 from models.artifact import dump, load
 from models.errors import ModelError
 from models.evaluate import Figures, write
+from models.feature_table import matrix
 from models.features import FEATURES, specs_of
 from models.simulate import simulate
-from models.table import matrix
 from models.train import Costs, Rows, split_of, train
 from models.world import GOOD, SCENARIOS, Size
 

@@ -1,8 +1,9 @@
 """What windows showed before each of many requests, by columns: the store's numbers, vectorised.
 
-Rows come in the order in which they were counted. Codes are whole numbers that tell entities apart
-(-1: it has none); moments are Unix ms. Each function is the meaning of `gateway.core.signals` and
-`gateway.core.tallies` for a whole table at once, to the last bit; a property test compares them.
+Rows come in the order in which they were counted. Codes are integers that tell entities apart (-1:
+none); moments are Unix ms. Each function computes for a whole table, to the last bit, what
+`gateway.core.entity_counters` and `gateway.core.velocity` compute row by row; a property test
+compares them.
 """
 
 from __future__ import annotations

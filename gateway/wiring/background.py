@@ -1,4 +1,4 @@
-"""Backstage: one process that opens shards and writes the ledger for all workers."""
+"""Background: one process that opens shards and writes the ledger for all workers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog, VersionConflict
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
-from gateway.catalog.matches import Matches
 from gateway.catalog.models import Models
-from gateway.catalog.rulesets import RuleSets
+from gateway.catalog.policy_log import RuleSets
+from gateway.catalog.rule_matches import Matches
 from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
 from gateway.flows.operations.drift_monitor import Drift
-from gateway.flows.operations.rebuild_source import Kept
+from gateway.flows.operations.rebuild_source import StoredResult
 from gateway.flows.operations.reconcile import Reconciler, Watch
 from gateway.flows.operations.rule_match_projection import Gatherer
 from gateway.flows.operations.shard_recovery import Recovery
@@ -85,7 +85,7 @@ PROFILES = 50
 
 
 @dataclass
-class Backstage:
+class Background:
     """The parts of the process, joined."""
 
     store: RedisStore
@@ -109,7 +109,7 @@ class Backstage:
 
     def start(self, settings: Settings) -> None:
         """Start writing, and opening shards that are found closed."""
-        hooks = counting_hooks(settings, "backstage")
+        hooks = counting_hooks(settings, "background")
         watch = StoreWatch(self.shards, self.store, hooks, self.on_event)
         (self.writing,) = start(self.writer.run())
         self.chores = start(
@@ -174,9 +174,9 @@ def build_ledger(url: str) -> LedgerWriter:
     return PostgresLedger(url)
 
 
-async def build_backstage(
+async def build_background(
     settings: Settings, store_url: str, on_event: Callable[[str], None]
-) -> Backstage:
+) -> Background:
     """The parts, with catalog and ledger at their newest schema. Raises OperatorError."""
     catalog_engine = open_engine(settings.sql_url("catalog"))
     ledger_engine = open_engine(settings.sql_url("ledger"))
@@ -197,7 +197,7 @@ async def build_backstage(
         marks=shards,
         is_mine=Lease(store, WRITER, WRITER_LEASE_MS).is_ours,
     )
-    kept = Kept(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
+    kept = StoredResult(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
     lists = Lists(catalog_engine)
     recovery = Recovery(shards, store, catalog, lists, history, (ledger, writer), kept, on_event)
     profiles = Profiles(catalog, store, PROFILES)
@@ -228,23 +228,25 @@ async def build_backstage(
         Backtests(catalog_engine),
         Identity(settings, shards, catalog, DeploymentOf(ledger_engine)),
     )
-    return Backstage(*parts, on_event, engines)
+    return Background(*parts, on_event, engines)
 
 
-async def prepare(settings: Settings, store_url: str, on_event: Callable[[str], None]) -> Backstage:
+async def prepare(
+    settings: Settings, store_url: str, on_event: Callable[[str], None]
+) -> Background:
     """Bring store, catalog and ledger to where workers can start. Raises OperatorError."""
-    backstage = await build_backstage(settings, store_url, on_event)
-    await backstage.shards.check_server(settings.durability)
-    await backstage.shards.load_functions()
-    catalog = Catalog(backstage.engines[0])
+    background = await build_background(settings, store_url, on_event)
+    await background.shards.check_server(settings.durability)
+    await background.shards.load_functions()
+    catalog = Catalog(background.engines[0])
     await pseudonym_key.settle(settings, catalog)
-    await backstage.identity.settle()
-    await backstage.identity.check_books(backstage.ledger, backstage.store)
-    await backstage.shards.stop("")
+    await background.identity.settle()
+    await background.identity.check_books(background.ledger, background.store)
+    await background.shards.stop("")
     for plan in SHIPPED_PLANS:
         await _ship(catalog, plan)
-    await backstage.recovery.open_closed()
-    return backstage
+    await background.recovery.open_closed()
+    return background
 
 
 async def _ship(catalog: Catalog, plan: PricePlan) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.core.commands import Mode
 from gateway.core.counters import SET_ASIDE, SLOT, Source
 from gateway.core.entities import Grant, Lineage
-from gateway.core.orders import Mode
 from gateway.core.pricing import Price
 from gateway.core.reasons import Refusal
 
@@ -42,7 +42,7 @@ class Customer(Struct, frozen=True, array_like=True, gc=False):
     country: str = ""
 
 
-class AskedTerms(Struct, frozen=True, array_like=True):
+class RecordedTerms(Struct, frozen=True, array_like=True):
     """What a record says of the terms: shared by all requests of a lineage and product."""
 
     org: str
@@ -118,7 +118,7 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
         return self.scoring is not None and bool(self.scoring.missing)
 
 
-class Tallied(Struct, frozen=True, array_like=True, gc=False):
+class CountersRead(Struct, frozen=True, array_like=True, gc=False):
     """What rules had counted when a request was decided: behind the change `version`.
 
     `reads` names, for each number of the outcome's `seen`, what rules read it as ("" for what they
@@ -130,14 +130,14 @@ class Tallied(Struct, frozen=True, array_like=True, gc=False):
     at_ms: int = 0
 
 
-class Asked(Struct, array_like=True):
+class RequestRecord(Struct, array_like=True):
     """One authorize or extend as it was planned.
 
     `terms` come first: packed once, they are the beginning of every record made under them.
     `refusals` are those of this request alone; `shares` what it adds to counters, by measure.
     """
 
-    terms: AskedTerms
+    terms: RecordedTerms
     id: str
     hold_id: str
     run: str
@@ -151,7 +151,7 @@ class Asked(Struct, array_like=True):
     is_partial: bool
     caller: str
     risk: Risk | None = None
-    tallied: Tallied | None = None
+    tallied: CountersRead | None = None
 
     @property
     def lineage(self) -> Lineage:
@@ -175,7 +175,7 @@ class Asked(Struct, array_like=True):
         return 0 if self.settles_itself else self.shares[SET_ASIDE]
 
 
-class Happened(Struct, frozen=True, array_like=True):
+class EventRecord(Struct, frozen=True, array_like=True):
     """What the business saw outside authorize: of whom, when (Unix ms), and who told it.
 
     What was told by a credential that `is_bound` to the org counts for no other org.
@@ -189,11 +189,11 @@ class Happened(Struct, frozen=True, array_like=True):
     amount: int
     context: dict[str, str | int]
     caller: str
-    tallied: Tallied | None = None
+    tallied: CountersRead | None = None
     is_bound: bool = False
 
 
-class Undo(Struct, frozen=True, array_like=True):
+class Reversal(Struct, frozen=True, array_like=True):
     """That a decision nobody heard of was taken back, and the kept outcome that went with it."""
 
     decision: str
@@ -207,7 +207,7 @@ class EndNote(Struct, array_like=True):
     amount: int
     caller: str = ""
     refusals: tuple[Refusal, ...] = ()
-    undo: Undo | None = None
+    undo: Reversal | None = None
 
 
 class AdminNote(Struct, array_like=True):
@@ -216,4 +216,4 @@ class AdminNote(Struct, array_like=True):
     note: str
     caller: str = ""
     grant: Grant | None = None
-    undo: Undo | None = None
+    undo: Reversal | None = None
