@@ -64,26 +64,26 @@ class Settings:
         (5, 60_000),
     )  # fmt: skip
     queue_target_ms: int = _setting(
-        0, "wait for the store that is aimed at; 0: four times the store's own, at least 10",
+        0, "wait for the store above which requests are shed; 0: 4 times its own time, at least 10",
         (0, 60_000),
     )  # fmt: skip
     queue_deadline_ms: int = _setting(
-        1000, "how long a decision may wait for a store that is busy and does answer",
+        1000, "how long a decision may wait for a store that is busy but answers",
         (10, 600_000),
     )  # fmt: skip
     open_shares: int = _setting(
-        0, "workers of all gateways that share what an org may spend without the store; 0: workers",
+        0, "workers of all gateways that divide an org's stand-in amount; 0: SPENDGATE_WORKERS",
         (0, 100_000),
     )  # fmt: skip
     store_deadline_ms: int = _setting(
         1000, "how long the store may be silent before its connection is dropped", (10, 600_000)
     )
     authorize_kept_s: int = _setting(
-        600, "how long outcomes of authorize and hold calls are kept: 0.5 GB a million",
+        600, "how long authorize and hold calls can be retried; 0.5 GB a million",
         (1, 30 * 86_400),
     )  # fmt: skip
     admin_kept_s: int = _setting(
-        86_400, "how long outcomes of grants and adjustments are kept", (1, 30 * 86_400)
+        86_400, "how long grants and adjustments can be retried", (1, 30 * 86_400)
     )
     ended_hold_kept_s: int = _setting(
         600, "how long an ended hold answers from the store: 0.4 GB a million", (1, 30 * 86_400)
@@ -95,7 +95,7 @@ class Settings:
         5000, "orgs whose profile a worker keeps in memory", (1, 10_000_000)
     )
     backlog_bound: int = _setting(
-        200_000, "records that may wait for the ledger (0.9 KB each): at more, nothing is allowed",
+        200_000, "records that may wait for the ledger (0.9 KB each); more deny everything",
         (1, 1_000_000_000),
     )  # fmt: skip
     sweep_ms: int = _setting(
@@ -114,13 +114,13 @@ class Settings:
         2, "orgs a second whose hot state is compared with the ledger, all the time", (1, 10_000)
     )
     rules_most_stopped_percent: int = _setting(
-        5, "of a day's requests or money that a rule set or model may stop without force", (0, 100)
+        5, "share of a day's requests or money that a change may deny without force", (0, 100)
     )
     rules_two_people: int = _setting(
         0, "1: whoever submitted a rule set needs somebody else to activate it", (0, 1)
     )
     unscored: str = _setting(
-        "allow", "what becomes of requests while the model cannot be read", one_of=UNSCORED
+        "allow", "what is done with requests while the model cannot be loaded", one_of=UNSCORED
     )
     backtest_rows: int = _setting(
         5_000_000, "records that a backtest over http looks at, the newest of its span",

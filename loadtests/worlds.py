@@ -9,7 +9,7 @@ from gateway.core.commands import Moved, Outcome
 from gateway.core.facts import facts_of
 from gateway.core.pricing import Price
 from gateway.core.request_record import Customer, EventRecord, RecordedTerms, RequestRecord
-from gateway.flows.analysis.point_in_time import Lookback
+from gateway.flows.analysis.point_in_time import PointInTime
 from models.features import FEATURES, Assembler, reads_of
 from models.world import (
     BEGINS_MS,
@@ -40,7 +40,7 @@ class Stream:
         self._columns = {name: column.tolist() for name, column in log.entities.items()}
         self._facts = {name: log.facts[name].tolist() for name in log.facts}
         names = [name for name in READS if name.startswith("velocity.")]
-        self.lookback = Lookback(names, b"secret")
+        self.lookback = PointInTime(names, b"secret")
         self._assembler = Assembler(FEATURES)
 
     def records(self) -> list[Record]:

@@ -1,1 +1,1 @@
-"""The fraud model: a leaf package. It imports nothing of the gateway; they meet in flows."""
+"""The fraud model: a leaf package. It imports nothing of the gateway; flows use both."""

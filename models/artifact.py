@@ -1,7 +1,7 @@
-"""A model as a file: JSON, checked in full, and taken only if it scores as it did.
+"""A model as a JSON file: checked in full, and loaded only if it scores as it did when made.
 
-Never pickle: a file holds numbers and names, and nothing of it is run but what `scorer` makes of
-the numbers.
+Never pickle, which runs what a file says. This file has numbers and names only; the only code that
+runs is the code that `scorer` generates from the numbers.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ HEAD = ("format", "features", "schema", "trained")
 KEYS = (*HEAD, "baseline", "trees", "calibration", "thresholds", "honest", "spread", "golden")
 TREE = ("feature", "threshold", "missing_left", "left", "right", "value", "cover")
 ACTIONS = ("block", "challenge", "review")
-"""What a score may bring about from a threshold on."""
+"""Actions that may follow from a threshold on."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Values of the features (None: missing), and what they scored when the model was made.
+    """A golden vector: feature values (None: missing), and its scores when the model was made.
 
-    The log-odds (`raw`) are the same on every machine; the score rests on its exponential function.
+    The log-odds (`raw`) are the same on every machine, to the last bit. The probability (`score`)
+    depends on the machine's exponential function.
     """
 
     values: tuple[float | None, ...]
@@ -43,8 +44,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class TypicalRange:
-    """What good requests were like: between `low` and `high` nearly all; `weight` is how much the
-    feature matters to the model (its part of the gain, 0 to 1)."""
+    """Range of a feature in good traffic: nearly all values lie between `low` and `high`.
+
+    `weight` is the feature's part of the model's gain (0 to 1).
+    """
 
     low: float
     high: float
@@ -53,8 +56,11 @@ class TypicalRange:
 
 @dataclass(frozen=True)
 class ReferenceHistogram:
-    """How values were spread in training: the share of each bin between rising `edges`, and of what
-    was missing, which comes last."""
+    """Distribution of values in training, against which drift is measured.
+
+    `shares` has the share of each bin between the rising `edges`, and last that of missing values:
+    two more than there are edges.
+    """
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
@@ -62,11 +68,12 @@ class ReferenceHistogram:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a model is made of but its proof.
+    """Content of a model, without its golden vectors.
 
-    `thresholds` are scores from which on something is done, by what; `honest` and `spread` tell of
-    features by their names (`spread` of "" tells of the score); `trained` tells on what it was (a
-    digest, counts, dates), for people.
+    `calibration` has rising points (raw probability, probability). `thresholds` has, by action, the
+    score from which it follows. `honest` and `spread` have the typical range and the reference
+    histogram of features by name; `spread` of "" is that of the score. `trained` describes the
+    training for people (a digest, counts, dates).
     """
 
     features: tuple[str, ...]
@@ -80,7 +87,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Model:
-    """A model, named by the hash of its text, with what proves it."""
+    """A loaded model, named by the hash of its text, with its golden vectors."""
 
     id: str
     content: Content
@@ -93,7 +100,11 @@ def dump(
     golden: Sequence[Sequence[float]],
     known: Mapping[str, FeatureSpec] = BY_NAME,
 ) -> str:
-    """The text of a model; `golden` are values whose scores it must have wherever it is loaded."""
+    """Return the text of a model.
+
+    `golden` has vectors of feature values (NaN: missing); the text stores their scores, and a model
+    is loaded only where it scores them the same.
+    """
     forest, names = content.forest, content.features
     scorer = Scorer(code_of(forest, len(names)), content.calibration)
     told = {
@@ -120,7 +131,7 @@ def dump(
 
 
 def load(text: str, known: Mapping[str, FeatureSpec] = BY_NAME) -> Model:
-    """Read a model of features that are known here. Raises ModelError; nothing is kept then."""
+    """Load a model whose features are known here. Raises ModelError for any fault of the text."""
     told = _read(text)
     specs = specs_of(told["features"], known)
     if told["schema"] != schema_of(specs):
@@ -147,7 +158,7 @@ def load(text: str, known: Mapping[str, FeatureSpec] = BY_NAME) -> Model:
 
 
 def name_of(text: str) -> str:
-    """A model's id: the hash of its text."""
+    """Return a model's id: a hash of its text."""
     return "m_" + hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -164,7 +175,10 @@ def _content(told: Mapping[str, Any]) -> Content:
 
 
 def _trained(told: Mapping[str, Any]) -> dict[str, str | int | float]:
-    """What is told to people: few short texts and numbers, whatever somebody made them of."""
+    """Check the description for people: a few short printable texts and numbers.
+
+    An untrusted file could hold anything here. Raises ValueError.
+    """
     if len(told) > MOST_TOLD:
         raise ValueError(f"trained tells at most {MOST_TOLD} things")
     for name, value in told.items():

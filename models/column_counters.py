@@ -1,7 +1,7 @@
-"""What windows showed before each of many requests, by columns: the store's numbers, vectorised.
+"""Velocity counters by columns: what each of many requests reads, vectorised.
 
-Rows come in the order in which they were counted. Codes are integers that tell entities apart (-1:
-none); moments are Unix ms. Each function computes for a whole table, to the last bit, what
+Rows come in the order in which they were counted. Entities are integer codes (-1: none), times are
+Unix ms. Each function computes for a whole table, to the last bit, what
 `gateway.core.entity_counters` and `gateway.core.velocity` compute row by row; a property test
 compares them.
 """
@@ -19,14 +19,15 @@ Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 MOST_DISTINCT = 128
-"""So many members are told apart; more are told as so many."""
+"""Distinct counts are exact up to this many members and saturate there."""
 
 
 @dataclass(frozen=True)
 class Grouped:
-    """Rows by entity, in their order: made once, for all windows of the entity.
+    """Rows sorted by entity, in their order; made once for all windows of the entity.
 
-    `order` are rows by entity, `starts` for each the place at which its entity's rows begin.
+    `order` has the row numbers in sorted order, `codes` their entities, and `starts`, for each
+    sorted place, the place at which its entity begins.
     """
 
     codes: Whole
@@ -35,19 +36,19 @@ class Grouped:
 
     @classmethod
     def of(cls, codes: Whole) -> Grouped:
-        """Rows of these codes."""
+        """Group the rows of these codes."""
         order = np.argsort(codes, kind="stable")
         return cls(codes[order], order, _starts(codes[order]))
 
     def back(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values in the order of the entities, as the rows are."""
+        """Put values in sorted order back into the order of the rows."""
         found = np.empty_like(values)
         found[self.order] = values
         return found
 
 
 def _starts(*keys: NDArray[Any]) -> Whole:
-    """For each place where its run of equal keys begins."""
+    """Return, for each place, the place at which its run of equal keys begins."""
     places = np.arange(len(keys[0]))
     is_new = np.ones(len(places), bool)
     if len(places):
@@ -56,7 +57,10 @@ def _starts(*keys: NDArray[Any]) -> Whole:
 
 
 def counted(by: Grouped, at_ms: Whole, width_ms: int, weights: Sequence[Whole]) -> list[Real]:
-    """The sum of each weight in the window before each row: two buckets, the older by overlap."""
+    """Sum each weight in the window before each row, from two fixed buckets.
+
+    The older bucket counts by its overlap with the window, rounded down.
+    """
     times = at_ms[by.order]
     bucket = times // width_ms
     into = times - bucket * width_ms
@@ -74,9 +78,10 @@ def counted(by: Grouped, at_ms: Whole, width_ms: int, weights: Sequence[Whole]) 
 
 
 def told(by: Grouped, now_ms: Whole, at_ms: Whole, width_ms: int, weight: Whole) -> Real:
-    """As counted, of what happened at a moment (`at_ms`) and was told later (`now_ms`).
+    """Sum as `counted` does, for events of time `at_ms` that were reported later, at `now_ms`.
 
-    Rows of no weight only read. They are many, and what is told is little: so each looks it up.
+    Rows of no weight only read. Since readers are many and events few, each reader looks its
+    buckets up by binary search.
     """
     codes, found = by.back(by.codes), np.zeros(len(now_ms))
     events = np.flatnonzero((weight != 0) & (codes >= 0))
@@ -102,9 +107,10 @@ def told(by: Grouped, now_ms: Whole, at_ms: Whole, width_ms: int, weight: Whole)
 
 
 def distinct(by: Grouped, at_ms: Whole, members: Whole, width_ms: int) -> tuple[Real, Real]:
-    """How many members an entity met in the window before each row, and whether it met its own.
+    """Count an entity's distinct members in the window before each row, and flag known ones.
 
-    Rows without a member (-1) only read; whether they met it is not-a-number.
+    Returns the count, and 1 where the row's own member is among them (0 where not). Rows without a
+    member (-1) only read; their flag is NaN.
     """
     times, of = at_ms[by.order], members[by.order]
     places = np.arange(len(times))
@@ -126,7 +132,7 @@ def distinct(by: Grouped, at_ms: Whole, members: Whole, width_ms: int) -> tuple[
     count = np.cumsum(changes)[: len(times)]
     known = (earlier >= 0) & (times < times[np.maximum(earlier, 0)] + width_ms)
     for place in np.flatnonzero(known & (count >= MOST_DISTINCT)):
-        # Who was met by so many others since is not told apart any more.
+        # The set is full and keeps the latest members: with so many others since, this one is out.
         since = of[earlier[place] + 1 : place]
         known[place] = len(np.unique(since[since >= 0])) < MOST_DISTINCT
     met = np.where(is_met, known, np.nan)
@@ -134,7 +140,10 @@ def distinct(by: Grouped, at_ms: Whole, members: Whole, width_ms: int) -> tuple[
 
 
 def age(by: Grouped, at_ms: Whole, width_ms: int) -> Real:
-    """For how many ms an entity is met, without a pause as long as the window, up to that."""
+    """Return for how many ms an entity has been active, without a pause as long as the window.
+
+    The age is at most the window.
+    """
     times = at_ms[by.order]
     pauses = np.zeros(len(times), np.int64)
     pauses[1:] = np.diff(times) >= width_ms
@@ -145,9 +154,10 @@ def age(by: Grouped, at_ms: Whole, width_ms: int) -> Real:
 def trailing(
     by: Grouped, at_ms: Whole, values: Real, width_ms: int, delay_ms: int = 0
 ) -> tuple[Real, Real]:
-    """Rows and sum of values of an entity in (now - width, now], exactly, the row's own included.
+    """Count an entity's rows and sum their values in (now - width, now], its own row included.
 
-    With a delay the whole window lies so far back. Source: Fraud Detection Handbook, chapter 3.
+    The window is exact; `delay_ms` shifts all of it into the past. Source: Fraud Detection
+    Handbook, chapter 3.
     """
     times = at_ms[by.order]
     places = np.arange(len(times))
@@ -157,6 +167,6 @@ def trailing(
     total = np.concatenate([[0.0], np.cumsum(values[by.order])])
     last = np.searchsorted(line, line - delay_ms, side="right")
     first = np.searchsorted(line, line - delay_ms - width_ms, side="right")
-    # Before its first row an entity has none: no earlier entity's are meant.
+    # Clip to the entity's own rows: a window before its first row would reach the previous entity.
     first, last = np.maximum(first, by.starts), np.maximum(last, by.starts)
     return by.back((last - first).astype(float)), by.back(total[last] - total[first])

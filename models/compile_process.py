@@ -1,8 +1,9 @@
-"""`python -m models.compile_process`: what takes too long for a process that answers requests.
+"""`python -m models.compile_process`: compile or explain a model outside the workers.
 
-Without an argument a model from the standard input, packed for whoever serves it; with `explain`
-the values of one vector and a model, and what each feature contributed. Writes "+" and that, or "-"
-and what is wrong.
+Both take too long for a process that answers requests. Without an argument it reads a model's text
+from the standard input and writes the packed model. With `explain` it reads JSON (a model's text
+and one vector) and writes what each feature contributed. The output is "+" and the result, or "-"
+and the error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from models.shap import contributions, expected
 
 
 def explained(text: str) -> bytes:
-    """JSON: the log-odds of an average request, and what each feature adds. Raises ModelError."""
+    """Return as JSON the average log-odds and what each feature adds. Raises ModelError."""
     told = json.loads(text)
     forest = load(told["text"]).content.forest
     values = [math.nan if value is None else float(value) for value in told["values"]]
@@ -26,7 +27,7 @@ def explained(text: str) -> bytes:
 
 
 def main() -> None:
-    """Read, check, compile, pack."""
+    """Read the standard input, compile or explain, write the result."""
     text = sys.stdin.buffer.read().decode("utf-8", "replace")
     try:
         told = b"+" + (explained(text) if sys.argv[1:] == ["explain"] else packed(text))

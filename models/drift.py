@@ -1,4 +1,4 @@
-"""How far values are spread from how they were in training, and how well scores tell fraud."""
+"""Drift of values from their reference histograms, and the precision of scores."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from models.artifact import ReferenceHistogram
 
 LEAST_SHARE = 1e-4
-"""What stands for a share of nothing, whose logarithm there is not."""
+"""Used in place of smaller shares: a share of 0 has no logarithm."""
 ALARM = 0.25
-"""A population stability index above which the population is another one, by convention."""
+"""Stability index above which, by convention, the population is a different one."""
 LEAST_VALUES = 500
-"""With fewer values an index tells of chance more than of change."""
+"""With fewer values an index shows chance more than change."""
 SCORE = ""
-"""The name that the score has among the features."""
+"""Name of the score among the features."""
 
 
 def counts_of(spread: ReferenceHistogram, values: Iterable[float]) -> list[int]:
-    """How many values lie in each bin of a spread; the last counts those that are missing."""
+    """Count the values in each bin of a histogram; the last count is of missing ones (NaN)."""
     counts = [0] * len(spread.shares)
     for value in values:
         counts[-1 if math.isnan(value) else bisect_left(spread.edges, value)] += 1
@@ -27,10 +27,10 @@ def counts_of(spread: ReferenceHistogram, values: Iterable[float]) -> list[int]:
 
 
 def psi(spread: ReferenceHistogram, counts: Sequence[int]) -> float:
-    """The population stability index: sum of (now - then) x ln(now / then) over the bins.
+    """Compute the population stability index: sum of (now - then) x ln(now / then) over the bins.
 
-    Source: Siddiqi, "Credit Risk Scorecards", 2006. 0 is the same, 0.1 worth a look, 0.25 another
-    population.
+    Source: Siddiqi, "Credit Risk Scorecards", 2006. 0 means the same population, 0.1 is
+    worth a look, 0.25 means another population.
     """
     whole = sum(counts) or 1
     found = 0.0
@@ -43,7 +43,7 @@ def psi(spread: ReferenceHistogram, counts: Sequence[int]) -> float:
 def drift_of(
     spreads: Mapping[str, ReferenceHistogram], columns: Mapping[str, Sequence[float]]
 ) -> dict[str, float]:
-    """The index of each column that a spread is known of; the largest first."""
+    """Compute the index of each column that has a histogram and enough values; largest first."""
     found = {
         name: psi(spreads[name], counts_of(spreads[name], values))
         for name, values in columns.items()
@@ -53,7 +53,10 @@ def drift_of(
 
 
 def average_precision(scores: Sequence[float], is_fraud: Sequence[bool]) -> float | None:
-    """The mean precision at each fraud, by falling score (ties count as one); None without any."""
+    """Return the mean precision at each fraud, by falling score; None without any fraud.
+
+    Equal scores count as one step.
+    """
     frauds = sum(is_fraud)
     if not frauds:
         return None

@@ -1,7 +1,7 @@
-"""What is wrong with a model."""
+"""Errors of models."""
 
 from __future__ import annotations
 
 
 class ModelError(ValueError):
-    """A model that is not taken, and why: the one before stays."""
+    """A model is refused, with the reason; the previous one remains in force."""

@@ -1,4 +1,4 @@
-"""How good a model is, on rows later than all it was made of: figures, plots, a card, a page."""
+"""Evaluate a model on rows later than its training: figures, plots, a card and a page."""
 
 from __future__ import annotations
 
@@ -32,19 +32,23 @@ MICROS = 1_000_000
 
 @dataclass(frozen=True)
 class Figures:
-    """What is told of a model: by name, of the model and of the baseline, and by scenario."""
+    """Measures of a model and of the baseline by name, and the model's recall by scenario.
+
+    `stopped_good` is the share of good requests that the threshold to block stops; `saved_micros`
+    is the fraud that it stops, of `fraud_micros` in all.
+    """
 
     model: Mapping[str, float]
     baseline: Mapping[str, float]
     recall: Mapping[str, tuple[float, int]]
-    """Of each scenario the share that the threshold to block stops, and how many there were."""
+    """By scenario: the share that the threshold to block stops, and the number of requests."""
     stopped_good: float
     saved_micros: float
     fraud_micros: float
 
 
 def figures(trained: Trained) -> Figures:
-    """Measure on the test rows."""
+    """Measure a model on its test rows."""
     test, truth = trained.test, trained.test.is_fraud
     cut = trained.content.thresholds.get("block", np.inf)
     stops = trained.scores >= cut
@@ -74,7 +78,7 @@ def _measured(truth: Mask, raw: Real, scores: Real) -> dict[str, float]:
 
 
 def write(trained: Trained, directory: Path, title: str) -> Figures:
-    """Write `card.md`, `report.html` and plots (PNG) of a model; its figures."""
+    """Write `card.md`, `report.html` and plots (PNG) of a model; return its figures."""
     directory.mkdir(parents=True, exist_ok=True)
     found = figures(trained)
     plots = {
@@ -163,7 +167,10 @@ def _named(axes: Any, x: str, y: str) -> None:
 
 
 def card_of(trained: Trained, found: Figures, title: str) -> str:
-    """A model card (Mitchell and others, 2019): what it is, what it was made of, how good it is."""
+    """Return a model card in Markdown: purpose, training, measures, thresholds, limits.
+
+    Source: Mitchell and others, 2019.
+    """
     told, test = trained.content.trained, trained.test
     lines = [
         f"# {title}",

@@ -1,7 +1,7 @@
-"""The training table: the features of many requests at once, by columns.
+"""The training table: the features of many requests, computed by columns.
 
-The same definitions as live (`models.features`), the same numbers to the last bit, at some hundred
-thousand requests a second; each row knows only what stands before it.
+It uses the live definitions (`models.features`) and gives the same numbers to the last bit, at some
+hundred thousand requests a second. Each row uses only the rows before it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from models.column_counters import Grouped, Real, Whole, age, counted, distinct,
 from models.features import DEAR_PERCENT, FeatureSpec, Signal, reads_of
 
 REQUEST = ""
-"""The type of rows that are requests; others are events of that type."""
+"""Type of the rows that are requests; every other row is an event of its type."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """Requests, and what else happened, in the order in which it was counted: one entry a row.
+    """Requests and events by columns, one entry a row, in the order in which they were counted.
 
-    `at_ms` is when (Unix ms), `told_ms` as of when an event counts; `types` what it is; `entities`
-    are codes (-1: none), `same` codes of what requests may have in common, `facts` numbers by the
-    names features read (not-a-number: not known), texts among them as codes.
+    `at_ms` is a row's time, `told_ms` the time as of which an event counts (Unix ms). `type_codes`
+    index `types`. `amounts` are micros. `entities` are codes (-1: none), `same` are codes of what
+    requests may have in common. `facts` are numbers by the names that features read (NaN: unknown);
+    texts among them are codes.
     """
 
     at_ms: Whole
@@ -41,17 +42,17 @@ class Log:
 
     @property
     def requests(self) -> Whole:
-        """The rows that are requests."""
+        """Row numbers of the requests."""
         return np.flatnonzero(self._is(REQUEST))
 
     def _is(self, kind: str) -> Whole:
-        """1 for rows of a type."""
+        """Return 1 for rows of a type, 0 for others."""
         if kind not in self.types:
             return np.zeros(len(self.at_ms), np.int64)
         return np.asarray(self.type_codes == self.types.index(kind), np.int64)
 
     def _by(self, entity: str, same: str) -> Grouped:
-        """Rows by an entity and, narrowed, by what they have in common."""
+        """Group rows by an entity and, if `same` is not "", by what they have in common."""
         key = (entity, same)
         if key not in self._grouped:
             codes = self.entities[entity]
@@ -63,7 +64,7 @@ class Log:
         return self._grouped[key]
 
     def columns(self, signals: Iterable[Signal]) -> dict[str, Real]:
-        """What each signal showed before each row, under its name; not-a-number without entity."""
+        """Compute each signal before each row, by its name; NaN in rows without its entity."""
         wanted: dict[tuple[object, ...], list[Signal]] = {}
         for signal in dict.fromkeys(signals):
             group = {"cost": "count", "total": "events", "known": "distinct"}
@@ -79,7 +80,7 @@ class Log:
         return found
 
     def _shown(self, by: Grouped, some: Sequence[Signal]) -> Sequence[Real]:
-        """What signals that are counted together showed."""
+        """Compute signals that share their entity, window and kind of count."""
         signal, width_ms = some[0], some[0].width_ms
         is_request = self._is(REQUEST)
         if signal.kind in ("events", "total"):
@@ -87,7 +88,7 @@ class Log:
             each = [is_told * self.amounts if one.kind == "total" else is_told for one in some]
             return [told(by, self.at_ms, self.told_ms, width_ms, weight) for weight in each]
         if signal.kind in ("distinct", "known"):
-            # Events meet nobody: they read, and are left out.
+            # Events add no member: they only read.
             members = np.where(is_request > 0, self.entities[signal.of], -1)
             count, met = distinct(by, self.at_ms, members, width_ms)
             return [met if one.kind == "known" else count for one in some]
@@ -99,7 +100,7 @@ class Log:
 
 
 def _age(by: Grouped, at_ms: Whole, is_request: Whole, width_ms: int) -> Real:
-    """As `age`, of requests alone."""
+    """Compute `age` from requests alone; 0 for other rows."""
     rows, codes = np.flatnonzero(is_request), by.back(by.codes)
     found = np.zeros(len(at_ms))
     found[rows] = age(Grouped.of(codes[rows]), at_ms[rows], width_ms)
@@ -107,7 +108,7 @@ def _age(by: Grouped, at_ms: Whole, is_request: Whole, width_ms: int) -> Real:
 
 
 def matrix(log: Log, specs: Sequence[FeatureSpec]) -> Real:
-    """The vectors of all requests of a log, a row each, the features in their order."""
+    """Return the vectors of all requests of a log: (requests x features), in their orders."""
     signals = [signal for spec in specs for signal in spec.signals]
     rows = log.requests
     shown = log.columns(signals)
@@ -124,7 +125,7 @@ def matrix(log: Log, specs: Sequence[FeatureSpec]) -> Real:
 
 
 def _computed(spec: FeatureSpec, of: Sequence[Real]) -> Real:
-    """The operations of `models.features`, in the same order: floats are not associative."""
+    """Compute a feature as `models.features` does, in that order: floats are not associative."""
     op, scale = spec.source.op, spec.source.scale
     if op == "value":
         return of[0] * scale

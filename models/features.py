@@ -1,7 +1,7 @@
-"""What a model reads of a request: one ordered list that drives all three uses of it.
+"""The features of models: one ordered list of definitions with three uses.
 
-From a feature's definition follow what the store counts for it (`signals`), the vector that a
-request is scored on while it waits (`Assembler`), and the column of a training table
+A definition says what the store counts for the feature (`signals`), how the vector of a waiting
+request is computed (`Assembler`), and how a column of the training table is
 (`models.feature_table`). A vector uses only what was known before its request.
 """
 
@@ -19,17 +19,17 @@ from models.errors import ModelError
 
 UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DEAR_PERCENT = 50
-"""A product that costs at least so much of the dearest is dear, too."""
+"""Products at or above this percentage of the dearest product's price are of the dear tier."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What happened with an entity in a window before a request, under the name rules read it.
+    """A velocity counter of an entity in a window before a request; `str` is its name in rules.
 
-    `kind` is count, cost (micros), denied, distinct or known (of which `of`), events or total (of
-    which type `of`) or age (ms); `same` narrows it to requests of the same product, tier, size or
-    hour. Windows are two fixed buckets, the older one by its overlap, rounded down; different
-    members are told apart up to 128.
+    `kind` is count, cost (micros), denied, distinct or known (of the members `of`), events or total
+    (of the event type `of`; total in micros) or age (ms). `same` narrows it to requests of the same
+    product, tier, size or hour. A window is estimated from two fixed buckets, the older one by its
+    overlap, rounded down. Distinct counts are exact up to 128 members.
     """
 
     kind: str
@@ -45,18 +45,18 @@ class Signal:
 
     @property
     def width_ms(self) -> int:
-        """The window in ms."""
+        """Length of the window in ms."""
         return int(self.window[:-1]) * UNITS_MS[self.window[-1]]
 
 
 @dataclass(frozen=True)
 class Formula:
-    """An operation on inputs: signals, or facts by their names. What is missing is not-a-number.
+    """An operation on inputs: signals, or facts by their names. A missing input is NaN.
 
     `value` (times scale) · `ratio` (scale x first / second) · `against_mean` (first against second
-    / third) · `dear_share` (first / second is the share of the request's own tier: which it is
-    tells the third) · `unlike` (1 where two texts differ) · `absent` (1 where it is 0). Dividing
-    by nothing gives nothing.
+    / third) · `dear_share` (the share of the dear tier; first / second is that of the request's own
+    tier, and the third, its relative price in percent, says which tier that is) · `unlike` (1 where
+    two texts differ) · `absent` (1 where it is 0). A division by 0 gives NaN.
     """
 
     op: str
@@ -65,16 +65,16 @@ class Formula:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the inputs are called among the facts of a request."""
+        """Names of the inputs among the facts of a request."""
         return tuple(str(one) for one in self.inputs)
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """One feature: its name, what kind of number it is, where it comes from, what stands for it.
+    """Definition of one feature: its name, unit, source and default.
 
     `type` is micros, count, share (of 1, or a ratio), flag (0 or 1), hours or percent. `default`
-    stands where it is missing; not-a-number leaves that to the model.
+    replaces a missing value; NaN leaves it to the model.
     """
 
     name: str
@@ -84,17 +84,17 @@ class FeatureSpec:
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        """What the store has to count for it."""
+        """Signals that the store has to count for it."""
         return tuple(one for one in self.source.inputs if isinstance(one, Signal))
 
     @property
     def entity(self) -> str:
-        """Whose it is: that of what is counted first, "" where nothing is."""
+        """Entity of its first signal, "" if it has none."""
         return self.signals[0].entity if self.signals else ""
 
     @property
     def window(self) -> str:
-        """Over which time: that of what is counted first, "" where nothing is."""
+        """Window of its first signal, "" if it has none."""
         return self.signals[0].window if self.signals else ""
 
     def __str__(self) -> str:
@@ -194,7 +194,7 @@ FEATURES: tuple[FeatureSpec, ...] = (
         Signal("count", "asn", "30d"),
     ),
 )
-"""In the order of the vector."""
+"""All features, in the order of the vector."""
 
 BY_NAME: Mapping[str, FeatureSpec] = {spec.name: spec for spec in FEATURES}
 TEXTS = ("context.country", "org.country")
@@ -204,7 +204,7 @@ TEXTS = ("context.country", "org.country")
 def specs_of(
     names: Sequence[str], known: Mapping[str, FeatureSpec] = BY_NAME
 ) -> tuple[FeatureSpec, ...]:
-    """The features of these names. Raises ModelError where one is not known here."""
+    """Return the features of these names. Raises ModelError if one is not known here."""
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ModelError(f"the model reads {', '.join(unknown)}, which nobody here counts")
@@ -212,17 +212,17 @@ def specs_of(
 
 
 def schema_of(specs: Iterable[FeatureSpec]) -> str:
-    """A digest of features in their order, each with all that defines it."""
+    """Return a digest of features in their order and of their full definitions."""
     return hashlib.sha256("\n".join(map(str, specs)).encode()).hexdigest()[:16]
 
 
 def reads_of(specs: Iterable[FeatureSpec]) -> tuple[str, ...]:
-    """What the features are made of, each once, in their order."""
+    """Return the names of all inputs of the features, each once, in their order."""
     return tuple(dict.fromkeys(name for spec in specs for name in spec.source.names))
 
 
 _TERMS = {
-    # Whole numbers become floats first: a training table has nothing else.
+    # Integers become floats first, since the training table has floats only.
     "value": "{0} * {scale}",
     "ratio": "({0} * {scale} / {1} if {1} else nan)",
     "against_mean": "({0} * 1.0 * {2} / {1} if {1} else nan)",
@@ -230,11 +230,11 @@ _TERMS = {
     "unlike": "(nan if {0} is None or {1} is None else 0.0 if {0} == {1} else 1.0)",
     "absent": "1.0 - {0}",
 }
-"""Each operation as Python; `models.feature_table` has the same as columns."""
+"""Each operation as a Python expression; `models.feature_table` has the same by columns."""
 
 
 class Assembler:
-    """Makes the vector of some features from a request's facts. Made once; then it only reads."""
+    """Computes the vector of some features from a request's facts; immutable once made."""
 
     def __init__(self, specs: Sequence[FeatureSpec], code: CodeType | None = None) -> None:
         names = reads_of(specs)
@@ -243,16 +243,16 @@ class Assembler:
         scope: dict[str, Any] = {"nan": math.nan, "missing": missing, "take": take}
         exec(code or vector_code(specs), scope)  # noqa: S102  of this module's constants alone, never of a file
         self.vector: Callable[[Mapping[str, Any]], tuple[float, ...]] = scope["vector"]
-        """The values of the features in their order, of facts by their names."""
+        """Returns the values of the features in their order, from facts by name."""
 
 
 def vector_code(specs: Sequence[FeatureSpec]) -> CodeType:
-    """The code of `vector(facts)`: some milliseconds in which nothing else runs."""
+    """Compile `vector(facts)`; it takes some milliseconds in which no request is answered."""
     return compile(source_of(specs), "<features>", "exec")
 
 
 def source_of(specs: Sequence[FeatureSpec]) -> str:
-    """The source of `vector(facts)`."""
+    """Return the source of `vector(facts)`."""
     places = {name: f"v{at}" for at, name in enumerate(reads_of(specs))}
     taken = "".join(f"{place}, " for place in places.values())
     lines = ["def vector(facts):", f"    {taken}= take({{**missing, **facts}})"]

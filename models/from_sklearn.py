@@ -1,6 +1,7 @@
-"""What a trained `HistGradientBoostingClassifier` is made of, as a forest.
+"""Convert a fitted `HistGradientBoostingClassifier` to a forest.
 
-Read from the fitted object by its names; scikit-learn itself is not needed here, nor while serving.
+It reads the fitted object's attributes by name, so neither this module nor serving needs
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from models.trees import LEAF, Forest, Tree
 
 
 def forest_of(fitted: Any) -> Forest:
-    """The forest of a fitted binary classifier. Raises ModelError for what it cannot hold."""
+    """Return the forest of a fitted binary classifier. Raises ModelError if it has none.
+
+    More than two classes, or splits by category, have no forest.
+    """
     if len(fitted.classes_) != 2:
         raise ModelError("a model tells two classes apart")
     trees = tuple(_tree(predictors[0].nodes) for predictors in fitted._predictors)
@@ -46,7 +50,7 @@ def _tree(nodes: Any) -> Tree:
 
 
 def gains_of(fitted: Any, features: int) -> list[float]:
-    """How much the splits by each feature gained."""
+    """Return the total gain of the splits by each feature."""
     found = [0.0] * features
     for predictors in fitted._predictors:
         nodes = predictors[0].nodes

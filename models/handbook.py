@@ -1,8 +1,9 @@
-"""An outside measure: the table of the Fraud Detection Handbook, chapter 3, from its transactions.
+"""Independent benchmark: the table of the Fraud Detection Handbook, chapter 3.
 
-`python -m models.handbook FILE` prints the published rows beside those made here, with the counters
-of `models.column_counters` and the boosting that models are trained with. The data are those of the
-handbook (Le Borgne, Siblini, Lebichot, Bontempi); they are read, never kept.
+`python -m models.handbook FILE` prints the published rows beside the rows computed here from the
+same transactions, with the counters of `models.column_counters` and the boosting of `models.train`.
+The data belong to the handbook (Le Borgne, Siblini, Lebichot, Bontempi); they are read, never
+stored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from models.errors import ModelError
 
 DAY_MS = 86_400_000
 FIRST = date(2018, 6, 17)
-"""A Sunday."""
+"""First day of the table, a Sunday."""
 TRAIN, TEST = (date(2018, 7, 25) - FIRST).days, (date(2018, 8, 8) - FIRST).days
 DAYS, DELAY = 7, 7
 TOP = 100
@@ -37,16 +38,17 @@ PUBLISHED = {
     "random forest (100)": (0.867, 0.658, 0.287),
     "XGBoost defaults": (0.862, 0.639, 0.273),
 }
-"""AUC ROC, average precision, card precision@100, as the handbook has them."""
+"""Published AUC ROC, average precision and card precision@100, by model."""
 NEVER_D = 40
-"""Days since the first fraud at a terminal, where there is none that is known."""
+"""Days since the first fraud at a terminal, for terminals without a known fraud."""
 
 
 @dataclass(frozen=True)
 class Transactions:
-    """The table, in the order of time: moments (ms since its first day), who, where, how much.
+    """Transactions in the order of time: time (ms since the first day), customer, terminal, amount.
 
-    Amounts are whole cents: only so do sums not depend, in their last bits, on what others paid.
+    Amounts are in cents without fractions, so that sums are exact. A running sum of fractions would
+    depend, in its last bits, on what other customers paid.
     """
 
     at_ms: Whole
@@ -57,17 +59,17 @@ class Transactions:
 
     @property
     def amounts(self) -> Real:
-        """How much, as the handbook tells it."""
+        """Amounts in the handbook's unit: 100 cents."""
         return self.cents / 100
 
     @property
     def days(self) -> Whole:
-        """Days since the first."""
+        """Days since the first day."""
         return self.at_ms // DAY_MS
 
 
 def read(file: Path) -> Transactions:
-    """The table from its file. Raises ModelError."""
+    """Read the transactions from a gzipped CSV file. Raises ModelError."""
     try:
         with gzip.open(file, "rt") as lines:
             next(lines)
@@ -83,7 +85,10 @@ def read(file: Path) -> Transactions:
 
 
 def published_features(of: Transactions) -> dict[str, Real]:
-    """The handbook's fifteen: windows (t - w, t], of terminals shifted by the delay of labels."""
+    """Compute the handbook's fifteen features over windows (t - w, t].
+
+    Windows of terminals are shifted into the past by the delay of labels.
+    """
     customers, terminals = Grouped.of(of.customers), Grouped.of(of.terminals)
     found: dict[str, Real] = {
         "amount": of.amounts,
@@ -103,16 +108,17 @@ def published_features(of: Transactions) -> dict[str, Real]:
 
 
 def features(of: Transactions) -> dict[str, Real]:
-    """Ours: three of them on grids, and three more; each knows only what was known then.
+    """Compute our features: the handbook's, three of them on grids, and three more.
 
-    A histogram has 255 bins; on a grid of fewer values each keeps its own, so that the tail of
-    amounts, where the frauds are, is not one bin.
+    Each uses only what was known at its time. A histogram has 255 bins: on a grid of fewer values
+    each value has its own bin, so that the tail of amounts, where the frauds are, is not one bin.
     """
     found, customers = published_features(of), Grouped.of(of.customers)
     found["amount"] = np.minimum(np.floor(of.amounts / 5), 200)
     for days in (7, 30):
         found[f"terminal_risk_{days}d"] = np.round(found[f"terminal_risk_{days}d"], 2)
-    # Against the mean of all earlier ones, with one of 50 before them.
+    # Ratio to the mean of all earlier amounts. One of 50.00 is added: the first ones then have a
+    # mean, and the next ones a steady one.
     ever = int(of.at_ms.max()) + 1
     count, spent = trailing(customers, of.at_ms, of.cents, ever)
     ratio = of.cents / ((spent - of.cents + 5_000.0) / count)
@@ -124,7 +130,7 @@ def features(of: Transactions) -> dict[str, Real]:
 
 
 def _first_fraud_age(of: Transactions) -> Real:
-    """Days since the first fraud at the terminal in (t - 35 d, t - 7 d]."""
+    """Compute the days since the first fraud at the terminal in (t - 35 d, t - 7 d]."""
     by = Grouped.of(of.terminals)
     times, places = of.at_ms[by.order], np.arange(len(of.at_ms))
     line = by.codes * (2 * int(times.max())) + times
@@ -138,7 +144,10 @@ def _first_fraud_age(of: Transactions) -> Real:
 
 
 def split(of: Transactions, train: int, test: int) -> tuple[Whole, Whole]:
-    """Rows to train on, and to test on without the customers who were known to be defrauded."""
+    """Return the rows to train on and those to test on, each of DAYS days from the given day.
+
+    Customers known by then to be defrauded are left out of the test.
+    """
     days, is_fraud = of.days, of.frauds == 1
     trains = np.flatnonzero((days >= train) & (days < train + DAYS))
     known = set(of.customers[trains][is_fraud[trains]].tolist())
@@ -151,7 +160,7 @@ def split(of: Transactions, train: int, test: int) -> tuple[Whole, Whole]:
 
 
 def card_precision(of: Transactions, rows: Whole, scores: Real) -> float:
-    """Mean over days of the share of compromised among the 100 customers scored highest."""
+    """Return the share of compromised among the 100 customers scored highest, mean over days."""
     caught: set[int] = set()
     found = []
     for day in np.unique(of.days[rows]):
@@ -169,7 +178,10 @@ def card_precision(of: Transactions, rows: Whole, scores: Real) -> float:
 def measured(
     of: Transactions, columns: Mapping[str, Real], model: Any, span: tuple[int, int]
 ) -> tuple[float, float, float]:
-    """AUC ROC, average precision and card precision@100 of a model, trained and tested by days."""
+    """Fit a model and return its AUC ROC, average precision and card precision@100.
+
+    `span` has the first day to train on and the first day to test on.
+    """
     trains, tests = split(of, *span)
     table = np.column_stack(list(columns.values()))
     fitted = model.fit(table[trains], of.frauds[trains])
@@ -180,7 +192,7 @@ def measured(
 
 
 def boosted(names: Sequence[str] = ()) -> HistGradientBoostingClassifier:
-    """The boosting of `models.train`; a larger amount never lowers the score."""
+    """Return the boosting of `models.train`; a larger amount never lowers the score."""
     rising = [int(name in ("amount", "ratio")) for name in names] or None
     return HistGradientBoostingClassifier(
         learning_rate=0.05,
@@ -194,7 +206,7 @@ def boosted(names: Sequence[str] = ()) -> HistGradientBoostingClassifier:
 
 
 def rows(of: Transactions) -> dict[str, tuple[float, float, float]]:
-    """The handbook's models and ours, on its weeks."""
+    """Measure the handbook's models and ours on the handbook's weeks."""
     plain, ours, span = published_features(of), features(of), (TRAIN, TEST)
     linear = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
     forest = make_pipeline(StandardScaler(), RandomForestClassifier(100, random_state=0))
@@ -207,7 +219,7 @@ def rows(of: Transactions) -> dict[str, tuple[float, float, float]]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the published and the computed rows side by side."""
     found = rows(read(Path(sys.argv[1])))
     head = f"{'':<30}{'published':<24}made here"
     lines = [head, f"{'':<30}{'AUC    AP     CP@100':<24}AUC    AP     CP@100"]

@@ -1,7 +1,7 @@
-"""Trees to one Python function: a score costs microseconds, and no library.
+"""Compile trees to one Python function: a score takes microseconds and needs no library.
 
-Each tree becomes one expression of nested choices; its numbers get into the code as literals that
-read back to the same float64, so the sum is the forest's to the last bit.
+Each tree becomes one expression of nested choices. Its numbers are literals that read back to the
+same float64, so the sum is the forest's to the last bit.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from types import CodeType
 from models.trees import LEAF, Forest, Tree, calibrated, probability
 
 LARGEST = "1e999"
-"""Read as infinity, for which Python has no literal."""
+"""Literal that reads as infinity, for which Python has none."""
 
 
 def code_of(forest: Forest, features: int) -> CodeType:
-    """The code of `raw(f0, f1, …)`; a large forest takes a while."""
+    """Compile `raw(f0, f1, …)`; a large forest takes a while."""
     return compile(source_of(forest, features), "<model>", "exec")
 
 
 def source_of(forest: Forest, features: int) -> str:
-    """The source of `raw(f0, f1, …)`."""
+    """Return the source of `raw(f0, f1, …)`."""
     arguments = ", ".join(f"f{n}" for n in range(features))
     lines = [f"def raw({arguments}):", f"    s = {_literal(forest.baseline)}"]
     lines += [f"    s += {_expression(tree, 0)}" for tree in forest.trees]
@@ -33,7 +33,8 @@ def _expression(tree: Tree, node: int) -> str:
     if feature == LEAF:
         return _literal(tree.value[node])
     threshold = _literal(tree.threshold[node])
-    # No comparison with a missing value is true: so one of the two sends it where it goes.
+    # No comparison with NaN is true: so the plain one sends a missing value right, and the
+    # negated opposite sends it left, without a check.
     goes_left = f"f{feature} <= {threshold}"
     if tree.missing_left[node]:
         goes_left = f"not f{feature} > {threshold}"
@@ -46,16 +47,16 @@ def _literal(number: float) -> str:
 
 
 class Scorer:
-    """Scores with the code of one forest, and its calibration. Made once; then it only reads."""
+    """Scores with the code of one forest and its calibration; immutable once made."""
 
     def __init__(self, code: CodeType, calibration: Sequence[tuple[float, float]] = ()) -> None:
         scope: dict[str, Callable[..., float]] = {}
         self.code = code
         exec(code, {"__builtins__": {}}, scope)  # noqa: S102  made of numbers alone, by _literal
         self.raw = scope["raw"]
-        """The log-odds of the values of the features, one argument each."""
+        """Returns the log-odds of feature values, one argument each."""
         self._calibration = tuple(calibration)
 
     def score(self, values: Sequence[float]) -> float:
-        """The calibrated probability of the values of the features; not-a-number is missing."""
+        """Return the calibrated probability of feature values; NaN is missing."""
         return calibrated(self._calibration, probability(self.raw(*values)))

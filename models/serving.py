@@ -1,4 +1,4 @@
-"""A model as it serves: its code, made in another process, proved again where it is used."""
+"""A model in service: compiled in another process, proved again in the worker that uses it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ MOST_REASONS = 3
 
 @dataclass(frozen=True)
 class Served:
-    """A model that scores. `reads` is what its features are made of, by the names of facts; `head`
-    is JSON that tells of it to people."""
+    """A model that scores requests.
+
+    `reads` has the names of the facts that its features use; `head` is JSON that describes the
+    model to people.
+    """
 
     id: str
     head: str
@@ -33,13 +36,13 @@ class Served:
     assembler: Assembler
 
     def score(self, facts: Mapping[str, Any]) -> float:
-        """The calibrated probability of abuse, of a request's facts by their names."""
+        """Return the calibrated probability of abuse from a request's facts by name."""
         return self.scorer.score(self.assembler.vector(facts))
 
     def reasons(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
-        """The features that matter most of those whose values good requests hardly have.
+        """Return the weightiest features outside their typical range, at most MOST_REASONS.
 
-        Cheap, and a hint: what each really contributed tells `models.shap`.
+        This is a cheap hint; `models.shap` computes the exact contributions.
         """
         values = zip(self.features, self.assembler.vector(facts), strict=True)
         unusual = [
@@ -54,9 +57,9 @@ class Served:
 
 
 def packed(text: str) -> bytes:
-    """A model's text, checked, as what `unpacked` takes. Raises ModelError.
+    """Check and compile a model's text into bytes for `unpacked`. Raises ModelError.
 
-    It takes tens of milliseconds in which nothing else runs: to be done in another process.
+    It takes tens of milliseconds in which nothing else runs, so it belongs in another process.
     """
     model = load(text)
     content = model.content
@@ -83,7 +86,10 @@ def packed(text: str) -> bytes:
 
 
 def unpacked(data: bytes) -> Served:
-    """The model, once it has scored its golden vectors here, too. Raises ModelError."""
+    """Return the model after it scored its golden vectors here, too. Raises ModelError.
+
+    `data` must come from `packed` in a process of our own: marshal data are trusted as code.
+    """
     parts = marshal.loads(data)  # noqa: S302  what our own process wrote
     name, head, features, thresholds, honest, spread, calibration, golden, code, assembling = parts
     specs = specs_of(features)

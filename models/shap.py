@@ -1,8 +1,8 @@
-"""What each feature contributed to one score: exact Shapley values of trees.
+"""Contribution of each feature to one score: exact Shapley values of trees.
 
 Source: Lundberg, Erion and Lee, "Consistent Individualized Feature Attribution for Tree Ensembles",
-2018, algorithm 2 (path-dependent): a feature that is not known goes both ways, as often as rows of
-the training did. Exact, and too slow for a request that waits.
+2018, algorithm 2 (path-dependent): where a feature is left out, both ways are followed, each
+weighted by the share of training rows that took it. Exact, and too slow for a waiting request.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from collections.abc import Sequence
 from models.trees import LEAF, Forest, Tree
 
 _Step = tuple[int, float, float, float]
-"""On the way to a node: a feature, the share of rows that would follow without it, whether this
-request follows with it (1 or 0), and the weight of subsets of that many features."""
+"""Step on the path to a node: (feature, share without it, follows with it, weight).
+
+The share is that of training rows that would follow the path without the feature; this request
+follows it with the feature (1) or not (0); the weight is that of the subsets of that many features.
+"""
 
 
 def expected(forest: Forest) -> float:
-    """The log-odds of an average row of the training."""
+    """Return the mean log-odds of the training rows."""
     return forest.baseline + sum(_mean(tree) for tree in forest.trees)
 
 
 def contributions(forest: Forest, values: Sequence[float]) -> list[float]:
-    """What each feature adds to the log-odds of these values, beside `expected`; they add up."""
+    """Return what each feature adds to `expected`; in sum they give these values' log-odds."""
     found = [0.0] * len(values)
     for tree in forest.trees:
         _follow(tree, values, found, (0, []), (1.0, 1.0, -1))
@@ -43,7 +46,11 @@ def _follow(
     at: tuple[int, list[_Step]],
     by: tuple[float, float, int],
 ) -> None:
-    """Go on to a node (`at`: it and the way before) by a feature: the shares with and without."""
+    """Add a subtree's contributions to `found`.
+
+    `at` is (node, path before it), `by` the step to it: (share without the feature, 1 or 0 with
+    it, feature).
+    """
     node, before = at
     path = _extended(before, *by)
     if tree.feature[node] == LEAF:

@@ -1,9 +1,9 @@
-"""A world to train on: API customers and abusers over some weeks, seeded.
+"""Simulate a world to train on: API customers and abusers over some weeks, seeded.
 
-Honest orgs have a rhythm of day and week, or none as they run by night, call from datacentres, grow
-(some as fast as abusers), switch products, and work from campuses behind one address. Abusers leak
-keys, resell, farm free credit and test cards. Sizes of requests are those of a real trace, which
-whoever asks for a world hands in.
+Honest orgs follow a rhythm of day and week or run day and night, call from datacentres, grow (some
+as fast as abusers), switch products, and share one address on a campus. Abusers use leaked keys,
+resell, farm free credit and test cards. The sizes of requests are an argument: they come from a
+real trace.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from models.world import (
 
 
 class _Rows:
-    """Columns that grow by parts."""
+    """Columns that grow part by part."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[Any]] = {}
@@ -59,7 +59,7 @@ class _Rows:
 
 
 class _Maker:
-    """Makes a world, org by org."""
+    """Generator of a world, org by org."""
 
     def __init__(self, tokens: Whole, size: Size, seed: int) -> None:
         self.chance: Generator = default_rng(seed)
@@ -68,18 +68,21 @@ class _Maker:
         self._orgs = self._ids = 0
 
     def code(self, count: int = 1) -> Whole:
-        """New codes, never used before."""
+        """Return codes that were never used before."""
         self._ids += count
         return np.arange(self._ids - count, self._ids)
 
     def moments(self, day: float, rate: float, zone: int, *, flat: bool = False) -> Real:
-        """Moments of a day (in days), at a rate, in the rhythm of a timezone."""
+        """Draw the times of a day's requests, in days, `rate` of them on average.
+
+        They follow the rhythm of a timezone (hours ahead of UTC), or none if `flat`.
+        """
         count = self.chance.poisson(rate)
         hours = self.chance.normal(14.5, 4.0, count) if not flat else 24 * self.chance.random(count)
         return np.asarray(day + ((hours - zone) % 24) / 24)
 
     def org(self, kind: str) -> dict[str, Any]:
-        """An org's lasting traits."""
+        """Draw an org's lasting traits."""
         self._orgs += 1
         country = int(self.chance.integers(len(COUNTRIES)))
         is_server = kind == "paid" and self.chance.random() < 0.5
@@ -103,7 +106,7 @@ class _Maker:
         }
 
     def requests(self, of: dict[str, Any], at: Real, **more: Any) -> None:
-        """Requests of an org at moments (in days); `more` in place of what it does else."""
+        """Add requests of an org at these times (in days); `more` overrides its usual traits."""
         count, chance = len(at), self.chance
         mix = more.pop("mix", of["mix"])
         products = more.pop("products", None)
@@ -136,7 +139,7 @@ class _Maker:
         self.rows.add(count, **(columns | more))
 
     def events(self, of: dict[str, Any], at: Real, kind: Whole, amount: int) -> None:
-        """Payments of an org."""
+        """Add payment events of an org at these times (in days), `amount` micros each."""
         nothing = dict.fromkeys(("user", "key", "ip", "asn", "device", "country", "product"), -1)
         facts = {
             "tokens": 0,
@@ -152,7 +155,7 @@ class _Maker:
     # -- honest ------------------------------------------------------------------------------------
 
     def honest(self) -> dict[str, Any]:
-        """A paying org: its rhythm, growth, launches and payments."""
+        """Add a paying org with its rhythm, growth, launches and payments; return its traits."""
         chance, days = self.chance, self.size.days
         of = self.org("paid")
         of["began"] = began = float(
@@ -172,20 +175,20 @@ class _Maker:
             else:
                 self.requests(of, at)
             if chance.random() < 0.01:
-                # Somebody works from elsewhere from now on.
+                # A user works from one more address from now on.
                 of["ips"] = np.append(of["ips"], self.code())
         self.pay(of, began, rate)
         return of
 
     def pay(self, of: dict[str, Any], began: float, rate: float) -> None:
-        """Pay now and then, as much as it asks for; a card fails now and then."""
+        """Add payments in proportion to an org's rate; 3 % of them are declined."""
         chance, days = self.chance, self.size.days
         paid = np.sort(chance.uniform(max(0, began), days, 1 + chance.poisson(days / 12)))
         kinds = np.where(chance.random(len(paid)) < 0.03, 2, 1)
         self.events(of, paid, kinds, int(20e6 * max(1, rate / 20)))
 
     def campus(self, count: int) -> None:
-        """Free orgs of people, many of them behind one address."""
+        """Add free orgs of single people; every second one shares one campus address."""
         chance, days, address, asn = self.chance, self.size.days, self.code(), 7
         for n in range(count):
             of = self.org("free")
@@ -202,7 +205,7 @@ class _Maker:
     # -- abuse -------------------------------------------------------------------------------------
 
     def leak(self, of: dict[str, Any]) -> None:
-        """A key of an honest org is used by others, from datacentres."""
+        """Add abuse of an honest org's key by others, mostly from datacentres."""
         chance = self.chance
         begins = chance.uniform(max(1, of["began"] + 1), self.size.days - 1)
         for _ in range(1 + chance.poisson(1)):
@@ -227,7 +230,7 @@ class _Maker:
             begins = min(begins, self.size.days - 0.5)
 
     def resell(self) -> None:
-        """An org grows by 5 % a day, and what it asks for becomes dearer, until it is found."""
+        """Add a reseller: it grows by 5 % a day and asks for dearer products, until it is found."""
         chance, days = self.chance, self.size.days
         of = self.org("paid")
         of["began"] = -float(chance.exponential(60))
@@ -247,7 +250,10 @@ class _Maker:
         self.pay(of, 0.0, rate)
 
     def farm(self) -> None:
-        """Many free orgs of one, from few addresses and devices, with mail that lasts an hour."""
+        """Add a farm: many free orgs of one abuser, with few addresses and devices.
+
+        Most of them use disposable mail.
+        """
         chance = self.chance
         begins = chance.uniform(1, self.size.days - 1.5)
         count = int(chance.integers(50, 140))
@@ -263,7 +269,7 @@ class _Maker:
             self.requests(of, at, mix=np.array([0.3, 0.2, 0.4, 0.1, 0, 0]), scenario=FARM)
 
     def test_cards(self) -> None:
-        """Cards are tried on small payments; in between something is asked for."""
+        """Add card testing: many small payments, most of them declined, and a few requests."""
         chance = self.chance
         of = self.org("paid")
         begins = chance.uniform(1, self.size.days - 1)
@@ -276,7 +282,7 @@ class _Maker:
 
 
 def simulate(tokens: Whole, size: Size | None = None, seed: int = 1) -> World:
-    """A world; `tokens` are the sizes that its requests have."""
+    """Simulate a world; the sizes of its requests are drawn from `tokens`."""
     size = size or Size()
     maker = _Maker(tokens, size, seed)
     honest = [maker.honest() for _ in range(size.orgs)]
@@ -293,7 +299,7 @@ def simulate(tokens: Whole, size: Size | None = None, seed: int = 1) -> World:
 
 
 def _joined(maker: _Maker, size: Size) -> World:
-    """All rows in their order, with what was labelled as events among them."""
+    """Join all rows in the order of time, with labels as events among them."""
     c = maker.rows.all()
     inside = (c["at"] >= 0) & (c["at"] < size.days)
     c = {name: column[inside] for name, column in c.items()}
@@ -314,9 +320,10 @@ def _joined(maker: _Maker, size: Size) -> World:
 
 
 def _told(chance: Generator, at_ms: Whole, incidents: Whole) -> Whole:
-    """When requests were labelled: all of an incident once it is found, days after its end.
+    """Draw when requests were labelled (Unix ms; 0: never).
 
-    So nothing is known of it while it goes on. Some of its requests are missed.
+    An incident is found at most six days after its end, so nothing is known of it while it goes on.
+    Within an hour, 92 % of its requests are then labelled.
     """
     found = np.zeros(len(at_ms), np.int64)
     for incident in np.unique(incidents[incidents >= 0]):
@@ -353,7 +360,7 @@ def _log(c: dict[str, Any], at_ms: Whole, chance: Generator) -> Log:
         IS_DATACENTRE: (whole["asn"] >= HOME_NETWORKS).astype(float),
         IS_DISPOSABLE: c["disposable"].astype(float),
         "free_share": c["free_share"].astype(float),
-        # Some settle at once and have no limit of what may be open.
+        # Orgs that capture immediately have no holds, and no limit on open ones.
         "held": np.where(c["holds"], held - amounts, 0.0),
         "open_holds": np.where(c["holds"], open_holds - 1, np.nan),
     }

@@ -1,8 +1,9 @@
-"""Training: from vectors and labels to a model that is worth trying, beside a plain baseline.
+"""Train a model from vectors and labels, with a plain baseline beside it.
 
-Rows are split by time, and a label counts only where it was told before the model is made: late
-ones leak nothing. Histogram boosting with a low rate and few leaves, as a high rate was measured to
-fail on data of so few frauds; calibrated on later rows; thresholds by what errors cost.
+Rows are split by time. A label counts only if it was reported before the model is made, so late
+labels leak nothing. Histogram boosting uses a low rate and few leaves, since a high rate was
+measured to fail on data with so few frauds. Later rows calibrate the scores, and the thresholds
+minimize the cost of errors.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from models.trees import calibrated
 
 DAY_MS = 86_400_000
 LEAST_FRAUDS = 20
-"""With fewer of them in a part nothing can be learned, or told."""
+"""Least number of frauds in each part: with fewer, nothing can be learned or measured."""
 GOLDEN = 24
 BINS = 10
 MOST_POINTS = 200
 RARE = 0.005
-"""So much of what is good lies beyond either end of what is called usual."""
+"""Share of good traffic cut off at each end of a feature to get its typical range."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Requests in the order of time: their vectors, moments (Unix ms) and amounts (micros).
+    """Requests in the order of time: vectors, times (Unix ms) and amounts (micros).
 
-    `told_ms` is when each was told to be fraud (0: never), `cleared_ms` when that was taken back.
-    `is_fraud` is what is known by now, in a simulated world the truth; `scenario` codes name what
-    it was, by `scenarios`.
+    `told_ms` is when each was reported as fraud (0: never), `cleared_ms` when that was revoked (0:
+    never). `is_fraud` is what is known by now; in a simulated world it is the truth. `scenario`
+    has codes that index `scenarios`.
     """
 
     features: tuple[str, ...]
@@ -59,8 +60,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Split:
-    """Moments (Unix ms): rows before the first train, those before the second calibrate, those from
-    the third on test. What was told before the third is what the model may know."""
+    """Split by time (Unix ms): rows before `train_ms` train, those before `calibrate_ms` calibrate.
+
+    Rows from `test_ms` on test. Only labels reported before `test_ms` may be learned from.
+    """
 
     train_ms: int
     calibrate_ms: int
@@ -69,8 +72,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Costs:
-    """What errors cost, in micros: a good request that is stopped, or looked at; fraud costs what
-    was asked for, times `fraud_share`."""
+    """Cost of errors in micros: of a good request that is stopped, and of a review.
+
+    Fraud that passes costs its amount times `fraud_share`.
+    """
 
     stopped_micros: int = 250_000
     reviewed_micros: int = 20_000
@@ -79,7 +84,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Settings:
-    """How trees are grown."""
+    """Hyperparameters of the boosting."""
 
     learning_rate: float = 0.05
     leaves: int = 15
@@ -91,7 +96,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and what is left to judge it by: of each test row the score, and the baseline's."""
+    """A model with its test: the test rows, and raw, calibrated and baseline scores of each."""
 
     content: Content
     golden: list[list[float]]
@@ -103,8 +108,11 @@ class Trained:
 
 
 def split_of(rows: Rows, delay_ms: int = 7 * DAY_MS, skip_ms: int = 0) -> Split:
-    """A split by time: of what is left behind a beginning that is skipped and without the delay
-    of labels, 60 % train, 15 % calibrate, the rest tests. Raises ModelError."""
+    """Split rows by time: 60 % train, 15 % calibrate, the rest test. Raises ModelError.
+
+    The shares are of the time after the skipped beginning (`skip_ms`), less the delay of labels
+    (`delay_ms`). The delay lies between calibration and test.
+    """
     _check(rows)
     first, last = int(rows.at_ms[0]) + skip_ms, int(rows.at_ms[-1]) + 1
     whole = last - first - delay_ms
@@ -115,7 +123,7 @@ def split_of(rows: Rows, delay_ms: int = 7 * DAY_MS, skip_ms: int = 0) -> Split:
 
 
 def part(rows: Rows, mask: Mask) -> Rows:
-    """Some of the rows."""
+    """Select rows by a mask."""
     scenario = rows.scenario[mask] if rows.scenario is not None else None
     columns = (rows.at_ms[mask], rows.amounts[mask], rows.told_ms[mask], rows.is_fraud[mask])
     return Rows(rows.features, rows.vectors[mask], *columns, scenario, rows.scenarios)
@@ -128,7 +136,10 @@ def train(
     settings: Settings | None = None,
     from_ms: int = 0,
 ) -> Trained:
-    """Train on rows from a moment on, calibrate, choose thresholds. Raises ModelError."""
+    """Train on rows from `from_ms` on (Unix ms), calibrate, choose thresholds.
+
+    Raises ModelError if rows are unordered, infinite, or have too few frauds in a part.
+    """
     costs, settings = costs or Costs(), settings or Settings()
     _check(rows)
     known = (rows.told_ms > 0) & (rows.told_ms < split.test_ms)
@@ -167,7 +178,7 @@ def train(
 
 
 def calibration_of(scores: Real, is_fraud: Mask) -> tuple[tuple[float, float], ...]:
-    """Points through which scores become probabilities (isotonic; Zadrozny and Elkan, 2002)."""
+    """Fit points that map scores to probabilities (isotonic; Zadrozny and Elkan, 2002)."""
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, is_fraud)
     xs, ys = fitted.X_thresholds_, fitted.y_thresholds_
     if len(xs) > MOST_POINTS:
@@ -181,17 +192,17 @@ def calibration_of(scores: Real, is_fraud: Mask) -> tuple[tuple[float, float], .
 
 
 def apply(points: Sequence[tuple[float, float]], scores: Real) -> Real:
-    """Scores through the points of a calibration, as the scorer does it."""
+    """Map scores through the points of a calibration, as the scorer does."""
     return np.array([calibrated(points, score) for score in scores.tolist()])
 
 
 def thresholds_of(scores: Real, is_fraud: Mask, amounts: Whole, costs: Costs) -> dict[str, float]:
-    """From which score on it is cheaper to block, and to look, than to let pass."""
+    """Return the scores from which blocking, and reviewing, is cheaper than letting pass."""
     found = {}
     for action, cost in (("block", costs.stopped_micros), ("review", costs.reviewed_micros)):
         cuts, losses = losses_of(scores, is_fraud, np.asarray(amounts * costs.fraud_share), cost)
         best = int(np.argmin(losses))
-        # Nothing is done that is not cheaper than doing nothing.
+        # An action that saves nothing gets no threshold.
         if losses[best] < losses[-1] and cuts[best] > 0:
             found[action] = float(min(1.0, cuts[best]))
     if found.get("review", 0.0) >= found.get("block", 2.0):
@@ -202,7 +213,7 @@ def thresholds_of(scores: Real, is_fraud: Mask, amounts: Whole, costs: Costs) ->
 def losses_of(
     scores: Real, is_fraud: Mask, amounts: Real, wrong_micros: float
 ) -> tuple[Real, Real]:
-    """Scores from which on requests are stopped (the last: none is), and what each would cost."""
+    """Return possible thresholds (the last stops nothing) and the cost of errors at each."""
     order = np.argsort(-scores, kind="stable")
     stopped = np.cumsum(np.where(is_fraud[order], 0, wrong_micros))
     let_pass = np.sum(amounts[is_fraud]) - np.cumsum(np.where(is_fraud, amounts, 0)[order])
@@ -222,7 +233,7 @@ def _check(rows: Rows) -> None:
 
 
 def _with_known(rows: Rows, learns: Mask) -> Rows:
-    """Without the features that no row to learn from knows: nothing can be said of them."""
+    """Drop the features that are missing in all rows to learn from."""
     known = np.logical_not(np.isnan(rows.vectors[learns]).all(axis=0)).tolist()
     names = tuple(name for name, is_known in zip(rows.features, known, strict=True) if is_known)
     return replace(rows, features=names, vectors=np.asarray(rows.vectors[:, known]))
@@ -249,7 +260,7 @@ def _plain() -> Any:
 
 
 def _golden(vectors: Real, seed: int) -> list[list[float]]:
-    """Rows of the training, one with nothing known, one with all of it huge."""
+    """Draw golden vectors: training rows, and one each of all missing, all huge and all 0."""
     chance = np.random.default_rng(seed)
     some = vectors[chance.choice(len(vectors), min(GOLDEN, len(vectors)), replace=False)]
     width = vectors.shape[1]
@@ -272,7 +283,7 @@ def _spread(names: Sequence[str], vectors: Real, scores: Real) -> dict[str, Refe
 
 
 def spread_of(column: Real) -> ReferenceHistogram:
-    """How values are spread over bins of about as many each, and how many are missing."""
+    """Return the histogram of a column, in bins of about equal counts, with the share missing."""
     known = column[~np.isnan(column)]
     quantiles = np.linspace(0, 1, BINS + 1)[1:-1]
     edges = np.unique(np.quantile(known, quantiles)) if len(known) else np.array([])
@@ -284,7 +295,7 @@ def spread_of(column: Real) -> ReferenceHistogram:
 def _told(
     rows: Rows, learns: Mask, known: Mask, split: Split, settings: Settings
 ) -> dict[str, str | int | float]:
-    """What the model says of its own training."""
+    """Describe the training for people: data digest, counts, dates (UTC), hyperparameters."""
     digest = hashlib.sha256(np.ascontiguousarray(rows.vectors[learns]).tobytes())
     digest.update(known[learns].tobytes())
     return {

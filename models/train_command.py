@@ -1,4 +1,7 @@
-"""All that `spendgate models train` does with scikit-learn: rows in, a model and its report out."""
+"""Training for `spendgate models train`: the part that needs scikit-learn.
+
+It takes rows from a decision log, a file or a simulation, and writes a model and its report.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ __all__ = ["Costs", "collected", "loaded", "simulated", "trained"]
 
 
 class Collected(Protocol):
-    """Rows of a decision log, a list a column."""
+    """Rows of a decision log by columns; times are Unix ms (0: never), amounts micros."""
 
     features: tuple[str, ...]
     at_ms: list[int]
@@ -34,13 +37,13 @@ class Collected(Protocol):
 
 
 def collected(of: Collected) -> Rows:
-    """Rows of a decision log. Raises ModelError where there are none."""
+    """Convert the rows of a decision log. Raises ModelError if there are none."""
     if not of.at_ms:
         raise ModelError("there are no decisions in that time")
     order = np.argsort(np.array(of.at_ms, np.int64), kind="stable")
     columns = (of.at_ms, of.amounts, of.told_ms, of.cleared_ms)
     at_ms, amounts, told, cleared = (np.array(column, np.int64)[order] for column in columns)
-    # Clocks differ: nothing is told before it was.
+    # Clocks differ: a label must not be earlier than its request.
     told = np.where(told > 0, np.maximum(told, at_ms), 0)
     vectors = np.array(of.vectors, float)[order]
     is_fraud = (told > 0) & (cleared == 0)
@@ -48,7 +51,7 @@ def collected(of: Collected) -> Rows:
 
 
 def simulated(tokens: Sequence[int], days: int, seed: int) -> Rows:
-    """Rows of a simulated world, whose truth is known."""
+    """Simulate a world of so many days and return its rows, whose truth is known."""
     world = simulate(np.array(tokens, np.int64), Size(days=days), seed)
     at = world.log.requests
     scenario = world.scenario[at]
@@ -65,9 +68,9 @@ def simulated(tokens: Sequence[int], days: int, seed: int) -> Rows:
 
 
 def loaded(file: Path) -> Rows:
-    """Rows of an .npz of features, vectors, at_ms, amounts and told_ms. Raises ModelError.
+    """Load rows from an .npz of features, vectors, at_ms, amounts and told_ms. Raises ModelError.
 
-    With `ids` a request may come twice, but not with two labels.
+    If the file has `ids`, a request may occur twice, but not with two labels.
     """
     try:
         with np.load(file, allow_pickle=False) as data:
@@ -95,9 +98,10 @@ def _check_ids(ids: object, is_fraud: object) -> None:
 
 
 def trained(rows: Rows, spans_ms: tuple[int, int], costs: Costs, out: Path) -> tuple[Figures, str]:
-    """Train, write card, plots and page, and return figures and the model's text, proved.
+    """Train a model and write its card, plots and page; return its figures and its proved text.
 
-    `spans_ms`: how long labels take, and how much of the beginning only fills windows.
+    `spans_ms` has the delay of labels, and the length of the beginning that only fills windows.
+    Raises ModelError.
     """
     delay_ms, skip_ms = spans_ms
     split = split_of(rows, delay_ms, skip_ms)

@@ -1,8 +1,8 @@
-"""Boosted trees as values: what each node asks, in float64, and the walk that is their meaning.
+"""Boosted trees as values, in float64, and the walk that defines their score.
 
-A missing value (not-a-number) goes the way its node says, as in scikit-learn's histogram boosting
-(`sklearn.ensemble.HistGradientBoostingClassifier`), whose sums these are: the baseline, then one
-leaf of each tree, added in their order.
+A missing value (NaN) goes the way that its node names, as in scikit-learn's histogram boosting
+(`sklearn.ensemble.HistGradientBoostingClassifier`). The sums are the same as there: the baseline,
+then one leaf of each tree, added in their order.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ LEAF = -1
 
 @dataclass(frozen=True)
 class Tree:
-    """Nodes by their number; the first is the root, children stand behind their parents.
+    """Nodes by number, as columns; the first is the root, children come after their parents.
 
-    `feature` is what a node asks (LEAF: nothing, it has a `value`), `threshold` up to which a value
-    goes `left`; a missing one goes left where `missing_left`. `cover` is how many rows of the
-    training came by.
+    `feature` is the one that a node compares (LEAF: none, the node has a `value`). A value up to
+    `threshold` goes `left`; a missing one does if `missing_left`. `cover` is the number of training
+    rows that reached the node.
     """
 
     feature: tuple[int, ...]
@@ -33,7 +33,7 @@ class Tree:
     cover: tuple[float, ...] = ()
 
     def leaf(self, values: Sequence[float]) -> float:
-        """What the tree adds for these values of the features."""
+        """Return the value of the leaf that these feature values reach."""
         node = 0
         while self.feature[node] != LEAF:
             value, is_left = values[self.feature[node]], self.missing_left[node]
@@ -51,7 +51,7 @@ class Forest:
     trees: tuple[Tree, ...]
 
     def raw(self, values: Sequence[float]) -> float:
-        """The log-odds of these values of the features, node by node: slow, and the meaning."""
+        """Return the log-odds of feature values, node by node: slow, and the definition."""
         total = self.baseline
         for tree in self.trees:
             total += tree.leaf(values)
@@ -59,7 +59,7 @@ class Forest:
 
 
 def probability(raw: float) -> float:
-    """The probability that log-odds mean."""
+    """Convert log-odds to a probability."""
     try:
         return 1.0 / (1.0 + math.exp(-raw))
     except OverflowError:
@@ -67,9 +67,10 @@ def probability(raw: float) -> float:
 
 
 def calibrated(points: Sequence[tuple[float, float]], score: float) -> float:
-    """A score through a rising line of points (isotonic regression; Zadrozny and Elkan, 2002).
+    """Map a score through rising points, linear between them.
 
-    Without points it is what it was; beyond their ends it is that of the end.
+    Without points the score is unchanged; beyond the ends it is that of the end. Source: Zadrozny
+    and Elkan, 2002 (isotonic regression).
     """
     if not points:
         return score

@@ -1,4 +1,4 @@
-"""What must hold of a model before anything is scored with it."""
+"""Checks that a model must pass before it scores anything."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from models.scorer import Scorer
 from models.trees import LEAF, Forest
 
 MOST_TREES, MOST_NODES, DEEPEST = 600, 40_000, 60
-"""So many are scored in some tens of microseconds, and read in milliseconds. Python's own parser
-nests no deeper than some ninety parentheses."""
+"""Bounds of a forest: trees, nodes in all, and depth.
+
+So many trees score in some tens of microseconds and load in milliseconds. Python's parser nests no
+deeper than some ninety parentheses.
+"""
 LEAST_GOLDEN, MOST_GOLDEN = 5, 200
 LAST_BITS = 1e-12
-"""What exponential functions of two machines may differ by."""
+"""Relative difference allowed between the exponential functions of two machines."""
 
 
 def check_forest(forest: Forest, features: int) -> None:
-    """Each tree is a tree, of features that are there. Raises ModelError."""
+    """Check that each tree is one, within bounds, of existing features. Raises ModelError."""
     nodes = sum(len(tree.feature) for tree in forest.trees)
     if len(forest.trees) > MOST_TREES or nodes > MOST_NODES:
         raise ModelError(f"a model has at most {MOST_TREES} trees of {MOST_NODES} nodes in all")
@@ -43,7 +46,7 @@ def check_forest(forest: Forest, features: int) -> None:
 
 
 def check_calibration(points: Sequence[tuple[float, float]]) -> None:
-    """The points rise, within what a probability may be. Raises ModelError."""
+    """Check that the points rise and stay between 0 and 1. Raises ModelError."""
     rises = all(a[0] < b[0] and a[1] <= b[1] for a, b in pairwise(points))
     if not rises or not all(0 <= y <= 1 for _, y in points):
         raise ModelError("the calibration must rise from 0 to 1 at most")
@@ -52,7 +55,10 @@ def check_calibration(points: Sequence[tuple[float, float]]) -> None:
 def check_golden(
     golden: Sequence[tuple[Sequence[float | None], float, float]], features: int, scorer: Scorer
 ) -> None:
-    """Each golden vector (values, log-odds, score) scores as it did. Raises ModelError."""
+    """Check that each golden vector (values, log-odds, score) scores as it did. Raises ModelError.
+
+    Log-odds must be equal to the last bit, scores up to LAST_BITS.
+    """
     if len(golden) < LEAST_GOLDEN:
         raise ModelError(f"the model has fewer than {LEAST_GOLDEN} golden vectors to prove it")
     if len(golden) > MOST_GOLDEN:

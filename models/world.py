@@ -1,4 +1,4 @@
-"""A simulated world of API customers and abusers: how large it is, and what there was in it."""
+"""A simulated world of API customers and abusers: its constants, size and log."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ SCENARIOS = ("good", "leaked key", "resale", "free-credit farm", "card testing")
 PRODUCTS = ("gpt-5-pro", "claude-opus-5", "gpt-5", "gemini-pro", "gpt-5-mini", "gpt-5-nano")
 DEARNESS = np.array([100, 60, 25, 12, 5, 2])
 DEAREST_MICROS = 60.0
-"""What a token of the dearest product costs."""
+"""Micros that a token of the dearest product costs."""
 CARD = {
     product: {"input_tokens": round(DEAREST_MICROS * 1_000_000 * dear / 100)}
     for product, dear in zip(PRODUCTS, DEARNESS.tolist(), strict=True)
 }
-"""The prices of a world as a rate card tells them."""
+"""Prices of the world as a rate card has them: product → unit → price."""
 COUNTRIES = ("US", "DE", "GB", "IN", "BR", "JP", "FR", "SG")
 HOURS_AHEAD = np.array([-6, 1, 0, 5, -3, 9, 1, 8])
-"""Of UTC, by country."""
+"""Hours ahead of UTC, by country."""
 TIMEZONES = tuple(f"Etc/GMT{-hours:+}" if hours else "Etc/GMT" for hours in HOURS_AHEAD.tolist())
-"""The same as names, whose signs are the other way round."""
+"""The same as timezone names, in which the sign is inverted: Etc/GMT-1 is ahead of UTC."""
 TYPES = ("", "payment_succeeded", "payment_declined", "labelled_fraud")
 LABELLED = 3
 HOME_NETWORKS, DATACENTRES = 220, 40
-"""Network operators: those that people are with, and behind them those of datacentres."""
+"""Numbers of network operators: home networks have the first codes, datacentres the next."""
 IS_DISPOSABLE = "context.email_domain in @disposable_mail"
 IS_DATACENTRE = "context.asn in @datacentres"
 DISPOSABLE = "mail-for-an-hour.example"
 FREE_LIMIT = 20
-"""Requests a minute that a free org may make."""
+"""Requests a minute allowed to a free org."""
 REFUSED = 0.004
-"""So many requests are refused for one reason or another."""
+"""Share of requests that are refused for any other reason."""
 OPEN_MS = 20_000
-"""How long a request is on hold."""
+"""Time for which a request's hold is open."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a world is: days, honest orgs, and abusers of each kind."""
+    """Size of a world: days, honest orgs, and abusers of each kind."""
 
     days: int = 60
     orgs: int = 280
@@ -60,9 +60,10 @@ class Size:
 
 @dataclass(frozen=True)
 class World:
-    """Requests and events in order, what each request is (`scenario`), and when it was told.
+    """Requests and events in order, with the truth about each request (`scenario` codes).
 
-    `fraud_told_ms` is when its label came (0: never): of some fraud it never does.
+    `fraud_told_ms` is when a request was labelled as fraud (Unix ms; 0: never). Some fraud never
+    is.
     """
 
     log: Log
@@ -71,9 +72,9 @@ class World:
     products: Whole
 
     def calls(self) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
-        """What a gateway is told, in order: the row, its moment (Unix ms), path and body.
+        """Yield the calls that a gateway would receive, in order: row, time (Unix ms), path, body.
 
-        Labels are left out: they are told of decisions.
+        Labels are left out: they name decisions, which only the gateway makes.
         """
         log = self.log
         for row, code in enumerate(log.type_codes.tolist()):

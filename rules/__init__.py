@@ -1,1 +1,1 @@
-"""Fraud rules: a leaf package. It imports nothing of the gateway; they meet in flows, in facts."""
+"""Fraud rules: a leaf package. It imports nothing of the gateway; flows give it facts."""

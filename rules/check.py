@@ -1,4 +1,4 @@
-"""A tree to a typed tree: every name known, every operator with operands it takes."""
+"""Type check of conditions: every name is known, every operator takes its operands."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rules.types import ARITHMETIC, NUMBERS, ORDERED, WHOLE, Type, comparable
 from rules.unknown import LARGEST
 
 LARGEST_FACT = 2**53
-"""No fact is larger: amounts, counts and times keep to what a double holds exactly."""
+"""Bound of all facts: amounts, counts and times stay where a double is exact."""
 VELOCITIES = {
     "cost": Type.money,
     "total": Type.money,
     "known": Type.bool,
     "age": Type.duration,
 }
-"""What is no whole number."""
+"""Types of velocities that are not plain integers."""
 CONSTANTS = {bool: Type.bool, int: Type.int, float: Type.float, str: Type.string}
 
 
 def check(node: Node, schema: Schema) -> Node:
-    """Give each part its type. Raises Fault."""
+    """Set the type, and the bound, of each part of a tree; return the tree. Raises Fault."""
     for arg in node.args:
         check(arg, schema)
     node.type = _type_of(node, schema)
@@ -34,7 +34,7 @@ def check(node: Node, schema: Schema) -> Node:
 
 
 def check_condition(node: Node, schema: Schema) -> Node:
-    """As check, of a whole condition: it is true or false. Raises Fault."""
+    """Check a complete condition, which must be a bool. Raises Fault."""
     check(node, schema)
     if node.type is not Type.bool:
         raise Fault(f"a condition is true or false, this is {_a(node.type)}", node.at)
@@ -145,7 +145,7 @@ def _want(node: Node, types: tuple[Type, ...], op: str) -> Type:
 
 
 def _bound(node: Node) -> int:
-    """The largest absolute value a whole number can have, as far as it can be told."""
+    """Return an upper bound of the absolute value of an integer part."""
     bounds = [arg.bound for arg in node.args]
     if node.op in ("const", "duration"):
         value = node.value

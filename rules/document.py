@@ -1,4 +1,4 @@
-"""YAML with the place of everything in it, so that what is wrong can be shown where it stands."""
+"""YAML with line and column of every value, so that errors name their place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DEEPEST = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only; a name that comes twice is an error, and there are no aliases."""
+    """Loads plain values only; refuses aliases and deep nesting."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """A node, unless it is an alias: those can make a small file large."""
+        """Compose a node. Raises RuleError for an alias, which could make a small file large."""
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # stub has none
         if self.check_event(yaml.AliasEvent):
             raise RuleError("aliases are not supported", mark.line + 1, mark.column + 1)
@@ -32,27 +32,27 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class Part:
-    """A value of the file, and where it stands."""
+    """A value of the file with its place."""
 
     node: Any
     loader: Any
 
     @property
     def value(self) -> Any:
-        """As YAML reads it."""
+        """The value as YAML reads it. Raises RuleError."""
         try:
             return self.loader.construct_object(self.node, deep=True)
         except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError):
-            # With a tag of its own YAML reads what it cannot.
+            # An explicit tag can ask YAML for a type that the text does not have.
             raise self.wrong("it cannot be read as what its tag says") from None
 
     def wrong(self, message: str, hint: str = "") -> RuleError:
-        """An error at this place."""
+        """Build an error at this place."""
         mark = self.node.start_mark
         return RuleError(message, mark.line + 1, mark.column + 1, hint)
 
     def mapping(self, known: tuple[str, ...], required: tuple[str, ...]) -> dict[str, Part]:
-        """Its parts by name; all names known, all that are required there."""
+        """Return its parts by name. Raises RuleError for an unknown or a missing name."""
         found = self.names()
         for name, (key, _) in zip(found, self.node.value, strict=True):
             if name not in known:
@@ -64,7 +64,7 @@ class Part:
         return found
 
     def names(self) -> dict[str, Part]:
-        """Its parts by name, whatever they are called."""
+        """Return its parts by name, any names. Raises RuleError if one is repeated."""
         if not isinstance(self.node, yaml.MappingNode):
             raise self.wrong("here names and values are expected, as in id: my-rule")
         found: dict[str, Part] = {}
@@ -76,13 +76,16 @@ class Part:
         return found
 
     def items(self) -> list[Part]:
-        """The elements of a list."""
+        """Return the elements of a list. Raises RuleError if it is none."""
         if not isinstance(self.node, yaml.SequenceNode):
             raise self.wrong("a list is expected, each element behind a -")
         return [Part(node, self.loader) for node in self.node.value]
 
     def text(self) -> str:
-        """A text that says something; what YAML takes for a number or a date is one, too."""
+        """Return a text that is not blank, as written. Raises RuleError.
+
+        What YAML would read as a number or a date is a text here, too.
+        """
         if not isinstance(self.node, yaml.ScalarNode) or not self.node.value.strip():
             raise self.wrong("a text is expected")
         text = str(self.node.value)
@@ -91,7 +94,7 @@ class Part:
         return text
 
     def name(self) -> str:
-        """A short text without spaces."""
+        """Return an id: at most 80 letters, digits, _, . and -. Raises RuleError."""
         found = self.text()
         if not _NAME.fullmatch(found):
             hint = "up to 80 letters, digits, _, . and -"
@@ -101,13 +104,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Document:
-    """A file that was read."""
+    """A parsed file with its text."""
 
     text: str
     top: Part
 
     def position(self, part: Part, text: str, at: int) -> tuple[int, int]:
-        """Line and column in the file of an offset in a part's text."""
+        """Return line and column (from 1) in the file of an offset in a part's text."""
         node = part.node
         first, column = node.start_mark.line, node.start_mark.column
         line, within = position(text, at)
@@ -117,7 +120,7 @@ class Document:
             indent = _indent(lines[first + 1 :])
             return body + 1, within + indent
         if node.style in (">", None) and node.end_mark.line > first:
-            # Lines that were folded into one: the beginning is all that is certain.
+            # YAML folded these lines into one: only the beginning is certain.
             return first + 1, column + 1
         return first + line, column + within + (node.style in ("'", '"'))
 
@@ -128,7 +131,7 @@ def _indent(lines: list[str]) -> int:
 
 
 def read(text: str) -> Document:
-    """Read a file. Raises RuleError."""
+    """Parse a YAML file. Raises RuleError."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()

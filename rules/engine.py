@@ -1,4 +1,4 @@
-"""A compiled rule set: facts in, a verdict out. Pure; every rule is looked at, every match told."""
+"""Compiled rule sets: facts in, a verdict out. Pure; evaluates every rule, returns every match."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rules.unknown import MISSING
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a rule set says: the strongest action that matched ("" for none), and all matches.
+    """Result of a rule set: the strongest action that matched ("" for none), and all matches.
 
-    `unknown` are rules that could not be told, because something they read is missing.
+    `unknown` has the rules that are neither true nor false, since a fact that they read is missing.
     """
 
     action: str
@@ -28,7 +28,7 @@ NOTHING = Verdict("", (), ())
 
 
 class Engine:
-    """Evaluates rules of one set. Made once, off the loop; then it only reads."""
+    """Evaluates rules of one set. It is compiled once, outside the event loop, then immutable."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class Engine:
         self._take = _taker(tuple(self._missing))
 
     def evaluate(self, facts: Mapping[str, Any], currency: str, now_ms: int) -> Verdict:
-        """The verdict on one request at a moment (Unix ms).
+        """Return the verdict on one request at `now_ms` (Unix ms), which ends exemptions.
 
-        `facts` are values by the text of what reads them (`str` of an input), amounts in
-        micro-units of `currency`; what is not among them is not known.
+        `facts` has values by the text of the input that reads them (`str`); amounts are in
+        micro-units of `currency`. An absent fact is unknown.
         """
         compiled = self._compiled.get(currency)
         if compiled is None:
@@ -76,16 +76,16 @@ class Engine:
 
 
 def strongest(matches: Iterable[Rule]) -> str:
-    """The action that wins; "" without a match."""
+    """Return the strongest action of the matches; "" without any."""
     actions = {rule.action for rule in matches}
     return next((action for action in ACTIONS if action in actions), "")
 
 
 class Phased:
-    """A rule set in two phases: on what a request says, and on what the store then counted.
+    """A rule set in two phases: rules on the request alone, and rules on what the store counted.
 
-    The first can refuse before anything is set aside; what the second refuses is given back. An
-    exemption that waits for the second makes all rules wait.
+    The first phase can refuse before money is held; if the second refuses, the hold is released.
+    An exemption in the second phase moves all rules there, since it could outweigh each of them.
     """
 
     def __init__(self, ruleset: RuleSet, compiler: Compiler = compiled) -> None:
@@ -101,7 +101,7 @@ class Phased:
         self._places = {rule.id: place for place, rule in enumerate(ruleset.rules)}
 
     def merged(self, first: Sequence[str], second: Verdict) -> tuple[Rule, ...]:
-        """What matched in both phases, in the order of the rules; `first` are ids."""
+        """Return the matches of both phases in the order of the rules; `first` has rule ids."""
         places = {*(self._places[name] for name in first)}
         places |= {self._places[rule.id] for rule in second.matches}
         return tuple(self.ruleset.rules[place] for place in sorted(places))
@@ -112,7 +112,7 @@ def _reads_store(rule: Rule) -> bool:
 
 
 def _taker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """What takes the values of these names, all of them, or raises KeyError."""
+    """Return a function that takes all values of these names from facts, or raises KeyError."""
     if len(names) > 1:
         return itemgetter(*names)
     return lambda facts: tuple(facts[name] for name in names)

@@ -1,10 +1,10 @@
-"""What is wrong with a rule, where, and what to do about it."""
+"""Errors of rules: the cause, the place, and a hint."""
 
 from __future__ import annotations
 
 
 class RuleError(Exception):
-    """A rule that cannot be taken: the message says why, `line` and `column` (from 1) where."""
+    """A rule is refused; `message` says why, `line` and `column` (from 1) where."""
 
     def __init__(self, message: str, line: int, column: int, hint: str = "") -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class RuleError(Exception):
 
 
 class Fault(Exception):
-    """As RuleError, at an offset of a condition that does not know where in a file it stands."""
+    """An error in a condition, at an offset of its text; the file's place is not known yet."""
 
     def __init__(self, message: str, at: int, hint: str = "") -> None:
         super().__init__(message)
@@ -29,6 +29,6 @@ class Fault(Exception):
 
 
 def position(text: str, at: int) -> tuple[int, int]:
-    """Line and column, from 1, of an offset in a text."""
+    """Return line and column, from 1, of an offset in a text."""
     before = text[:at]
     return before.count("\n") + 1, at - (before.rfind("\n") + 1) + 1

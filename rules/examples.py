@@ -1,4 +1,4 @@
-"""A rule's own examples: facts, and what the rule must make of them."""
+"""Examples of a rule: facts, and the result that the rule must have for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ EXPECTED = ("match", "no match", "unknown")
 
 @dataclass(frozen=True)
 class Example:
-    """Facts by what reads them, the currency of their amounts, and what is expected."""
+    """Facts by the input that reads them, the currency of their amounts, and the expected result.
+
+    Amounts are in micro-units, durations in ms; `expect` is one of EXPECTED.
+    """
 
     facts: Mapping[str, object]
     currency: str
@@ -34,7 +37,7 @@ class Example:
 
 
 def example_of(part: Part, condition: Node, schema: Schema) -> Example:
-    """An example as it is written. Raises RuleError."""
+    """Read an example of a rule with this condition. Raises RuleError."""
     fields = part.mapping(("facts", "expect", "note"), ("facts", "expect"))
     expect = fields["expect"].text()
     if expect not in EXPECTED:

@@ -1,9 +1,9 @@
-"""Typed trees to one Python function: what a rule set costs is a comparison or two a rule.
+"""Compile typed trees to one Python function: a rule costs a comparison or two.
 
-Each condition becomes two expressions: one that is truthy when it is true, one when it is false.
-Hardly ever do they ask whether what they read is there: what stands for a missing value makes both
-fail, and the condition is unknown. The expression for false is needed only then. Text of
-a rule gets into the code as the literal of a constant and in no other way; the code sees its
+Each condition becomes two expressions: one is truthy if the condition is true, the other if it is
+false. They hardly ever check whether a value is there: the placeholder of a missing value makes
+both falsy, and then the condition is unknown. The second expression is evaluated only if something
+is missing. A rule's text enters the code only as the literal of a constant; the code sees its
 arguments and the functions of `unknown`, not even builtins.
 """
 
@@ -28,7 +28,7 @@ NAMES = {
     "!": "negate",
     "?:": "pick",
 }
-"""How the code calls what computes three-valued."""
+"""Names in the code of the functions that compute with three values."""
 SCOPE: dict[str, Any] = {
     "U": unknown.UNKNOWN,
     "N": unknown.NO_NUMBER,
@@ -40,19 +40,18 @@ SCOPE: dict[str, Any] = {
         for name in ("fit", "divide", "remainder", "ratio", "scale", "scale_down")
     },
 }
-"""All that the code can name beside its arguments and its amounts, `m0` and so on."""
+"""Everything that the code can name, beside its arguments and its amounts (`m0` and so on)."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """Conditions as functions of the values of their inputs, in their order, for one currency.
+    """Conditions as functions of the values of their inputs, in order, for one currency.
 
-    What is missing has the value that stands for that, by its type.
-
-    `hits(*values)` tells which conditions are true, as indexes. `undecided(missing, *values)` tells
-    which are not false; those that are not true either are unknown. Bit n of `missing` says that
-    input n is; a condition is looked at only if it reads such a one, or if it can be unknown with
-    all of them there, as `always` says.
+    A missing value is given as the placeholder of its type. `hits(*values)` returns the indexes of
+    the true conditions. `undecided(missing, *values)` returns those of conditions that are not
+    false; the ones that are not true either are unknown. Bit n of `missing` says that input n is
+    missing. `undecided` evaluates a condition only if it reads a missing input, or if it can be
+    unknown without one: the bits in `always` cover those.
     """
 
     hits: Callable[..., list[int]]
@@ -61,16 +60,16 @@ class Compiled:
 
 
 Compiler = Callable[[str], CodeType]
-"""Source to code. A long one keeps a whole process busy: whoever cannot wait lets another do it."""
+"""Compiles source to code. A long source blocks a process: a worker lets another one do it."""
 
 
 def compiled(source: str) -> CodeType:
-    """Compile here and now."""
+    """Compile in this process."""
     return compile(source, "<rules>", "exec")
 
 
 class Program:
-    """Conditions compiled once; amounts are names in it, which mean something in one currency."""
+    """Conditions compiled once for all currencies: amounts are names that `of` binds."""
 
     def __init__(
         self, conditions: Sequence[Node], inputs: Iterable[Input], compiler: Compiler = compiled
@@ -98,7 +97,7 @@ class Program:
         self._undecided = compiler(_source(f"missing, {arguments}", undecided))
 
     def of(self, currency: str) -> Compiled:
-        """The conditions where amounts are in a currency; those in another mean nothing there."""
+        """Return the conditions for requests in a currency; amounts in any other are unknown."""
         scope: dict[str, Any] = {"__builtins__": {}, **SCOPE}
         is_foreign = False
         for amount, name in self._amounts.items():
@@ -110,7 +109,7 @@ class Program:
 
 
 def _can_fail(part: Node) -> bool:
-    """Whether this may be unknown although all that it reads is there."""
+    """Return whether a part may be unknown although all its inputs are known."""
     is_bounded = part.type not in WHOLE or part.bound < LARGEST
     return part.op in ("/", "%") or (part.op in ("+", "-", "*", "neg") and not is_bounded)
 
@@ -129,7 +128,7 @@ def _made(code: CodeType, scope: Mapping[str, Any]) -> Callable[..., list[int]]:
 
 
 def read_by(part: Node) -> Input:
-    """What an input, or a question whether it is there, reads."""
+    """Return what an `input` or a `has` reads."""
     value: Input = part.value  # type: ignore[assignment]  # an input's value is what it reads
     return value
 
@@ -140,7 +139,7 @@ class _Writer:
         self.amounts: dict[Amount, str] = {}
 
     def true(self, node: Node) -> str:
-        """An expression that is truthy when this is true."""
+        """Return an expression that is truthy if the part is true."""
         op, args = node.op, node.args
         if op in ("&&", "||"):
             return "(" + _word(op).join(self.true(arg) for arg in args) + ")"
@@ -153,7 +152,7 @@ class _Writer:
         return self._short(op, args) or f"({self.value(node)} is True)"
 
     def false(self, node: Node) -> str:
-        """An expression that is truthy when this is false."""
+        """Return an expression that is truthy if the part is false."""
         op, args = node.op, node.args
         if op in ("&&", "||"):
             other = "||" if op == "&&" else "&&"
@@ -166,7 +165,7 @@ class _Writer:
         return short or f"({self.value(node)} is False)"
 
     def _short(self, op: str, args: tuple[Node, ...]) -> str:
-        """Python's own comparison where it is false for all that is missing; else ""."""
+        """Return Python's own comparison if it is false for every missing value; else ""."""
         if args and args[0].type is Type.string:
             return self._short_of_texts(op, args)
         if op not in OPPOSITE or args[0].type is Type.bool:
@@ -174,7 +173,7 @@ class _Writer:
         left, right = self.value(args[0]), self.value(args[1])
         if op != "!=":
             return f"({left} {op} {right})"
-        # Not-a-number differs from everything.
+        # NaN != x is true for every x, so a missing value would match: use < or > instead.
         return f"({left} < {right} or {left} > {right})" if _is_plain(*args) else ""
 
     def _short_of_texts(self, op: str, args: tuple[Node, ...]) -> str:
@@ -196,7 +195,7 @@ class _Writer:
         return {Type.string: text, Type.bool: f"{slot} is not U"}.get(node.reads, number)
 
     def value(self, node: Node) -> str:
-        """An expression for what this is, or for what stands for a missing one of its type."""
+        """Return an expression for the part's value, or for the placeholder if it is unknown."""
         op, args = node.op, node.args
         if op in ("const", "duration"):
             return self._constant(node.value)
@@ -242,7 +241,7 @@ def _word(op: str) -> str:
 
 
 def _is_plain(*nodes: Node) -> bool:
-    """Whether writing these twice costs nothing."""
+    """Return whether the code of these parts may be repeated at no cost."""
     return all(node.op in ("input", "const", "duration") for node in nodes)
 
 

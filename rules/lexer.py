@@ -1,4 +1,4 @@
-"""Characters to tokens. One pass of one expression without backtracking choices."""
+"""Split a condition into tokens, in one pass of one regular expression without backtracking."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rules.errors import Fault
 
 LONGEST = 10_000
-"""Characters of one condition."""
+"""Most characters of one condition."""
 
 _TOKEN = re.compile(
     r"""
@@ -27,7 +27,10 @@ _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t", "r": "\r"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`kind` is `number`, `name`, `list`, `string`, `op` or `end`; `unit` follows a number."""
+    """A token: `kind` is `number`, `name`, `list`, `string`, `op` or `end`.
+
+    `at` is its offset in the text; `unit` is what follows a number without a space.
+    """
 
     kind: str
     text: str
@@ -36,7 +39,7 @@ class Token:
 
 
 def tokens(text: str) -> list[Token]:
-    """All tokens and an `end`. Raises Fault."""
+    """Return all tokens and an `end`. Raises Fault."""
     if len(text) > LONGEST:
         raise Fault(
             f"the condition has {len(text):,} characters; {LONGEST:,} are allowed",
@@ -70,7 +73,7 @@ def _unescaped(quoted: str, at: int) -> str:
         if escaped not in _ESCAPES:
             raise Fault(f"unknown escape \\{escaped} in a string", where, "write \\\\ for a \\")
         parts.append(_ESCAPES[escaped])
-    # Facts are composed, too: one text has one form.
+    # Facts are NFC, too: otherwise equal texts in two forms would not match.
     return unicodedata.normalize("NFC", "".join(parts))
 
 

@@ -1,4 +1,7 @@
-"""Tokens to a tree, by precedence climbing. Bounded in parts and depth, so in time and stack."""
+"""Parse tokens to a tree by precedence climbing, bounded in parts and depth.
+
+The bounds limit time and stack: a condition comes from outside.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ BINARY = {
     **dict.fromkeys(("+", "-"), 4),
     **dict.fromkeys(("*", "/", "%"), 5),
 }
-"""How tightly an operator binds."""
+"""Precedence of the operators: a higher one binds more tightly."""
 METHODS_HINT = f"there are {', '.join(METHODS)}"
 COUNTS = ("cost", "count", "denied", "distinct", "known", "events", "total", "age")
 OF = ("distinct", "known", "events", "total")
-"""Those that tell of whose, or of which, by what."""
+"""Velocities with two names: of what is counted (member or event type), by which entity."""
 WORDS = ("in", "by", "same")
 VELOCITY_HINT = (
     'as in velocity.cost("key", 10m), velocity.count("ip", 1h),'
@@ -35,7 +38,7 @@ VELOCITY_HINT = (
 
 
 def parse(text: str) -> Node:
-    """The tree of a condition. Raises Fault."""
+    """Parse a condition to its tree. Raises Fault."""
     parser = _Parser(tokens(text))
     tree = parser.condition(0)
     parser.end()
@@ -70,7 +73,7 @@ class _Parser:
         return Fault(f"expected {wanted}, found {found}", token.at, hint)
 
     def end(self) -> None:
-        """Nothing may be left."""
+        """Check that no token is left. Raises Fault."""
         if self._tokens[self._next].kind != "end":
             raise self._unexpected("an operator or the end")
 
@@ -86,7 +89,10 @@ class _Parser:
         return node
 
     def condition(self, least: int) -> Node:
-        """An expression whose operators bind at least so tightly; `? :` binds least of all."""
+        """Parse an expression of operators with a precedence of at least `least`. Raises Fault.
+
+        `? :` has the lowest precedence, 0.
+        """
         self._nested += 1
         if self._nested > DEEPEST:
             raise _too_deep(self._tokens[self._next].at)
@@ -111,7 +117,7 @@ class _Parser:
             return self._member(left, at)
         right = self.condition(binds + 1)
         if op in ("&&", "||") and left.op == op:
-            # One part with many: a long row of conditions is wide, not deep.
+            # Flatten into one part: else a long row of conditions would be nested too deep.
             return self._node(op, left.at, (*left.args, right))
         return self._node(op, at, (left, right))
 
@@ -183,7 +189,7 @@ class _Parser:
         if _is_currency(token.unit):
             return self._node("const", token.at, value=_amount(token, token.unit))
         if token.unit in UNITS_MS:
-            # A duration's literal is its own op: its value alone looks like a number.
+            # A duration has an op of its own, since its value alone would be an int.
             milliseconds = _whole(Decimal(token.text) * UNITS_MS[token.unit], token)
             return self._node("duration", token.at, value=milliseconds)
         unit, at = token.unit, token.at + len(token.text)

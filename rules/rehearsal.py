@@ -1,4 +1,4 @@
-"""A rule set's own examples, tried: the least that must hold before anybody sees it."""
+"""Run a rule set's own examples: they must hold before it is accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rules.ruleset import Rule, RuleSet
 
 @dataclass(frozen=True)
 class Failure:
-    """An example that is not as its rule says."""
+    """An example whose result is not the expected one."""
 
     rule: Rule
     example: Example
@@ -27,7 +27,7 @@ class Failure:
 
 
 def rehearse(ruleset: RuleSet, compiler: Compiler = compiled) -> list[Failure]:
-    """The examples that fail; each is tried on its own rule, before any exemption expires."""
+    """Return the examples that fail; each is checked on its own rule, before any expiry."""
     if not any(rule.examples for rule in ruleset.rules):
         return []
     engine, failures = Engine(ruleset, compiler=compiler), []

@@ -1,4 +1,4 @@
-"""Files of rules: read, checked in full, named by the hash of their content, never changed."""
+"""Rule sets: files that are checked in full, named by the hash of their text, and immutable."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rules.syntax import Amount, Input, Node
 from rules.types import Type
 
 ACTIONS = ("allow", "block", "challenge", "review")
-"""What a rule does, the strongest first. `allow` exempts, and must expire."""
+"""Actions of a rule, the strongest first. `allow` is an exemption and must expire."""
 MOST_RULES = 2_000
 MOST_INPUTS = 250
-"""Python's functions take more, but nobody reads rules that need more."""
+"""Most different inputs of a file. Python's functions take more arguments, readers do not."""
 MOST_COUNTED = 50
-"""Windows and lists: the store counts and looks up each of them with every request."""
+"""Most windows and lists of a file: the store reads each of them for every request."""
 MOST_PARTS = 20_000
-"""Operators and operands of all conditions of a file."""
+"""Most operators and operands of all conditions of a file."""
 LONGEST_FILE = 300_000
 LONGEST_REASON = 300
 KEYS = ("id", "action", "when", "reason", "description", "owner", "expires_at", "examples")
@@ -34,7 +34,7 @@ KEYS = ("id", "action", "when", "reason", "description", "owner", "expires_at", 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `expires_ms` (Unix ms) ends an exemption; 0 for every other action."""
+    """A rule; `expires_ms` (Unix ms) ends an exemption and is 0 for every other action."""
 
     id: str
     action: str
@@ -49,7 +49,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules in their order, under the hash of the text they were read from."""
+    """Rules in their order, named by the hash of their text."""
 
     id: str
     text: str
@@ -57,34 +57,34 @@ class RuleSet:
 
     @cached_property
     def inputs(self) -> dict[Input, Type]:
-        """Everything that any rule reads, each once in the order of first use, and its type."""
+        """All inputs of the rules with their types, each once, in the order of first use."""
         return inputs_of(self.rules)
 
     @cached_property
     def currencies(self) -> tuple[str, ...]:
-        """The currencies that amounts are written in."""
+        """Currencies of the amounts in the rules."""
         parts = (part for rule in self.rules for part in rule.condition.walk())
         return tuple(dict.fromkeys(p.value.currency for p in parts if isinstance(p.value, Amount)))
 
 
 def reads(condition: Node) -> Iterator[tuple[Input, Type]]:
-    """What a condition reads and of which type it is, once for each time it does."""
+    """Yield each input of a condition with its type, once for each use."""
     for part in condition.walk():
         if part.op in ("input", "has"):
             yield read_by(part), part.reads
 
 
 def inputs_of(rules: Iterable[Rule]) -> dict[Input, Type]:
-    """Everything that these rules read, each once in the order of first use, and its type."""
+    """Return all inputs of these rules with their types, each once, in the order of first use."""
     return {what: kind for rule in rules for what, kind in reads(rule.condition)}
 
 
 @lru_cache(maxsize=4)
 def load(text: str, schema: Schema = SCHEMA) -> RuleSet:
-    """Read a file of rules. Raises RuleError at the first thing that is wrong.
+    """Read a file of rules. Raises RuleError at the first error.
 
-    A long file takes a second a thousand rules, and is asked for several times while it is taken
-    in: the last few are remembered.
+    A thousand rules take about a second, and a submission loads its file several times: the last
+    four are cached.
     """
     if len(text) > LONGEST_FILE:
         raise RuleError(f"the file has more than {LONGEST_FILE:,} characters", 1, 1)
@@ -170,5 +170,5 @@ def _expiry(action: str, rule: Part, part: Part | None) -> int:
     if not isinstance(value, datetime):
         raise part.wrong("expires_at is no date", "such as 2027-01-31")
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    # 0 is what never expires.
+    # At least 1, since 0 means that a rule never expires.
     return max(1, int(aware.timestamp() * 1000))

@@ -1,4 +1,4 @@
-"""The fields that rules read: the one list of what is known of a request."""
+"""Fields that rules read: the only list of the facts of a request."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rules.types import Type
 
 @dataclass(frozen=True)
 class Field:
-    """A fact of a request. What `may_miss` is not known of every request.
+    """A fact of a request. With `may_miss` it is not known of every request.
 
-    A number that `is_name` tells things apart as a text does, and may stand on a list.
+    With `is_name` a number identifies something as a text does, so it may be on a list.
     """
 
     name: str
@@ -51,12 +51,12 @@ FIELDS: tuple[Field, ...] = (
 )
 
 OWN = ("org", "project", "user", "key")
-"""Entities of one org."""
+"""Entities that belong to one org."""
 SHARED = ("ip", "network", "asn", "device", "email_domain")
-"""Entities that many orgs share."""
+"""Entities that orgs share."""
 ENTITIES = (*OWN, *SHARED)
 BUILT_IN_LISTS = ("block", "allow")
-"""Looked up for every request, with all that it names."""
+"""Lists on which everything that a request names is looked up, for every request."""
 LONGEST_NAME = 128
 EVENTS = (
     "sign_up",
@@ -68,15 +68,18 @@ EVENTS = (
     "labelled_fraud",
     "labelled_good",
 )
-"""What is told from outside; what a decision was labelled is told with its label."""
+"""Types of business events. Callers report them, except the two of labels, which labels record."""
 SAMES = ("product", "tier", "size", "hour")
-"""What requests may have in common: the product, whether it is one of the dear ones, how many
-binary digits their amount has, the hour of the day in the org's timezone."""
+"""Properties that requests may have in common.
+
+They are the product, its tier (dear or not), the number of binary digits of the amount, and the
+hour of the day in the org's timezone.
+"""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a rule set may name."""
+    """Names that a rule set may use."""
 
     fields: Mapping[str, Field]
     entities: tuple[str, ...] = ENTITIES

@@ -1,4 +1,4 @@
-"""The parts that a condition consists of."""
+"""Parts of a condition."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from rules.types import Type
 
 METHODS = ("startsWith", "endsWith", "contains")
-"""What can be asked of a text."""
+"""Methods of a text."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """A money literal: whole micro-units of a currency."""
+    """A money literal, in micro-units of a currency."""
 
     micros: int
     currency: str
@@ -21,12 +21,13 @@ class Amount:
 
 @dataclass(frozen=True)
 class Velocity:
-    """What happened with an entity in a window before the request.
+    """A velocity counter of an entity, over a window before the request.
 
-    `kind` is `cost` (micros), `count` (requests), `denied` (those that were refused), `distinct`
-    (how many different `of`), `known` (whether the request's own `of` was met), `events` (how many
-    of the type `of`, told from outside), `total` (their micros) or `age` (ms since it was first
-    met, unless it was away for so long). Cost and count may be of requests of the `same` kind only.
+    `kind` is `cost` (micros), `count` (requests), `denied` (refused requests), `distinct` (number
+    of different `of`), `known` (whether the request's own `of` occurred), `events` (number of
+    reported events of type `of`), `total` (their micros) or `age` (ms since the entity first
+    occurred, without a pause as long as the window). With `same`, cost and count include only
+    requests that have this property in common with the request.
     """
 
     kind: str
@@ -43,7 +44,7 @@ class Velocity:
 
 @dataclass(frozen=True)
 class Membership:
-    """Whether a field's value is on a list."""
+    """A question whether a field's value is on a list."""
 
     field: str
     list: str
@@ -53,13 +54,13 @@ class Membership:
 
 
 Input = str | Velocity | Membership
-"""What a rule reads: a field by its name, a velocity, or a membership."""
+"""Input of a rule: a field by its name, a velocity, or a membership."""
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def duration_text(milliseconds: int) -> str:
-    """A duration in the largest unit that is whole."""
+    """Format a duration in its largest unit without a fraction."""
     for unit in ("d", "h", "m", "s"):
         if milliseconds % UNITS_MS[unit] == 0 and milliseconds:
             return f"{milliseconds // UNITS_MS[unit]}{unit}"
@@ -68,12 +69,12 @@ def duration_text(milliseconds: int) -> str:
 
 @dataclass(slots=True)
 class Node:
-    """A part. `op` says what it is:
+    """A part of a condition: an operator with its operands, or a leaf.
 
-    `const` (its value), `input` (what it reads), `has` (the field that may be missing), `set`
-    (constants behind `in`), or an operator with its operands. `at` is its offset in the text;
-    the checker adds its type, that of what it `reads`, and, of whole numbers, the largest absolute
-    value it can have.
+    Other values of `op` are `const` and `duration` (with a value), `input` (with what it reads),
+    `has` (with the field that may be missing) and `set` (the constants after `in`). `at` is the
+    offset in the text. The checker adds its `type`, the type of what it `reads`, and the `bound` of
+    an integer: the largest absolute value that it can have.
     """
 
     op: str
@@ -89,7 +90,7 @@ class Node:
         self.depth = 1 + max((arg.depth for arg in self.args), default=0)
 
     def walk(self) -> Iterator[Node]:
-        """This part and all below it."""
+        """Yield this part and all parts below it."""
         yield self
         for arg in self.args:
             yield from arg.walk()

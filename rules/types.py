@@ -1,4 +1,4 @@
-"""The types of the language, and which operators take which."""
+"""Types of the rule language, and the operators that take them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Type(StrEnum):
-    """What a part of a condition is. Money is whole micro-units, a duration milliseconds."""
+    """Type of a part of a condition. Money is integer micro-units, a duration milliseconds."""
 
     bool = "bool"
     int = "int"
@@ -18,7 +18,7 @@ class Type(StrEnum):
 
 NUMBERS = (Type.int, Type.float)
 WHOLE = (Type.int, Type.money, Type.duration)
-"""Types whose values are whole numbers."""
+"""Types whose values are integers."""
 ORDERED = (Type.int, Type.float, Type.string, Type.money, Type.duration)
 
 _I, _F, _M, _D = Type.int, Type.float, Type.money, Type.duration
@@ -47,9 +47,9 @@ ARITHMETIC: dict[str, dict[tuple[Type, Type], Type]] = {
     },
     "%": {(_I, _I): _I},
 }
-"""By operator and operands, what comes out."""
+"""Type of the result, by operator and by the types of its operands."""
 
 
 def comparable(left: Type, right: Type) -> bool:
-    """Whether two types can be equal, or stand in an order."""
+    """Return whether values of two types can be compared, for equality or order."""
     return left == right or (left in NUMBERS and right in NUMBERS)

@@ -1,9 +1,9 @@
-"""The values of what is not known, and what operators make of them.
+"""Placeholders of missing values, and operators that compute with them.
 
-Each type has one that Python's own comparisons treat as is wanted, at no cost: no comparison with
-not-a-number is true but `!=`; NO_TEXT is a text that no request and no rule can hold. So what rests
-on something missing is never true by error, and what cannot be told so cheaply is told by the
-functions here.
+The placeholder of a type makes Python's own comparisons false at no cost: NaN compares true only
+under `!=`, and NO_TEXT is a text that no request and no rule can hold. A condition on a missing
+value is therefore never true by mistake. The functions here cover the cases that a plain comparison
+cannot.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from typing import Any, Final
 from rules.types import Type
 
 LARGEST = 2**63 - 1
-"""Whole numbers are those of 64 bits, as CEL's; what leaves them is unknown."""
+"""Integers have 64 bits, as in CEL; a result beyond them is unknown."""
 NO_NUMBER: Final = float("nan")
 NO_TEXT: Final = "\ud800"
-"""Half a character: no text that was decoded holds it."""
+"""Half of a surrogate pair: no decoded text contains it."""
 UNKNOWN: Final = None
-"""Neither true nor false."""
+"""Truth value of a condition that is neither true nor false."""
 MISSING: dict[Type, Any] = {
     **dict.fromkeys(Type, NO_NUMBER),
     Type.string: NO_TEXT,
     Type.bool: UNKNOWN,
 }
-"""What stands for a missing value of a type."""
+"""Placeholder of a missing value, by type."""
 
 
 def is_known(value: Any) -> bool:
-    """Whether a value of any type is known."""
+    """Return whether a value of any type is known."""
     if isinstance(value, float):
         return not isnan(value)
     return value is not UNKNOWN and value is not NO_TEXT
 
 
 def fit(value: Any) -> Any:
-    """A whole number, unless it needs more than 64 bits."""
+    """Return an integer, or NO_NUMBER if it needs more than 64 bits."""
     return value if -LARGEST - 1 <= value <= LARGEST else NO_NUMBER
 
 
 def divide(left: Any, right: Any) -> Any:
-    """Whole numbers, cut towards zero."""
+    """Divide integers, rounding towards zero; NO_NUMBER for a division by 0."""
     if isnan(left) or isnan(right) or right == 0:
         return NO_NUMBER
     found = abs(left) // abs(right)
@@ -50,7 +50,7 @@ def divide(left: Any, right: Any) -> Any:
 
 
 def remainder(left: Any, right: Any) -> Any:
-    """What a division cut towards zero leaves; it has the sign of the left."""
+    """Return the remainder of `divide`; it has the sign of the left operand."""
     if isnan(left) or isnan(right) or right == 0:
         return NO_NUMBER
     found = abs(left) % abs(right)
@@ -58,18 +58,18 @@ def remainder(left: Any, right: Any) -> Any:
 
 
 def ratio(left: Any, right: Any) -> Any:
-    """A division of which a fraction comes out."""
+    """Divide to a float; NO_NUMBER for a division by 0."""
     return NO_NUMBER if right == 0 else left / right
 
 
 def scale(left: Any, right: Any) -> Any:
-    """A product with a fraction, cut towards zero to whole units."""
+    """Multiply by a float, rounding towards zero to an integer."""
     found = left * right
     return int(found) if -LARGEST <= found <= LARGEST else NO_NUMBER
 
 
 def scale_down(left: Any, right: Any) -> Any:
-    """A division by a fraction, cut towards zero to whole units."""
+    """Divide by a float, rounding towards zero to an integer."""
     return scale(ratio(left, right), 1.0)
 
 
@@ -92,24 +92,24 @@ COMPARED: dict[str, Callable[[Any, Any], bool | None]] = {
     "contains": _strict(lambda left, right: right in left),
     "in": _strict(lambda left, right: left in right),
 }
-"""True, false or unknown, by operator."""
+"""Comparisons with three results (true, false, unknown), by operator."""
 
 
 def both(*parts: bool | None) -> bool | None:
-    """False when one is, else unknown when one is."""
+    """Conjunction: false if any part is, else unknown if any part is."""
     return False if False in parts else UNKNOWN if UNKNOWN in parts else True
 
 
 def either(*parts: bool | None) -> bool | None:
-    """True when one is, else unknown when one is."""
+    """Disjunction: true if any part is, else unknown if any part is."""
     return True if True in parts else UNKNOWN if UNKNOWN in parts else False
 
 
 def negate(part: bool | None) -> bool | None:
-    """The opposite of what is known."""
+    """Negation; unknown stays unknown."""
     return UNKNOWN if part is UNKNOWN else not part
 
 
 def pick(condition: bool | None, then: Any, other: Any, missing: Any) -> Any:
-    """One of two, by what is known; else what stands for a missing one."""
+    """Return one of two values by a condition, or `missing` if the condition is unknown."""
     return missing if condition is UNKNOWN else then if condition else other

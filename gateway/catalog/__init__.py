@@ -1,1 +1,1 @@
-"""Slow-changing truth in SQL: who customers are and what was agreed with them."""
+"""Tables that change slowly: orgs with contracts and limits, prices, rule sets, credentials."""

@@ -1,4 +1,4 @@
-"""Backtests, whichever worker runs them: how far they are, and what came of them."""
+"""Backtest jobs of all workers: their progress and their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNNING, DONE, CANCELLED, FAILED = "running", "done", "cancelled", "failed"
 
 
 class Run(Struct, frozen=True):
-    """A backtest: rows looked at of how many, its result, and when it was last seen (Unix ms)."""
+    """A backtest job: `looked_at` of `rows` are done; `seen_ms` is its last report (Unix ms)."""
 
     id: str
     ruleset: str
@@ -26,41 +26,41 @@ class Run(Struct, frozen=True):
 
 
 class Backtests(Tables):
-    """Backtests in the catalog."""
+    """Table of backtest jobs."""
 
     async def begin(self, run: Run) -> None:
-        """A backtest begins."""
+        """Insert a new backtest."""
         async with self._write() as c:
             await c.execute(insert(t.backtests).values(**asdict(run)))
 
     async def find(self, name: str) -> Run | None:
-        """A backtest, or None."""
+        """Return a backtest by id, or None."""
         async with self._read() as c:
             found = (await c.execute(select(t.backtests).where(t.backtests.c.id == name))).first()
         return Run(*found) if found is not None else None
 
     async def running(self, since_ms: int) -> int:
-        """How many run, by what was seen of them since a moment."""
+        """Count the running backtests that reported at or after `since_ms` (Unix ms)."""
         of = t.backtests.c
         query = select(func.count()).where(of.state == RUNNING, of.seen_ms >= since_ms)
         async with self._read() as c:
             return int((await c.execute(query)).scalar() or 0)
 
     async def note(self, run: Run) -> bool:
-        """Note how far a running one is, or its end; False when it does not run any more."""
+        """Store the progress or the end of a running backtest; False if it no longer runs."""
         of = t.backtests.c
         query = update(t.backtests).where(of.id == run.id, of.state == RUNNING)
         async with self._write() as c:
             return bool((await c.execute(query.values(**asdict(run)))).rowcount)
 
     async def cancel(self, name: str) -> None:
-        """Let a running one end."""
+        """Mark a running backtest as cancelled; its worker stops at its next report."""
         of = t.backtests.c
         query = update(t.backtests).where(of.id == name, of.state == RUNNING)
         async with self._write() as c:
             await c.execute(query.values(state=CANCELLED))
 
     async def prune(self, before_ms: int) -> None:
-        """Forget those that nothing was seen of since a moment."""
+        """Delete the backtests whose last report is older than `before_ms` (Unix ms)."""
         async with self._write() as c:
             await c.execute(delete(t.backtests).where(t.backtests.c.seen_ms < before_ms))

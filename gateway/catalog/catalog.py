@@ -1,4 +1,8 @@
-"""Reading and changing the catalog. A change names the version it was made from."""
+"""Read and change orgs, members, limits, plans and rate cards.
+
+A change names the version that it was made from. A change of an older version is refused, so two
+administrators never overwrite each other's work unseen.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +35,16 @@ from gateway.core.entities import (
 S = TypeVar("S", bound=Struct)
 
 NOBODY = ""
-"""The target column of a limit that each one of a level has its own of."""
+"""The `target` of a limit that applies to every member of its level separately."""
 
 
 class VersionConflict(Exception):
-    """Somebody else changed it first: read again, then change."""
+    """Another change was committed first: read the current version, then change that."""
 
 
 @dataclass(frozen=True)
 class OrgTerms:
-    """An org as the catalog knows it, without members and what targets them."""
+    """An org with its contract and untargeted limits; `has_keys` says if it registered any key."""
 
     org: Org
     contract: Contract | None
@@ -54,7 +58,7 @@ def _load(kind: type[S], spec: bytes) -> S:
 
 
 class Catalog(Tables):
-    """Who customers are and what was agreed; a change from an old version is a VersionConflict."""
+    """Tables of customers and prices. A change of an old version raises VersionConflict."""
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncConnection]:
@@ -65,7 +69,7 @@ class Catalog(Tables):
             raise VersionConflict from error
 
     async def org(self, org: str) -> OrgTerms | None:
-        """An org with its contract and untargeted limits, or None when it was never created."""
+        """Return an org with its contract and untargeted limits, or None if it does not exist."""
         async with self._read() as c:
             row = (await c.execute(select(t.orgs).where(t.orgs.c.id == org))).first()
             if row is None:
@@ -80,7 +84,7 @@ class Catalog(Tables):
         return OrgTerms(found, _load(Contract, signed) if signed else None, caps, rates, has_keys)
 
     async def lineage(self, lineage: Lineage) -> LineageTerms:
-        """The registered members of a lineage, and the limits that target them.
+        """Return the registered members of a lineage, and the limits that target them.
 
         A registered key fills in the project and user that the caller left out.
         """
@@ -112,13 +116,13 @@ class Catalog(Tables):
         return LineageTerms(lineage, tuple(found.values()), caps, rates)
 
     async def plan(self, plan: str) -> PricePlan | None:
-        """A plan by id."""
+        """Return a price plan by id, or None."""
         async with self._read() as c:
             row = (await c.execute(select(t.plans).where(t.plans.c.id == plan))).first()
         return None if row is None else _load(PricePlan, row.spec)
 
     async def card(self, card: str) -> RateCard:
-        """A rate card with all its versions; one without any when it was never created."""
+        """Return a rate card with all its versions; it has no versions if it was never created."""
         async with self._read() as c:
             changes = await c.scalar(
                 select(t.rate_cards.c.changes).where(t.rate_cards.c.id == card)
@@ -128,12 +132,12 @@ class Catalog(Tables):
         return RateCard(card, changes or 0, tuple(_load(CardVersion, spec) for spec in specs))
 
     async def member(self, org: str, kind: MemberKind, member: str) -> Member | None:
-        """A registered member by id."""
+        """Return a registered member by kind and id, or None."""
         async with self._read() as c:
             return (await _members(c, org, {kind: member})).get(kind)
 
     async def limit(self, org: str, kind: str, limit: str) -> Cap | RateLimit | None:
-        """An org's own cap (`kind` "cap") or rate limit ("rate_limit") by id."""
+        """Return an org's own cap (`kind` "cap") or rate limit ("rate_limit") by id, or None."""
         of = select(t.limits.c.kind, t.limits.c.spec).where(
             t.limits.c.org == org, t.limits.c.kind == kind, t.limits.c.id == limit
         )
@@ -144,14 +148,14 @@ class Catalog(Tables):
         return rates[0] if rates else None
 
     async def limits(self, org: str) -> list[Cap | RateLimit]:
-        """All of an org's own caps and rate limits."""
+        """Return all of an org's own caps, then its rate limits, each sorted by id."""
         of = select(t.limits.c.kind, t.limits.c.spec).where(t.limits.c.org == org)
         async with self._read() as c:
             caps, rates = _split_limits((await c.execute(of)).all())
         return [*caps, *rates]
 
     async def limits_on_plan(self, plan: str, at_least: int) -> dict[str, list[Cap | RateLimit]]:
-        """The own caps and rate limits of orgs on a plan, of orgs with at least so many."""
+        """Return, by org, the own limits of a plan's orgs that have at least `at_least` of them."""
         of, limits = t.limits.c, t.limits.join(t.orgs, t.orgs.c.id == t.limits.c.org)
         on_plan = select(of.org).select_from(limits).where(t.orgs.c.plan == plan)
         many = on_plan.group_by(of.org).having(func.count() >= at_least)
@@ -172,7 +176,7 @@ class Catalog(Tables):
         return int(found or 0)
 
     async def targeted_caps(self, org: str) -> tuple[Cap, ...]:
-        """Every cap of an org that names a target, at most 1000."""
+        """Return the caps of an org that name a target, at most 1000."""
         of = select(t.limits.c.kind, t.limits.c.spec).where(
             t.limits.c.org == org, t.limits.c.kind == "cap", t.limits.c.target != NOBODY
         )
@@ -180,20 +184,20 @@ class Catalog(Tables):
             return _split_limits((await c.execute(of.limit(1000))).all())[0]
 
     async def org_ids(self, after: str, limit: int) -> list[str]:
-        """Org ids in order, behind `after`."""
+        """Return at most `limit` org ids greater than `after`, in order."""
         async with self._read() as c:
             of = select(t.orgs.c.id).where(t.orgs.c.id > after).order_by(t.orgs.c.id)
             return list((await c.scalars(of.limit(limit))).all())
 
     async def org_versions(self, after: str, limit: int) -> list[tuple[str, int]]:
-        """Org ids in order, behind `after`, with their versions."""
+        """Return at most `limit` org ids greater than `after` with their versions, in order."""
         async with self._read() as c:
             of = select(t.orgs.c.id, t.orgs.c.version).where(t.orgs.c.id > after)
             rows = (await c.execute(of.order_by(t.orgs.c.id).limit(limit))).all()
         return [(row.id, row.version) for row in rows]
 
     async def has_org_on_plan(self, plan: str, currency: str) -> bool:
-        """Whether an org in another currency than this is on the plan."""
+        """Return whether an org in another currency than `currency` is on the plan."""
         async with self._read() as c:
             for spec in await c.scalars(select(t.orgs.c.spec).where(t.orgs.c.plan == plan)):
                 if _load(Org, spec).currency != currency:
@@ -210,19 +214,19 @@ class Catalog(Tables):
                 await _bump(c, t.orgs, org.id, from_version, values)
 
     async def put_contract(self, org: Org, from_version: int, contract: Contract) -> None:
-        """Sign a contract, replacing the one before."""
+        """Replace an org's contract. Raises VersionConflict."""
         async with self._org_change(org, from_version) as c:
             key = {"org": org.id}
             await _replace(c, t.contracts, key, {"spec": json.encode(contract)})
 
     async def put_member(self, org: Org, from_version: int, member: Member) -> None:
-        """Register or change a member."""
+        """Register or change a member of an org. Raises VersionConflict."""
         key = {"org": org.id, "kind": member.kind, "id": member.id}
         async with self._org_change(org, from_version) as c:
             await _replace(c, t.members, key, {"spec": json.encode(member)})
 
     async def put_limit(self, org: Org, from_version: int, limit: Cap | RateLimit) -> None:
-        """Set a cap or rate limit."""
+        """Create or replace a cap or rate limit of an org. Raises VersionConflict."""
         kind = "cap" if isinstance(limit, Cap) else "rate_limit"
         values = {
             "level": limit.level,
@@ -233,7 +237,7 @@ class Catalog(Tables):
             await _replace(c, t.limits, {"org": org.id, "kind": kind, "id": limit.id}, values)
 
     async def delete_limit(self, org: Org, from_version: int, kind: str, limit: str) -> None:
-        """Remove a cap or rate limit."""
+        """Delete a cap or rate limit of an org. Raises VersionConflict."""
         async with self._org_change(org, from_version) as c:
             await c.execute(
                 delete(t.limits).where(
@@ -242,7 +246,7 @@ class Catalog(Tables):
             )
 
     async def touch_org(self, org: Org, from_version: int) -> None:
-        """Raise an org's version and change nothing else: catches up with a fence."""
+        """Raise an org's version to that of a fence and change nothing else."""
         async with self._org_change(org, from_version):
             pass
 
@@ -265,7 +269,10 @@ class Catalog(Tables):
     async def put_card_version(
         self, card: str, version: CardVersion | None, from_changes: int, to_changes: int
     ) -> None:
-        """Add an immutable version to a rate card (None: only catch up with a fence)."""
+        """Add an immutable version to a rate card. Raises VersionConflict.
+
+        With `version` None it only raises the card's change count to that of a fence.
+        """
         async with self._write() as c:
             if from_changes == 0:
                 await c.execute(insert(t.rate_cards).values(id=card, changes=to_changes))
@@ -282,19 +289,23 @@ class Catalog(Tables):
                 await c.execute(insert(t.card_versions).values(**values))
 
     async def fact(self, name: str) -> str | None:
-        """A fact of the deployment, or None."""
+        """Return a fact of the deployment by name, or None."""
         async with self._read() as c:
             found = await c.scalar(select(t.meta.c.value).where(t.meta.c.name == name))
         return None if found is None else str(found)
 
     async def set_fact(self, name: str, value: str) -> None:
-        """Set a fact of the deployment; the first value set stays."""
+        """Store a fact of the deployment unless it has a value: the first value wins."""
         with suppress(VersionConflict):
             async with self._write() as c:
                 await c.execute(insert(t.meta).values(name=name, value=value))
 
     async def destroy_fact(self, name: str) -> None:
-        """Remove a fact so that no copy of the database has it: SQLite overwrites what it was."""
+        """Delete a fact and overwrite its bytes, so that no later copy of the file has the value.
+
+        SQLite needs both steps: `secure_delete` zeroes the page, and the checkpoint empties the
+        write-ahead log, which still holds the old page.
+        """
         is_sqlite = self._engine.dialect.name == "sqlite"
         async with self._write() as c:
             if is_sqlite:
@@ -305,7 +316,7 @@ class Catalog(Tables):
                 await c.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     async def ping(self) -> None:
-        """Raises Unavailable when the catalog does not answer."""
+        """Check that the catalog answers. Raises Unavailable."""
         async with self._read() as c:
             await c.execute(select(1))
 

@@ -1,7 +1,8 @@
-"""Who may call: credentials, stored as hashes, and what each worker knows of them.
+"""Credentials of callers: stored as hashes, cached by each worker.
 
-A secret is random and shown once. A worker looks a secret's hash up when it meets it first and
-remembers what it found, in bounded space; one row tells all workers that something changed.
+A secret is random and shown once. A worker looks up the hash of a secret that it sees for the first
+time and caches the result, in bounded space. One row of `meta` changes with every change of a
+credential; a worker that finds it changed reads its cached credentials again.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ ALL_SCOPES = frozenset({"authorize", "read", "admin", "risk", "finance"})
 ADMIN_ID = "cred_admin"
 CREATED_KEPT_MS = 86_400_000
 LOOK_S = 0.02
-"""Looks at the catalog are this far apart: strangers with made-up keys cannot make it work."""
+"""Least time between two queries for unknown secrets.
+
+Without it, strangers could load the catalog with invented keys: a query for each.
+"""
 MOST_KNOWN = 10_000
-"""Secrets a worker remembers: known ones, and as many that nobody has."""
+"""Digests that a worker caches: so many that exist, and as many that do not."""
 AT_A_TIME = 500
 USED_EVERY_S = 60.0
 CHANGES, ADMIN_OFF = "credentials", "admin_key_off"
@@ -39,10 +43,10 @@ SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Credential:
-    """A service that calls. `org` "" is bound to none; `expires_ms` 0 is never.
+    """A calling service. `org` "" binds it to no org; `expires_ms` 0 means never (Unix ms).
 
-    `networks` are those it may call from, none means any. `is_derived`: its secret follows from one
-    that earlier versions kept in the catalog, so it must be rotated.
+    `networks` lists where it may call from; an empty list allows any address. `is_derived` marks a
+    secret that follows from one that earlier versions stored in the catalog: it must be rotated.
     """
 
     id: str
@@ -56,7 +60,7 @@ class Credential:
     is_derived: bool = False
 
     def check_now(self, address: str, now_ms: int) -> None:
-        """Raise 401 when it has expired, 403 when it may not call from that address."""
+        """Refuse an expired credential or a foreign address. Raises CallerError 401 or 403."""
         if self.expires_ms and now_ms >= self.expires_ms:
             raise CallerError("unauthorized", "this credential has expired", status=401)
         if self.networks and not _is_within(address, self.networks):
@@ -66,7 +70,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A credential to be made: who may call for what, until when and from where."""
+    """Properties of a credential that is to be created; fields as in Credential."""
 
     name: str
     scopes: Sequence[str]
@@ -77,10 +81,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Repeatable:
-    """A call whose answer can be given again for a day: its name and body digest.
+    """A call whose result is stored for a day: the name it is found by and its body's digest.
 
-    `proof` is known only to whoever made the call: its key and its idempotency key. The secret it
-    was answered with is kept sealed under it.
+    Only the caller knows `proof`: it is made of the caller's key and idempotency key. The secret in
+    the stored result is encrypted under it, so the catalog alone reveals no secret.
     """
 
     name: str
@@ -97,18 +101,25 @@ def _is_within(address: str, networks: Iterable[str]) -> bool:
 
 
 def digest_of(secret: str) -> str:
-    """What is stored of a secret: it is random and long, so one hash is enough."""
+    """Return the SHA-256 of a secret, as stored.
+
+    One plain hash suffices, without salt or stretching: a secret is 32 random bytes, so guessing
+    is hopeless.
+    """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def seal(secret: bytes, proof: bytes) -> bytes:
-    """Encrypt a secret under a proof, which is used with a fresh nonce: a one-time pad by a PRF."""
+    """Encrypt a secret of 32 bytes under a proof: a fresh nonce of 16 bytes, then the ciphertext.
+
+    The pad is a keyed hash of the nonce (a PRF), so a fresh nonce makes it a one-time pad.
+    """
     nonce = secrets.token_bytes(16)
     return nonce + _padded(secret, nonce, proof)
 
 
 def unseal(sealed: bytes, proof: bytes) -> bytes:
-    """The secret again; something else under another proof, which its stored hash tells."""
+    """Decrypt a sealed secret. A wrong proof gives other bytes, which match no stored hash."""
     return _padded(sealed[16:], sealed[:16], proof)
 
 
@@ -122,13 +133,13 @@ def _shown(secret: bytes) -> str:
 
 
 class Rotated(Exception):
-    """Somebody else rotated it in between."""
+    """Another call rotated the credential in between."""
 
 
 class Credentials(Tables):
-    """Credentials in the catalog, and this process's view of those that were used here.
+    """Table of credentials, and this process's cache of those that were used here.
 
-    `admin_key` is the operator's own, with all scopes; "" for none.
+    `admin_key` is the operator's own key, with all scopes; "" for none.
     """
 
     def __init__(self, engine: AsyncEngine, admin_key: str) -> None:
@@ -145,7 +156,7 @@ class Credentials(Tables):
         self._used_written_at_s = 0.0
 
     def find(self, digest: str) -> Credential | None:
-        """The credential whose secret has this digest, if this worker knows it."""
+        """Return the cached credential whose secret has this digest, or None."""
         found = self._known.get(digest)
         if found is not None:
             self._used.add(found.id)
@@ -167,7 +178,7 @@ class Credentials(Tables):
                 return self.find(digest)
 
     async def _look(self) -> None:
-        # Whoever joins a look asked before it was made.
+        # A caller that joins this task registered its digest before the query reads them.
         await asyncio.sleep(max(0.0, self._looked_at_s + LOOK_S - time.monotonic()))
         self._looking, self._looked_at_s = None, time.monotonic()
         wanted, self._wanted = list(self._wanted), {}
@@ -176,7 +187,10 @@ class Credentials(Tables):
             await self._learn(c, [digest for digest in wanted if digest not in self._unknown])
 
     async def refresh(self) -> None:
-        """Take over what changed since the last time. Raises Unavailable."""
+        """Read the changes since the last call. Raises Unavailable.
+
+        Once a minute it also stores which credentials were used.
+        """
         async with self._read() as c:
             await self._catch_up(c)
         if time.monotonic() - self._used_written_at_s > USED_EVERY_S:
@@ -199,7 +213,7 @@ class Credentials(Tables):
             self._known.pop(self._admin_digest, None)
 
     async def _learn(self, c: AsyncConnection, digests: list[str]) -> None:
-        """Read these anew: what is not there any more is not known any more."""
+        """Read these digests again; drop those that no longer exist from the cache."""
         if not digests:
             return
         of = t.credentials.c
@@ -229,7 +243,7 @@ class Credentials(Tables):
                 await c.execute(update(t.credentials).where(where).values(last_used_ms=now_ms))
 
     async def listed(self) -> list[Credential]:
-        """All credentials, oldest first."""
+        """Return all credentials, oldest first."""
         async with self._read() as c:
             of = t.credentials.c
             rows = await c.execute(select(t.credentials).order_by(of.created_ms, of.id))
@@ -238,7 +252,7 @@ class Credentials(Tables):
     async def create(
         self, wanted: Wanted, now_ms: int, call: Repeatable | None
     ) -> tuple[str, str, bool]:
-        """Make a credential: (id, secret, whether it is a replay). Raises CallerError 422."""
+        """Create a credential: (id, secret, whether it is a replay). Raises CallerError 422."""
         if call is not None and (found := await self._answered(call, now_ms)):
             return (*found, True)
         name, secret = f"cred_{secrets.token_hex(10)}", secrets.token_bytes(SECRET_BYTES)
@@ -259,16 +273,16 @@ class Credentials(Tables):
                 await c.execute(insert(t.credentials).values(**row))
                 await _changed(c)
         except IntegrityError:
-            # The same key at the same time: the other call's answer is ours too.
+            # A concurrent call with the same idempotency key won: return its stored result.
             return await self.create(wanted, now_ms, call)
         return name, _shown(secret), False
 
     async def rotate(
         self, credential_id: str, overlap_ms: int, now_ms: int, call: Repeatable | None
     ) -> tuple[str, bool]:
-        """Give a credential another secret: (secret, whether it is a replay).
+        """Give a credential a new secret: (secret, whether it is a replay).
 
-        The one before works until the overlap has passed. Raises CallerError 404.
+        The previous secret works for `overlap_ms` more. Raises CallerError 404 and 422.
         """
         if call is not None and (found := await self._answered(call, now_ms)):
             return found[1], True
@@ -293,12 +307,12 @@ class Credentials(Tables):
                     raise Rotated
                 await _changed(c)
         except (IntegrityError, Rotated):
-            # Another rotation at the same time: this one comes after it.
+            # A concurrent rotation won: this one starts again from its result.
             return await self.rotate(credential_id, overlap_ms, now_ms, call)
         return _shown(secret), False
 
     async def _answered(self, call: Repeatable, now_ms: int) -> tuple[str, str] | None:
-        """Return the id and secret of an earlier identical call. Raises CallerError 422."""
+        """Return the id and secret in the stored result of this call. Raises CallerError 422."""
         async with self._read() as c:
             of = select(t.answers).where(t.answers.c.name == call.name)
             row = (await c.execute(of.where(t.answers.c.expires_ms > now_ms))).first()
@@ -313,14 +327,14 @@ class Credentials(Tables):
         return row.ref, _shown(unseal(row.sealed, call.proof))
 
     async def remove(self, credential_id: str) -> bool:
-        """Revoke a credential; whether there was one."""
+        """Revoke a credential; False if there was none."""
         async with self._write() as c:
             done = await c.execute(delete(t.credentials).where(t.credentials.c.id == credential_id))
             await _changed(c)
         return bool(done.rowcount)
 
     async def switch_admin_off(self) -> None:
-        """Refuse the operator's key of this deployment from now on; another one would work."""
+        """Refuse this operator key from now on; a different operator key would work."""
         async with self._write() as c:
             await c.execute(delete(t.meta).where(t.meta.c.name == ADMIN_OFF))
             await c.execute(insert(t.meta).values(name=ADMIN_OFF, value=self._admin_digest))
@@ -328,7 +342,7 @@ class Credentials(Tables):
 
 
 def no_such(credential_id: str) -> CallerError:
-    """There is no such credential, or none that this caller may see."""
+    """Build the error 404 for a credential that does not exist or is another org's."""
     return CallerError("not_found", f"there is no credential {credential_id}", status=404)
 
 

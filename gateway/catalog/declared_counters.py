@@ -1,8 +1,8 @@
-"""What is counted because rules read it, since when, and whether all of its window is in it.
+"""Velocity counters that rules and models declare: since which change, and whether backfilled.
 
-It follows from the changes of rules alone, so every worker comes to the same. A window is counted
-anew from the change on that brings it, under a name of that change's own; what happened before is
-added from the log, and until then it is not known.
+The answer follows from the policy log alone, so every worker comes to the same one. A new window is
+counted from the change that declares it, under a name with that change's number. Its past is
+backfilled from the ledger; until then the window is pending and its value unknown.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from gateway.catalog.policy_log import USED, WARM, WARMING, Change, Fold
 from gateway.core.windows import HOUR_MS
 
 BUILT_IN = ("block", "allow")
-"""Lists that every request is looked up on, once something ever stood there."""
+"""Lists on which every request is looked up, once they ever had an item."""
 WANTED_MS = HOUR_MS
-"""How long what was warmed waits for its rule set to be set to something."""
+"""Time for which backfilled counters are kept for a policy that was not activated yet."""
 WINDOWED = "velocity."
-"""How the names of what has a window begin."""
+"""Prefix of the names of counters that have a window, and so a past."""
 
 
 class Declared(Struct, frozen=True):
-    """Counted since a change, by its number; `is_warm` once what happened before it is in it."""
+    """A counter in use since change number `since`; `is_warm` once it is backfilled."""
 
     since: int
     is_warm: bool
 
 
 def declared(changes: Iterable[Change]) -> dict[str, Declared]:
-    """What is counted behind the last change, oldest first, by the name rules read it under.
+    """Return the counters in use after the last change, by the name under which rules read them.
 
-    That is what the rule sets and models read which decide or are in shadow, those that are being
-    warmed for it, and those one step back; and the built-in lists that are in use.
+    `changes` come oldest first. In use are all counters read by rule sets and models that decide,
+    are in shadow, are being backfilled, or decided one step before (for a rollback); and the
+    built-in lists that ever had an item.
     """
     fold, counted = Fold(), _Counted()
     for change in changes:
@@ -43,7 +44,7 @@ def declared(changes: Iterable[Change]) -> dict[str, Declared]:
 
 
 class _Counted:
-    """What is counted, as changes come one by one."""
+    """Running state of `declared`, change by change."""
 
     def __init__(self) -> None:
         self.names: dict[str, Declared] = {}
@@ -75,9 +76,9 @@ class _Counted:
         elif change.ruleset:
             self._warming[change.ruleset] = change.at_ms
         else:
-            # They begin once more: nothing of an attempt that was broken off is in them.
+            # A new attempt drops the pending counters, so that none holds part of a broken one.
             self.names = {n: d for n, d in self.names.items() if d.is_warm or n not in change.reads}
-        # Whoever wanted it would have come back for it by now.
+        # A backfill without an activation within the hour was given up.
         recent = {name: at for name, at in self._warming.items() if change.at_ms - at < WANTED_MS}
         self._warming = recent
         wanted = {*self._active, *self._before, *fold.shadows, *self._warming}
@@ -85,13 +86,13 @@ class _Counted:
         reads = [name for of in sorted(wanted) for name in self._reads.get(of, ())]
         names = dict.fromkeys([*self._used, *reads], Declared(change.n, is_warm=False))
         for name in names:
-            # A list has no past.
+            # A list has no past to backfill.
             fresh = Declared(change.n, is_warm=not name.startswith(WINDOWED))
             names[name] = self.names.get(name, fresh)
         self.names = names
 
     def _note_step(self, change: Change, active: frozenset[str]) -> None:
-        # The rows of one step (a rollback has several) leave what was before them.
+        # A rollback writes several rows: only the first of a step moves `_before`.
         step = (change.note, change.at_ms)
         if active != self._active and step != self._step:
             self._before, self._step = self._active, step

@@ -1,4 +1,4 @@
-"""What decisions turned out to be: labels, only ever added; the latest one of a decision holds."""
+"""Labels of decisions (fraud or good): only ever added; a decision's latest label holds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AT_A_TIME = 5_000
 
 
 class Label(Struct, frozen=True):
-    """`label` is fraud or good; it was observed, and later told to us (Unix ms).
+    """One label, fraud or good: when it was observed and when it was recorded (Unix ms).
 
-    `once` names the call that told it, or the review that ended with it, if either can come again;
-    `digest` is such a call's body.
+    `once` names the call that reported it, or the review that ended with it, if either can be
+    repeated; `digest` is that call's body digest.
     """
 
     decision: str
@@ -36,10 +36,10 @@ _COLUMNS = tuple(t.labels.c[name] for name in Label.__struct_fields__)
 
 
 class Labels(Tables):
-    """Labels in the catalog."""
+    """Table of labels."""
 
     async def add(self, made: Label) -> Label:
-        """Keep a label. What was kept by the same call before is returned instead."""
+        """Store a label and return it; a repeated call returns the label that it stored before."""
         try:
             async with self._write() as c:
                 await c.execute(insert(t.labels).values(**asdict(made)))
@@ -50,15 +50,15 @@ class Labels(Tables):
         return made
 
     async def told(self, decision: str) -> list[Label]:
-        """All labels of a decision, in the order they came."""
+        """Return all labels of a decision, in the order in which they were recorded."""
         query = select(*_COLUMNS).where(t.labels.c.decision == decision).order_by(t.labels.c.n)
         async with self._read() as c:
             return [Label(*row) for row in await c.execute(query)]
 
     async def frauds(self, after_ms: int) -> dict[str, tuple[int, int]]:
-        """Decisions that were told to be fraud: when, and when that was taken back (0: never).
+        """Return decisions reported as fraud: when, and when they were cleared (Unix ms; 0: never).
 
-        Of labels that were told from a moment on (Unix ms).
+        Only labels recorded at or after `after_ms` (Unix ms) are read.
         """
         c, found = t.labels.c, dict[str, tuple[int, int]]()
         query = select(c.decision, c.label, c.recorded_ms).where(c.recorded_ms >= after_ms)
@@ -73,9 +73,9 @@ class Labels(Tables):
         return found
 
     async def of(self, decisions: Sequence[str], before_ms: int = 0) -> dict[str, str]:
-        """What holds of these decisions; nothing of those without a label.
+        """Return the latest label of each decision that has one.
 
-        With a moment (Unix ms): what held by what had been told before it.
+        With `before_ms` (Unix ms), only labels recorded before that time count; 0 reads all.
         """
         c, found = t.labels.c, {}
         query = select(c.decision, c.label).order_by(c.n)

@@ -1,7 +1,8 @@
-"""Lists: what stands on them, by digest, as a log that the store follows.
+"""Items of lists, by digest, as a numbered log that the store replays.
 
-Each change of an item takes the next number, and commits in that order. Whoever has followed up to
-a number has everything before it; an item that went stays as a row that says so until it is pruned.
+Changes take consecutive numbers and commit in that order. A reader that has replayed up to a number
+therefore has every change before it. A removed item remains as a row with `is_gone` until it is
+pruned, so that the store sees the removal.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gateway.core.velocity import Entry, entry_name
 
 
 class Item(Struct, frozen=True):
-    """What stands on a list since a moment (Unix ms), until `expires_ms` (0: for good)."""
+    """An item of a list, on it from `at_ms` until `expires_ms` (Unix ms; 0: without end)."""
 
     list: str
     digest: str
@@ -33,15 +34,15 @@ _ITEM = tuple(t.list_items.c[name] for name in Item.__struct_fields__)
 
 
 class Lists(Tables):
-    """Lists in the catalog."""
+    """Table of list items."""
 
     async def last(self) -> int:
-        """The number of the latest change of any item; 0 without any."""
+        """Return the number of the latest change of any item; 0 without any."""
         async with self._read() as c:
             return int((await c.execute(select(t.list_state.c.n))).scalar_one())
 
     async def count(self, name: str, among: Sequence[str] | None = None) -> int:
-        """Count a list's items, or those `among` these digests. Expired items count."""
+        """Count a list's items, or only those `among` these digests. Expired items count."""
         of = t.list_items.c
         query = select(func.count()).select_from(t.list_items)
         query = query.where(of.list == name, of.is_gone.is_(False))
@@ -51,7 +52,7 @@ class Lists(Tables):
             return int(await c.scalar(query) or 0)
 
     async def find(self, name: str, digest: str) -> Item | None:
-        """An item, or None where none was ever put, or it was removed."""
+        """Return an item of a list, or None if it was never added or was removed."""
         of = t.list_items.c
         query = select(*_ITEM).where(of.list == name, of.digest == digest, of.is_gone.is_(False))
         async with self._read() as c:
@@ -59,12 +60,12 @@ class Lists(Tables):
         return Item(*found) if found is not None else None
 
     async def keep(self, made: Sequence[Item]) -> None:
-        """Put items in the place of those of the same list and digest."""
+        """Store items; each replaces the item of the same list and digest."""
         latest = {(item.list, item.digest): item for item in made}
         of, state = t.list_items.c, t.list_state
         raised = update(state).values(n=state.c.n + len(latest)).returning(state.c.n)
         async with self._write() as c:
-            # First the number: from here to the commit everybody else waits.
+            # The number first: it locks the row, so other changes wait until this one commits.
             last = (await c.execute(raised)).scalar_one()
             await c.execute(delete(t.list_items).where(tuple_(of.list, of.digest).in_(latest)))
             rows = [
@@ -74,7 +75,7 @@ class Lists(Tables):
             await c.execute(insert(t.list_items), rows)
 
     async def behind(self, n: int, limit: int) -> list[Entry]:
-        """Changes of items behind a number, in their order."""
+        """Return at most `limit` changes with a number greater than `n`, in order."""
         of = t.list_items.c
         columns = (of.list, of.digest, of.n, of.expires_ms, of.is_gone)
         query = select(*columns).where(of.n > n).order_by(of.n).limit(limit)
@@ -82,7 +83,7 @@ class Lists(Tables):
             return [Entry(*row) for row in await c.execute(query)]
 
     async def standing(self, lists: Collection[str], now_ms: int) -> set[str]:
-        """The entries of some lists that stand at a moment, by the names of their tallies."""
+        """Return the entry names of all unexpired items of these lists at `now_ms` (Unix ms)."""
         of = t.list_items.c
         lives = (of.expires_ms == 0) | (of.expires_ms > now_ms)
         query = select(of.list, of.digest).where(of.list.in_(lists), of.is_gone.is_(False), lives)
@@ -90,13 +91,13 @@ class Lists(Tables):
             return {entry_name(*row) for row in await c.execute(query)}
 
     async def prune(self, before_ms: int) -> int:
-        """Forget items that went or expired before a moment; how many."""
+        """Delete items removed or expired before `before_ms` (Unix ms); return how many."""
         of = t.list_items.c
         ended = (of.is_gone & (of.at_ms < before_ms)) | (
             (of.expires_ms > 0) & (of.expires_ms < before_ms)
         )
         async with self._write() as c:
-            # As whoever puts something: nobody waits for each other.
+            # The same row first as in `keep`: in another order the two could wait for each other.
             await c.execute(update(t.list_state).values(n=t.list_state.c.n))
             found = await c.execute(delete(t.list_items).where(ended))
         return int(found.rowcount)

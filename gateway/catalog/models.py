@@ -1,4 +1,4 @@
-"""Models by the hash of their text, as they were handed in; never altered."""
+"""Models as submitted, under the hash of their text; never altered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.catalog.tables import Tables
 
 
 class StoredModel(Struct, frozen=True):
-    """A model's text, and its `head`: JSON that tells of it without reading it."""
+    """A model's text, and its `head`: JSON that describes it, so that lists need no text."""
 
     id: str
     text: str
@@ -22,10 +22,10 @@ class StoredModel(Struct, frozen=True):
 
 
 class Models(Tables):
-    """Models in the catalog."""
+    """Table of models."""
 
     async def add(self, made: StoredModel) -> bool:
-        """Keep a model; False when it is there already."""
+        """Store a model; False if it exists already."""
         try:
             async with self._write() as c:
                 await c.execute(insert(t.models).values(**asdict(made)))
@@ -39,13 +39,13 @@ class Models(Tables):
             return int((await c.execute(select(func.count()).select_from(t.models))).scalar_one())
 
     async def find(self, model: str) -> StoredModel | None:
-        """A model, or None."""
+        """Return a model by id, or None."""
         async with self._read() as c:
             found = (await c.execute(select(t.models).where(t.models.c.id == model))).first()
         return StoredModel(*found) if found is not None else None
 
     async def listed(self) -> list[StoredModel]:
-        """All models without their texts, the newest first."""
+        """Return all models without their texts, the newest first."""
         m = t.models.c
         query = select(m.id, m.head, m.author, m.created_ms).order_by(m.created_ms.desc(), m.id)
         async with self._read() as c:

@@ -1,8 +1,7 @@
-"""Rule sets by the hash of their text, and the changes that say which of them, and which models,
-decide.
+"""Rule sets under the hash of their text, and the log of changes that put policies in use.
 
-Neither is ever altered: a change is one more row, and what stands now follows from all of them. So
-going back is one more change, and who did what when is never lost.
+Neither is ever altered: a change is one more row, and the policies in force follow from all rows. A
+rollback is therefore one more change, and the log always says who changed what, and when.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from gateway.catalog.tables import Tables
 
 EVERYBODY = 100
 ROLLED_BACK = "rolled back"
-"""How the notes of changes begin that put back what was."""
+"""Prefix of the notes of changes that roll back."""
 WARMING, WARM = "warming", "warm"
-"""What rules read is counted from now on; what happened before is in it, too."""
+"""Modes of a backfill: counters are declared and pending; counters are backfilled."""
 MODEL = "m_"
-"""How the ids of models begin; theirs are changes as those of rule sets."""
+"""Prefix of the ids of models; their changes are in the same log as those of rule sets."""
 Cuts = tuple[float, float, float]
-"""Scores from which on a request is blocked, challenged, reviewed; 0: never."""
+"""Thresholds: scores from which a request is blocked, challenged, reviewed; 0: never."""
 NO_CUTS: Cuts = (0.0, 0.0, 0.0)
 USED = "used"
-"""Something stands on a built-in list: from now on every request is looked up there."""
+"""Mode of a change that takes a built-in list into use: from now on every request is looked up."""
 Shares = tuple[tuple[str, int], ...]
-"""Rule sets in force with their share of orgs in percent, the newest first."""
+"""Rule sets in force with their share of orgs in percent, newest first."""
 
 
 class Stored(Struct, frozen=True):
-    """A rule set as it was handed in."""
+    """A rule set as it was submitted."""
 
     id: str
     text: str
@@ -47,10 +46,10 @@ class Stored(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A rule set was set to `shadow`, `active` (of `percent` of the orgs) or `retired`.
+    """One row: a rule set or model became `shadow`, `active` (for `percent` of orgs) or `retired`.
 
-    `reads` is what it reads of all that is counted because rules ask for it. That is `warming`
-    before it is `warm`: such changes set no rule set to anything.
+    `reads` names the declared counters that it reads. The modes `warming` and `warm` mark the
+    begin and the end of their backfill, and `used` a built-in list; these change no policy.
     """
 
     n: int
@@ -62,16 +61,17 @@ class Change(Struct, frozen=True):
     at_ms: int
     reads: tuple[str, ...] = ()
     once: str = ""
-    """The idempotency key and body of the call that made it, if it came with a key."""
+    """The idempotency key and body digest of the call that made it; "" without a key."""
     cuts: Cuts = NO_CUTS
-    """What an active model's scores bring about."""
+    """Thresholds of an active model."""
 
 
-class Standing(Struct, frozen=True):
-    """What decides now: rule sets with their share of orgs, the newest first, and the shadows.
+class PoliciesInForce(Struct, frozen=True):
+    """The policies in force as of a version: active rule sets, newest first, and shadows.
 
-    The last of `active` has all orgs that no other takes, unless its share is smaller. `champion`
-    is the model that scores ("" for none), by its `cuts`; `challengers` are in shadow.
+    The last of `active` decides for all orgs that no other one takes, unless its share is smaller.
+    `champion` is the model that scores ("" for none), `cuts` its thresholds; `challengers` are the
+    models in shadow.
     """
 
     version: int
@@ -83,7 +83,7 @@ class Standing(Struct, frozen=True):
 
 
 class Fold:
-    """What stands, as changes come one by one."""
+    """Running state of the policy log: the policies in force, change by change."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -93,7 +93,7 @@ class Fold:
         self._challengers: dict[str, None] = {}
 
     def add(self, change: Change) -> None:
-        """Take in the next change."""
+        """Apply the next change."""
         self.version = change.n
         if change.mode in (WARMING, WARM, USED):
             return
@@ -120,7 +120,7 @@ class Fold:
 
     @property
     def champion(self) -> tuple[str, Cuts]:
-        """The model that scores ("" for none), and from which scores on something is done."""
+        """The model that scores ("" for none), and its thresholds."""
         return self._champion
 
     @property
@@ -138,16 +138,18 @@ class Fold:
         """Rule sets in shadow, the oldest first."""
         return tuple(self._shadows)
 
-    def standing(self) -> Standing:
-        """What stands, as a whole."""
-        return Standing(self.version, self.active, self.shadows, *self._champion, self.challengers)
+    def standing(self) -> PoliciesInForce:
+        """Return the policies in force as one value."""
+        return PoliciesInForce(
+            self.version, self.active, self.shadows, *self._champion, self.challengers
+        )
 
 
-def standing(changes: Iterable[Change]) -> Standing:
-    """What follows from all changes, oldest first.
+def standing(changes: Iterable[Change]) -> PoliciesInForce:
+    """Return the policies in force after all changes, which come oldest first.
 
-    One that is active for everybody retires all that were active before. One for a share stands
-    before them: its orgs are decided by it, the others as before.
+    A rule set that becomes active for all orgs retires every other one. A rule set that becomes
+    active for a share takes precedence for those orgs; the other orgs are decided as before.
     """
     fold = Fold()
     for change in changes:
@@ -156,10 +158,10 @@ def standing(changes: Iterable[Change]) -> Standing:
 
 
 def previous(changes: Sequence[Change]) -> Shares | None:
-    """What was in force before what is now; None when nothing was.
+    """Return the rule sets that were in force one step before; None if there were none.
 
-    What was rolled back is no more: going back twice goes two steps back. The rows of one rollback
-    are one step.
+    A step that was rolled back no longer counts, so two rollbacks go back two steps. All rows of
+    one rollback are one step.
     """
     states: list[Shares] = [()]
     fold, changes = Fold(), [c for c in changes if not c.ruleset.startswith(MODEL)]
@@ -182,9 +184,9 @@ def _change(*row: Any) -> Change:
 
 
 def last_champion(changes: Iterable[Change]) -> tuple[str, Cuts]:
-    """The model that scored before the one that does now, and by which cuts; "" for none.
+    """Return the previous champion ("" for none) and its thresholds.
 
-    What was rolled back is no more: going back twice goes two steps back.
+    A step that was rolled back no longer counts, so two rollbacks go back two steps.
     """
     fold, states = Fold(), [("", NO_CUTS)]
     for change in (c for c in changes if c.ruleset.startswith(MODEL)):
@@ -201,15 +203,15 @@ def last_champion(changes: Iterable[Change]) -> tuple[str, Cuts]:
 
 
 def _rollback(change: Change) -> tuple[str, int]:
-    """Which rollback a change is of."""
+    """Identity of the rollback that a change belongs to: its note and time."""
     return change.note, change.at_ms
 
 
 class RuleSets(Tables):
-    """Rule sets in the catalog."""
+    """Tables of rule sets and of the policy log."""
 
     async def add(self, made: Stored) -> bool:
-        """Keep a rule set; False when it is there already."""
+        """Store a rule set; False if it exists already."""
         try:
             async with self._write() as c:
                 await c.execute(insert(t.rulesets).values(**asdict(made)))
@@ -218,37 +220,37 @@ class RuleSets(Tables):
         return True
 
     async def count(self) -> int:
-        """Count the rulesets."""
+        """Count the rule sets."""
         async with self._read() as c:
             return int((await c.execute(select(func.count()).select_from(t.rulesets))).scalar_one())
 
     async def find(self, ruleset: str) -> Stored | None:
-        """A rule set, or None."""
+        """Return a rule set by id, or None."""
         async with self._read() as c:
             found = (await c.execute(select(t.rulesets).where(t.rulesets.c.id == ruleset))).first()
         return Stored(*found) if found is not None else None
 
     async def listed(self) -> list[Stored]:
-        """All rule sets without their texts, the newest first."""
+        """Return all rule sets without their texts, the newest first."""
         r = t.rulesets.c
         query = select(r.id, r.author, r.created_ms, r.name).order_by(r.created_ms.desc(), r.id)
         async with self._read() as c:
             return [Stored(row.id, "", *row[1:]) for row in await c.execute(query)]
 
     async def version(self) -> int:
-        """The number of the latest change; 0 without any."""
+        """Return the number of the latest change; 0 without any."""
         async with self._read() as c:
             return int((await c.execute(select(func.max(t.ruleset_changes.c.n)))).scalar() or 0)
 
     async def changes(self) -> list[Change]:
-        """All changes, oldest first."""
+        """Return all changes, oldest first."""
         query = select(t.ruleset_changes).order_by(t.ruleset_changes.c.n)
         async with self._read() as c:
             rows = await c.execute(query)
             return [_change(*row) for row in rows]
 
     async def change(self, version: int, made: Sequence[Change]) -> bool:
-        """Add changes behind that version, all or none; False when somebody else was first."""
+        """Append changes after `version`, all or none; False if another change was first."""
         rows = [
             {
                 **asdict(change),

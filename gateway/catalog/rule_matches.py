@@ -1,4 +1,4 @@
-"""What rules matched, as the ledger told it: the source of the review queue and of reports."""
+"""Rule matches, a projection of the ledger: source of the review queue and of reports."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
 
 ACTIVE, SHADOW = "active", "shadow"
-"""Whether a rule set decided, or only stood by."""
+"""Modes of a match: the rule set decided, or it ran in shadow."""
 
 
 class Match(Struct, frozen=True):
-    """A rule that matched a request. `outcome` is the strongest action of its rule set there."""
+    """A rule that matched a request; `outcome` is the strongest action of its rule set there.
+
+    `day` counts days since 1970 (UTC), `at_ms` is Unix ms.
+    """
 
     decision: str
     ruleset: str
@@ -36,14 +39,14 @@ class Match(Struct, frozen=True):
 
 @dataclass
 class Gathered:
-    """What some rows of the ledger told: matches, and requests by rule set, mode and day."""
+    """Matches in a span of ledger rows, and its requests by rule set, mode and day."""
 
     matches: list[Match] = field(default_factory=list)
     assessed: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
 
 class Review(Struct, frozen=True):
-    """A decision that somebody should look at."""
+    """A decision that waits for a reviewer, with the ids of the rules that matched."""
 
     decision: str
     at_ms: int
@@ -56,7 +59,10 @@ class Review(Struct, frozen=True):
 
 @dataclass
 class RuleTotals:
-    """What one rule matched in a span of days. Money by currency, exact up to 2**53 micros."""
+    """Totals of one rule in a span of days: requests, their labels, and money by currency.
+
+    Money is exact up to 2**53 micros: the query sums in doubles.
+    """
 
     requests: int = 0
     fraud: int = 0
@@ -65,7 +71,7 @@ class RuleTotals:
 
 
 class Matches(Tables):
-    """Matches in the catalog, each row of the ledger counted once."""
+    """Tables of the projection; each row of the ledger is counted once."""
 
     @property
     def _insert(self) -> Any:
@@ -73,14 +79,15 @@ class Matches(Tables):
         return dialects[self._engine.dialect.name]
 
     async def row(self) -> int:
-        """The first row of the ledger that was not gathered yet."""
+        """Return the first ledger row that is not in the projection yet."""
         async with self._read() as c:
             return int((await c.execute(select(t.matches_state.c.row))).scalar_one())
 
     async def add(self, from_row: int, to_row: int, found: Gathered) -> bool:
-        """Keep what rows [from, to) told, or some of them where the others told nothing.
+        """Store the matches of ledger rows [from_row, to_row) and move the cursor.
 
-        False when somebody else did, and nothing changes.
+        One transaction does both. Returns False, having changed nothing, if another process moved
+        the cursor first.
         """
         a, state = t.assessed.c, t.matches_state
         async with self._write() as c:
@@ -99,7 +106,7 @@ class Matches(Tables):
         return True
 
     async def assessed(self, ruleset: str, days: tuple[int, int]) -> dict[str, int]:
-        """By mode, the requests a rule set saw in the days [from, to)."""
+        """Return, by mode, how many requests a rule set assessed in the days [from, to)."""
         a = t.assessed.c
         of = and_(a.ruleset == ruleset, a.day >= days[0], a.day < days[1])
         query = select(a.mode, func.sum(a.requests)).where(of).group_by(a.mode)
@@ -109,7 +116,10 @@ class Matches(Tables):
     async def report(
         self, ruleset: str, days: tuple[int, int]
     ) -> dict[tuple[str, str], RuleTotals]:
-        """By mode and rule, what a rule set matched in the days [from, to), with labels by now."""
+        """Return the totals of a rule set in the days [from, to) by mode and rule.
+
+        Fraud and good count by the decisions' current labels.
+        """
         m, told = t.matches.c, t.labels.c
         latest = select(told.label).where(told.decision == m.decision)
         holds = latest.order_by(told.n.desc()).limit(1).scalar_subquery().label("label")
@@ -132,7 +142,7 @@ class Matches(Tables):
         return found
 
     async def reviews(self, after: tuple[int, str], limit: int) -> list[Review]:
-        """Decisions to be reviewed that have no label, oldest first, behind a moment and id."""
+        """Return unlabelled decisions to review, oldest first, after (Unix ms, decision id)."""
         m = t.matches.c
         is_labelled = exists().where(t.labels.c.decision == m.decision)
         behind = or_(m.at_ms > after[0], and_(m.at_ms == after[0], m.decision > after[1]))
@@ -154,6 +164,6 @@ class Matches(Tables):
         return [Review(*row, tuple(sorted(rules[row.decision]))) for row in rows]
 
     async def forget(self, before_day: int) -> None:
-        """Let go of matches of the days before one."""
+        """Delete the matches of all days before `before_day`."""
         async with self._write() as c:
             await c.execute(delete(t.matches).where(t.matches.c.day < before_day))

@@ -1,4 +1,4 @@
-"""The catalog's tables. Values are stored as JSON beside the columns they are found by."""
+"""Tables of the catalog. A value is stored as JSON, beside the columns by which it is found."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ ruleset_changes = Table(
     Column("once", Text, nullable=False, server_default=""),
     Column("cuts", Text, nullable=False, server_default="[0,0,0]"),
 )
-"""What rule sets and models were set to, in the order it was done: only ever added to."""
+"""Policy log: changes of rule sets and models in their order; rows are only ever added."""
 models = Table(
     "models",
     metadata,
@@ -132,7 +132,7 @@ models = Table(
     Column("author", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
-"""Models as they were handed in, and what is told of them without reading them."""
+"""Models as submitted, each with a description (`head`) that needs no parsing of the text."""
 backtests = Table(
     "backtests",
     metadata,
@@ -145,7 +145,7 @@ backtests = Table(
     Column("seen_ms", BigInteger, nullable=False),
     Column("result", LargeBinary, nullable=False),
 )
-"""Backtests, running and done."""
+"""Backtest jobs, running and finished."""
 list_items = Table(
     "list_items",
     metadata,
@@ -158,14 +158,14 @@ list_items = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("is_gone", Boolean, nullable=False),
 )
-"""What stands on lists, numbered in the order it changed."""
+"""Items of lists, numbered in the order of their latest changes."""
 list_state = Table(
     "list_state",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("n", BigInteger, nullable=False),
 )
-"""The number of the last change: whoever raises it keeps others waiting until it has committed."""
+"""Number of the last list change. Raising it locks the row: changes commit in their order."""
 labels = Table(
     "labels",
     metadata,
@@ -180,7 +180,7 @@ labels = Table(
     Column("note", Text, nullable=False, server_default=""),
     Index("labels_by_decision", "decision", "n"),
 )
-"""What decisions turned out to be, in the order it was told: only ever added to."""
+"""Labels of decisions in the order in which they were recorded; rows are only ever added."""
 matches = Table(
     "matches",
     metadata,
@@ -197,7 +197,7 @@ matches = Table(
     Index("matches_by_day", "ruleset", "day"),
     Index("matches_by_outcome", "mode", "outcome", "at_ms"),
 )
-"""What rules matched, gathered from the ledger as it grows."""
+"""Projection of rule matches from the ledger."""
 assessed = Table(
     "assessed",
     metadata,
@@ -206,11 +206,11 @@ assessed = Table(
     Column("day", BigInteger, primary_key=True, autoincrement=False),
     Column("requests", BigInteger, nullable=False),
 )
-"""How many requests a rule set saw on a day."""
+"""Requests that a rule set assessed, by mode and day."""
 matches_state = Table(
     "matches_state",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("row", BigInteger, nullable=False),
 )
-"""The row of the ledger up to which matches were gathered: all before it were."""
+"""Cursor of the projection: all ledger rows before this one are in it."""

@@ -1,4 +1,4 @@
-"""What every part of the catalog does with its database."""
+"""Database access shared by all tables of the catalog."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.errors import Unavailable
 
 OURS = (IntegrityError, ProgrammingError, DataError)
-"""Faults that tell of what was asked; all others, of a database that does not answer."""
+"""Errors that a statement itself causes; all others mean that the database does not answer."""
 
 
 class Tables:
-    """Some tables of the catalog. Every method raises Unavailable when SQL does not answer."""
+    """Base of the catalog's tables. Every method raises Unavailable if SQL does not answer."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -28,7 +28,7 @@ class Tables:
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed at the end."""
+        """Open a transaction that commits at the end of the block."""
         with _answering():
             async with self._engine.begin() as connection:
                 yield connection

@@ -33,8 +33,8 @@ MANIFEST = "manifest.json"
 class Manifest(msgspec.Struct):
     """A backup's contents: the head of its ledger's chain and the digest of its catalog.
 
-    `key` is the fingerprint of the key of pseudonyms, which is not inside; `mac` is made with that
-    key over all the rest, so that nobody without it can change a backup unseen. Backups of earlier
+    `key` is the fingerprint of the key of pseudonyms, which is not in the backup; `mac` is computed
+    with that key over the rest, so a backup cannot be changed without it. Backups of earlier
     versions have none of the three.
     """
 

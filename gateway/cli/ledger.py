@@ -1,4 +1,4 @@
-"""`spendgate ledger`: verify the chain, tell its head."""
+"""`spendgate ledger`: verify the chain, print its head."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def verify(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
 
 @app.command("head")
 def head(data_dir: DataDir = None, ledger_url: LedgerUrl = None) -> None:
-    """The head of the chain, to be published where nobody can change it: number and hash."""
+    """Print number and hash of the head of the chain, to be published out of reach."""
     found = asyncio.run(_head(settings_of(data_dir, None, ledger_url)))
     say(f"{found.n} {found.hash.hex()}")
 

@@ -66,10 +66,10 @@ def train(
             else:
                 settings = settings_of(data_dir, None, ledger_url)
 
-                def told(done: int, of: int) -> None:
+                def progress(done: int, of: int) -> None:
                     status.update(f"read {done:,} of {of:,} records")
 
-                found = asyncio.run(_collected(settings, days, told))
+                found = asyncio.run(_collected(settings, days, progress))
                 rows, skip_ms = making.collected(found), 0
             say(f"{len(rows.at_ms):,} requests, {int((rows.told_ms > 0).sum()):,} told to be fraud")
             status.update("training")

@@ -1,7 +1,7 @@
-"""A port of one deployment: nobody shares it by accident, a successor takes it over on purpose.
+"""Own a port for one deployment: no accidental sharing, takeover on purpose.
 
-Workers share their port by SO_REUSEPORT, which would as gladly share it with another gateway on
-other data. So the parent that has a port holds a lock that says which deployment it serves.
+Workers share their port by SO_REUSEPORT, which would also share it with a gateway on other data. So
+the parent that owns a port holds a lock file that names its deployment.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Port:
             self._hold_lock(takeover=False)
 
     def _probe(self) -> None:
-        """Bind it alone for a moment: whoever has it, however it shares it, is in the way."""
+        """Bind the port exclusively and release it; fails if any process listens on it."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as alone:
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,7 +95,7 @@ class Port:
             raise OperatorError("cannot_listen", detail) from None
 
     def check_former(self, deployment: str) -> None:
-        """Raise OperatorError unless whoever has the port serves this deployment, too."""
+        """Raise OperatorError unless the owner of the port serves this deployment."""
         if self._former is None or self._lock is None:
             return
         known = _said(self._lock).get("deployment", "")
@@ -104,7 +104,7 @@ class Port:
             raise OperatorError("other_deployment", detail)
 
     async def succeed(self, deployment: str) -> None:
-        """Say who has the port now; whoever had it before finishes what it has and ends."""
+        """Become the owner of the port; the former owner drains and ends."""
         assert self._lock is not None
         if self._former is not None:
             with suppress(ProcessLookupError):

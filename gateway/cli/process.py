@@ -1,4 +1,4 @@
-"""What commands have in common: how processes are told to stop, and how to reach a deployment."""
+"""What commands share: signals to stop, and how to reach a deployment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PARENT_CHECK_S = 1.0
 
 
 def say(line: str) -> None:
-    """Tell whoever runs it; the line is on its way before the call returns."""
+    """Print a line for the operator; it is flushed before the call returns."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def warn(line: str) -> None:
-    """Tell of trouble."""
+    """Print a warning for the operator."""
     sys.stderr.write(f"spendgate: {line}\n")
     sys.stderr.flush()
 

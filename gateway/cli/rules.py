@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from gateway.cli.api_client import ADDRESS, Key, Url, call, faults, text_of
 from gateway.cli.process import say
-from gateway.cli.times import Since, Until, moment, span_of
+from gateway.cli.times import Since, Until, rfc3339_of, span_of
 from gateway.client import Spendgate
 from gateway.core.money import shown
 from gateway.errors import OperatorError
@@ -98,7 +98,9 @@ def backtest(
 ) -> None:
     """Try a file on what was decided, the last day without a span, and say what it would do."""
     ruleset = call(url, key, SETS, {"text": text_of(file)})["id"]
-    found = asyncio.run(_followed(url, key, ruleset, {"from": moment(since), "to": moment(until)}))
+    found = asyncio.run(
+        _followed(url, key, ruleset, {"from": rfc3339_of(since), "to": rfc3339_of(until)})
+    )
     say(
         f"{ruleset}: of {found['requests']} requests it would stop {found['stopped']},"
         f" of {shown(found['amount_micros'], '')} {shown(found['stopped_micros'], '')}"
@@ -149,16 +151,16 @@ def activate(
 ) -> None:
     """Set what a rule set does, and say what is in force then."""
     body = {"mode": mode, "percent": percent, "note": note, "force": force}
-    _say_standing(call(url, key, f"{SETS}/{ruleset}/activate", body))
+    _say_in_force(call(url, key, f"{SETS}/{ruleset}/activate", body))
 
 
 @app.command()
 def rollback(url: Url = ADDRESS, key: Key = "") -> None:
-    """Put in force again what was before."""
-    _say_standing(call(url, key, f"{SETS}/rollback", {}))
+    """Activate the previous rule set."""
+    _say_in_force(call(url, key, f"{SETS}/rollback", {}))
 
 
-def _say_standing(standing: dict[str, Any]) -> None:
+def _say_in_force(standing: dict[str, Any]) -> None:
     for share in standing["active"]:
         say(f"active {share['ruleset']} {share['percent']} %")
     for ruleset in standing["shadows"]:

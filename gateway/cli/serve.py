@@ -53,7 +53,7 @@ def serve(
 async def run(
     settings: Settings, on_ready: Callable[[str], None], *, takeover: bool = False
 ) -> None:
-    """Serve until a signal. `on_ready` hears the address once everything answers."""
+    """Serve until a signal. Calls `on_ready` with the address once all workers answer."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

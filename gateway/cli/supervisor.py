@@ -90,7 +90,7 @@ class Child:
         return OperatorError("child_start", f"{self._name} ended with {code} while starting")
 
     def end(self) -> None:
-        """Tell it to end, and do not start it again."""
+        """Ask the process to end, and do not restart it."""
         self._is_stopping = True
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()

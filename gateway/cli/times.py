@@ -18,8 +18,8 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _ago = re.compile(r"([0-9]{1,6})([mhdw])")
 
 
-def moment(text: str | None, now: datetime | None = None) -> str | None:
-    """A time as an option gives it, as RFC 3339. Raises OperatorError."""
+def rfc3339_of(text: str | None, now: datetime | None = None) -> str | None:
+    """Convert a time option to RFC 3339. Raises OperatorError."""
     if text is None:
         return None
     ago = _ago.fullmatch(text.strip())
@@ -36,6 +36,6 @@ def moment(text: str | None, now: datetime | None = None) -> str | None:
 
 def span_of(since: str | None, until: str | None) -> str:
     """A span as the query of a path, with its question mark; "" without one."""
-    named = (("from", moment(since)), ("to", moment(until)))
+    named = (("from", rfc3339_of(since)), ("to", rfc3339_of(until)))
     given = {name: at for name, at in named if at is not None}
     return f"?{urlencode(given)}" if given else ""

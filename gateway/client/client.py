@@ -36,8 +36,8 @@ class Denied(Exception):
 class Spendgate:
     """A connection to a gateway.
 
-    Every POST carries an idempotency key and is sent again when its answer is lost or the
-    gateway is out of service for a moment: one effect, however often it was sent.
+    Every POST carries an idempotency key and is retried when its answer is lost or the gateway is
+    out of service for a short time: one effect, however often it was sent.
     """
 
     def __init__(self, address: str, key: str, *, timeout_s: float = 10.0) -> None:

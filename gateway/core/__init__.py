@@ -1,1 +1,1 @@
-"""The decision, pure: no I/O, no clock, no chance, no async. See README.md beside this file."""
+"""The pure decision, with no I/O, clock, chance or async; README.md in this directory has a map."""

@@ -1,4 +1,4 @@
-"""Caps and rate limits become counters: what applies to a lineage, and in which window."""
+"""Turn caps and rate limits into counters: those that apply to a lineage, each in its window."""
 
 from __future__ import annotations
 
@@ -25,24 +25,33 @@ from gateway.core.request_record import LimitTerms
 from gateway.core.windows import DAY_MS, FOREVER_MS, HOUR_MS, bounds
 
 WINDOW_GRACE_MS = 2 * HOUR_MS
-"""How long a window's counter stays after its end, for extends and late captures."""
+"""Time in ms that a window's counter outlives its window, for extends and late captures.
+
+A late capture comes up to `holds.LATE_CAPTURE_MS` after the hold expired, by default. If the
+counter were gone by then, the charge would count in no window.
+"""
 RUN_LIFETIME_MS = 30 * DAY_MS
+"""Time in ms that the counter of a run's lifetime cap lives after the terms were compiled."""
 FREE_LIFETIME_MS = 90 * DAY_MS
+"""Time in ms that the counter of a free user's lifetime cap lives after the terms were compiled."""
 
 HELD = "held"
-"""The gauge of all money an org has on hold."""
+"""The name of the gauge of all money that an org has on hold."""
 FREE_HELD = "held.free"
-"""The same of a free user: booked on another account, so it must not mix with the org's own."""
+"""The name of the same gauge of a free user.
+
+Its money is booked on another account, so the gauge must not mix with the org's own.
+"""
 
 LimitKind = Literal["cap", "requests", "tokens", "concurrent"]
 MEASURES = {"cap": MONEY, "requests": ONE, "tokens": TOKENS, "concurrent": SLOT}
 
 
 class Applied(Struct, frozen=True):
-    """A cap or rate limit that applies to a lineage, in the window it is in now.
+    """A cap or rate limit that applies to a lineage, in its current window.
 
-    `ends_ms` is the window's end, 0 where a limit has none. `period_ms` and `index` are the
-    counter's.
+    `starts_ms` and `ends_ms` bound the window (Unix ms); `ends_ms` is 0 where a limit has none.
+    `period_ms` and `index` are the counter's.
     """
 
     id: str
@@ -58,13 +67,13 @@ class Applied(Struct, frozen=True):
     index: str = ""
 
     def counter(self) -> Counter:
-        """The counter behind it; of a soft or shadow cap it never refuses."""
+        """Make the counter of this limit; that of a soft or shadow cap never refuses."""
         limit = self.limit if self.mode == "hard" else NO_LIMIT
         in_hold, measure = self.kind != "requests", MEASURES[self.kind]
         return Counter(self.name, self.shape, measure, limit, self.period_ms, in_hold, self.index)
 
     def terms(self) -> LimitTerms:
-        """What the record says of it."""
+        """Make the limit's part of the record."""
         span_ms = self.period_ms if self.shape == SLIDING else self.ends_ms
         return LimitTerms(
             self.id,
@@ -82,7 +91,11 @@ class Applied(Struct, frozen=True):
 def applied(
     profile: Profile, terms: LineageTerms, product: str, now_ms: int
 ) -> tuple[Applied, ...]:
-    """Every cap and rate limit that applies to the lineage for this product, plan's first."""
+    """List every cap and rate limit that applies to the lineage for this product, caps first.
+
+    Of each kind the plan's come first, then the org's, then those that target the lineage. `now_ms`
+    is Unix ms.
+    """
     found: list[Applied] = []
     for cap in (*profile.plan.caps, *profile.caps, *terms.caps):
         target = _target(cap, terms.lineage)
@@ -105,7 +118,7 @@ def _target(limit: Cap | RateLimit, lineage: Lineage) -> str | None:
 
 
 def apply_cap(cap: Cap, target: str, profile: Profile, now_ms: int) -> Applied:
-    """A cap for one target ("" for the org) in the window of `now_ms`."""
+    """Apply a cap to one target ("" for the org) in the window that contains `now_ms` (Unix ms)."""
     starts_ms, ends_ms = bounds(cap.window, profile.org.timezone, now_ms)
     name = names.join(*_series("c", cap), f"{cap.window}{starts_ms}", target)
     shared = cap.level != "org" and cap.target is None
@@ -133,7 +146,7 @@ def _cap_expiry_ms(cap: Cap, profile: Profile, ends_ms: int, now_ms: int) -> int
 
 
 def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
-    """A rate limit for one target ("" for the org)."""
+    """Apply a rate limit to one target ("" for the org)."""
     name = names.join(*_series("r", rate), f"{rate.unit}{rate.window_s}", target)
     shape = GAUGE if rate.unit == "concurrent" else SLIDING
     width_ms = 0 if rate.unit == "concurrent" else rate.window_s * 1000
@@ -141,15 +154,15 @@ def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
 
 
 def _series(letter: str, limit: Cap | RateLimit) -> tuple[str, str, str]:
-    # A plan's limit and an org's own may share an id; both apply, each with its own count.
+    # A plan's limit and an org's own may share an id. Both apply, so each needs its own counter.
     return f"{letter}{'p' if limit.from_plan else 'o'}", limit.id, str(limit.generation)
 
 
 HELD_COUNTER = Counter(HELD, GAUGE, SET_ASIDE, in_hold=True)
-"""The gauge that shows an org how much is on hold."""
+"""The gauge that shows an org how much money is on hold."""
 FREE_HELD_COUNTER = Counter(FREE_HELD, GAUGE, SET_ASIDE, in_hold=True)
 
 
 def window_ends(found: tuple[Applied, ...]) -> Iterator[tuple[int, int]]:
-    """(start, end) of every fixed window among them."""
+    """Yield (start, end) in Unix ms of every fixed window among the limits."""
     return ((a.starts_ms, a.ends_ms) for a in found if a.shape == WINDOW)

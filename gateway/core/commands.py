@@ -1,4 +1,7 @@
-"""What is asked of the store, and what it answers. A reply is a value, whatever it says."""
+"""Commands to the store, and its replies.
+
+A reply is a value, whatever its status: no status is raised as an exception.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,33 @@ from gateway.core.velocity import Tally
 
 
 class Status(IntEnum):
-    """How a store function ended. Only DONE has changed anything."""
+    """The status with which a store function ended.
+
+    Only DONE has changed anything.
+    """
 
     DONE = 0
-    """Decided and recorded (the outcome says whether it was allowed)."""
+    """The command was decided and recorded; the outcome says whether it was allowed."""
     STALE = 1
-    """A version or the time is not the plan's: reload, plan again."""
+    """A version or the time is not the plan's: reload and plan again."""
     CLOSED = 2
-    """The shard is not open: it lost its state and was not rebuilt yet."""
+    """The shard is not open: it lost its state and has not been rebuilt yet."""
     REPLAY = 3
-    """The idempotency key was used for the same body: the first outcome again."""
+    """The idempotency key was used for the same body: the reply has the stored result."""
     REUSED = 4
     """The idempotency key was used for another body."""
     ROOM = 5
-    """A probe was refused; the outcome tells how much room there is."""
+    """A probe was refused; the outcome shows how much room there is."""
     ENDED = 6
-    """The hold has already ended; the hold is in the reply."""
+    """The hold has already ended; the reply has the hold."""
     MISSING = 7
-    """There is no such hold or grant."""
+    """No such hold or grant exists."""
     RANGE = 8
     """A balance would leave ± (2^53 - 1)."""
 
 
 class Version(Struct, frozen=True, gc=False):
-    """A version the plan was made from. `kind`: org, grants, plan or card."""
+    """A version that the plan was made from; `kind` is org, grants, plan or card."""
 
     kind: str
     id: str
@@ -45,7 +51,11 @@ class Version(Struct, frozen=True, gc=False):
 
 
 class Idempotency(Struct, frozen=True, gc=False):
-    """The scoped name of a key, the digest of the body it came with, and how long it is kept."""
+    """The idempotency of a call: under which name and for how long its result is stored.
+
+    `name` is the scoped name of the key, `digest` that of the body it came with. `ttl_ms` is how
+    long the result is stored.
+    """
 
     name: str
     digest: bytes
@@ -53,7 +63,7 @@ class Idempotency(Struct, frozen=True, gc=False):
 
 
 class Mode(IntEnum):
-    """HOLD sets money aside, CAPTURE settles at once, DRY changes nothing."""
+    """What an authorize does: HOLD sets money aside, CAPTURE charges it, DRY changes nothing."""
 
     HOLD = 0
     CAPTURE = 1
@@ -64,9 +74,10 @@ class PlanTemplate(Struct):
     """The part of a plan that all requests of a lineage and product share.
 
     `signals` are the entities whose attempts are counted. Times are Unix ms of the store's clock:
-    outside [valid_from, valid_until) the store answers STALE. `record` and `brief` are opaque to
-    the store: what every record, and what a hold remembers of it, begins with. `prepared` and
-    `shown` are what a store and the wire derived from the rest, kept here to be derived once.
+    outside [valid_from_ms, valid_until_ms) the store answers STALE. The store does not read
+    `record` and `brief`: `record` begins every record, `brief` begins what a hold remembers.
+    `prepared` and `shown` are what a store and the wire derived from the rest; they stay here, so
+    that each is derived once.
     """
 
     org: str
@@ -86,16 +97,18 @@ class PlanTemplate(Struct):
 
 
 class Plan(Struct, frozen=True):
-    """What must hold for a request to be allowed, and what it then changes.
+    """What must hold for a request to be allowed, and what the request then changes.
 
-    `shares` is what it adds to each counter, by what the counter measures. `refused` plans carry
-    refusals already found: they are checked, counted and recorded, and move nothing. A `probe`
-    that is refused changes nothing and reports the room. `extends` adds to a hold that stands.
-    After `not_after_ms` the store answers STALE: nobody waits for the answer any more. `asked` is
-    opaque to the store: what was asked beyond what the needs say of it. `windows`
-    and `tallies` are what rules want counted: windows of each of the needs' signals, and all else:
-    those that are COUNTED, then DISTINCT, FIRST and LISTED ones; `version` is the change of rules
-    that everybody knows of by now.
+    `amount` is micros. `shares` is what the request adds to each counter, by what the counter
+    measures. A `refused` plan carries refusals that were already found: it is checked, counted and
+    recorded, and moves nothing. A `probe` that is refused changes nothing and reports the room. A
+    plan that `extends` adds to an open hold. From `not_after_ms` on (Unix ms) the store answers
+    STALE, because the caller no longer waits for the answer. The store does not read `asked`: what
+    was asked beyond the template.
+
+    The last fields are the velocity counters in play. `windows` are the declared windows of each of
+    the template's signals; the other counters follow, those that are COUNTED first, then DISTINCT,
+    FIRST and LISTED ones. `version` is the latest rule change that every worker knows.
     """
 
     needs: PlanTemplate
@@ -116,22 +129,23 @@ class Plan(Struct, frozen=True):
 
     @property
     def body(self) -> bytes:
-        """What was asked, for the record."""
+        """What was asked, with its terms, as a record has it."""
         return self.needs.record + self.asked
 
     @property
     def note(self) -> bytes:
-        """The part of it that a hold remembers."""
+        """What a hold remembers of the request and its terms."""
         return self.needs.brief + self.asked
 
 
 class Outcome(Struct, array_like=True):
-    """What the store did with a plan, and everything it saw when it did.
+    """What the store did with a plan, and everything that it read before.
 
-    `readings` are two numbers per counter, `funds` the value of each source, both before;
-    `draws` what was taken from each source (empty when refused); `signals` six numbers per
-    entity: attempts and micros over 1 min, 1 h and 24 h before this one; `seen` what the plan's
-    windows and tallies showed before it.
+    `readings` are two numbers per counter and `funds` the value of each source, both before the
+    request. `draws` is what was taken from each source; it is empty when the request is refused.
+    `signals` are six numbers per entity: attempts and micros over 1 min, 1 h and 24 h before this
+    request. `seen` is what the plan's declared windows and other velocity counters showed before
+    it.
     """
 
     allowed: bool
@@ -146,9 +160,10 @@ class Outcome(Struct, array_like=True):
 
 
 class Finish(Struct, frozen=True):
-    """End a hold: capture at `cost` (0 for a release), of `tokens` (-1: not known).
+    """The command that ends a hold: a capture at `cost`, or a release.
 
-    `sources` pay what exceeds the hold; without them a cost above the hold answers STALE.
+    `cost` is micros (0 for a release); `tokens` is -1 where the number is not known. `sources` pay
+    what exceeds the hold; without them a cost above the hold answers STALE.
     """
 
     org: str
@@ -167,9 +182,10 @@ class Finish(Struct, frozen=True):
 
 
 class Part(Struct, array_like=True):
-    """An amount of one balance; `gone` money ended with the balance it would go back to.
+    """An amount of one balance, in micros.
 
-    `expires_ms` comes with what was drawn: when a balance that it created may go (0: never).
+    `gone` money ended with the balance that it would return to. A drawn part has `expires_ms`: from
+    when on a balance that the draw created may be deleted (Unix ms; 0: never).
     """
 
     name: str
@@ -179,7 +195,11 @@ class Part(Struct, array_like=True):
 
 
 class Ended(Struct, array_like=True):
-    """How a hold ended: what was kept, what went back, and what was drawn beyond it."""
+    """How a hold ended: what was charged, what was released, and what was drawn beyond the hold.
+
+    `kept` are the charged parts of the hold, `back` the released ones, `excess` those drawn beyond
+    it.
+    """
 
     now_ms: int
     hold_id: str
@@ -199,7 +219,7 @@ class Ended(Struct, array_like=True):
 
 
 class GrantOrder(Struct, frozen=True):
-    """Give credit to an org. A paid grant first settles an open shortfall."""
+    """The command that gives credit to an org; a paid grant first pays an open shortfall."""
 
     org: str
     currency: str
@@ -210,7 +230,7 @@ class GrantOrder(Struct, frozen=True):
 
 
 class VoidOrder(Struct, frozen=True):
-    """End a grant: what is left of it is gone."""
+    """The command that ends a grant; what is left of it is gone."""
 
     org: str
     currency: str
@@ -220,10 +240,11 @@ class VoidOrder(Struct, frozen=True):
 
 
 class AdjustOrder(Struct, frozen=True):
-    """Move an org's funds by `amount`, or to `target` as available at that moment.
+    """The command that moves an org's funds by `amount`, or so that `target` is available.
 
-    A positive amount goes to the adjustments balance; a negative one is drawn from `sources`
-    in their order, and what they cannot pay becomes shortfall.
+    Both are micros; a `target` is compared with what is available when the command runs. A positive
+    amount goes to the adjustments balance. A negative one is drawn from `sources` in their order,
+    and what they cannot pay becomes shortfall.
     """
 
     org: str
@@ -240,9 +261,10 @@ class AdjustOrder(Struct, frozen=True):
 
 
 class EventOrder(Struct, frozen=True):
-    """Record something that happened to an org at a moment (Unix ms), and count it.
+    """The command that records a business event of an org, and counts it.
 
-    `tallies` are COUNTED ones, each of which it adds to.
+    `at_ms` is when it happened (Unix ms). The event adds to each of its velocity counters, all of
+    which are COUNTED ones.
     """
 
     org: str
@@ -258,8 +280,9 @@ class EventOrder(Struct, frozen=True):
 class Moved(Struct, array_like=True):
     """How funds moved by a grant, a void, a lapse or an adjustment; an event moves none.
 
-    `amount` is signed (what the org gained), `settled` the shortfall a grant paid, `shortfall`
-    the debt an adjustment left, `draws` what a negative adjustment took.
+    `amount` is signed: what the org gained. `settled` is the shortfall that a grant paid,
+    `shortfall` the debt that an adjustment left, `draws` what a negative adjustment took. All are
+    micros.
     """
 
     now_ms: int
@@ -275,9 +298,10 @@ class Moved(Struct, array_like=True):
 
 
 class Reply(Struct):
-    """A store function's answer. `body` comes with a REPLAY: what was asked the first time.
+    """A store function's answer.
 
-    `position` is (epoch, seq) of the record that a DONE appended; None where it appended none.
+    A REPLAY has `body`: what was asked the first time. `position` is (epoch, seq) of the record
+    that a DONE appended; None where it appended none.
     """
 
     status: Status

@@ -1,4 +1,4 @@
-"""The two shapes of state the hot store knows: counters and balances with a floor."""
+"""The two shapes of state that the hot store knows: counters, and balances with a floor."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ WINDOW = 0
 SLIDING = 1
 """A sliding window of two buckets: (count now, count in the bucket before)."""
 GAUGE = 2
-"""What is open now: (n, 0). It ends with the holds that made it."""
+"""What is open now: (n, 0); it ends with the holds that made it."""
 
 NO_LIMIT = -1
-"""A counter that counts and never refuses."""
+"""The limit of a counter that counts and never refuses."""
 
 
 MONEY, ONE, TOKENS, SLOT, SET_ASIDE = range(5)
@@ -20,19 +20,19 @@ MONEY, ONE, TOKENS, SLOT, SET_ASIDE = range(5)
 
 
 def shares_of(amount: int, tokens: int, *, settles: bool) -> tuple[int, int, int, int, int]:
-    """What a request adds to a counter, by what the counter measures.
+    """Compute what a request adds to a counter, by what the counter measures.
 
-    One that settles at once takes no slot and sets nothing aside.
+    `amount` is micros. An immediate capture takes no slot and sets nothing aside.
     """
     return amount, 1, tokens, 0 if settles else 1, 0 if settles else amount
 
 
 class Counter(Struct, frozen=True, gc=False):
-    """One counter a request must fit in, and which share of the request it measures.
+    """A counter that a request must fit in, and which share of the request it measures.
 
-    `period_ms` is the moment a WINDOW's key may go (0: never) and the width of a SLIDING one.
-    `in_hold` counters are given back when the hold ends. `index` names the set that lists the
-    targets in use of a cap without target ("" for none).
+    `period_ms` is when a WINDOW's key may expire (Unix ms; 0: never), and the width of a SLIDING
+    one. The end of a hold takes the hold out of its `in_hold` counters. `index` names the set of
+    the targets in use of a cap without target ("" for none).
     """
 
     name: str
@@ -45,10 +45,11 @@ class Counter(Struct, frozen=True, gc=False):
 
 
 class Source(Struct, frozen=True, array_like=True, gc=False):
-    """A balance a request may draw from, down to its floor.
+    """A balance that a request may draw from, down to its floor.
 
-    `expires_ms`: when a balance that a draw creates may go (0: never). A `perishable` balance
-    whose key is gone has ended: nothing comes back to it. What `is_given` was not paid for.
+    `expires_ms` is when a balance that a draw creates may be deleted (Unix ms; 0: never). A
+    `perishable` balance whose key is gone has ended: nothing returns to it. What `is_given` was not
+    paid for.
     """
 
     name: str
@@ -59,9 +60,10 @@ class Source(Struct, frozen=True, array_like=True, gc=False):
 
 
 def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> float:
-    """What a counter holds against its limit. SLIDING weighs the older bucket by its overlap.
+    """Compute what a counter holds against its limit.
 
-    The order of the floating-point operations is part of the meaning: Lua does the same.
+    A SLIDING counter weighs its older bucket by the bucket's overlap with the window. The order of
+    the floating-point operations is part of the meaning: Lua does the same.
     """
     if shape == SLIDING:
         left = period_ms - now_ms % period_ms
@@ -70,9 +72,9 @@ def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> fl
 
 
 def refuses(limit: int, measure: int, share: int, used_now: float) -> bool:
-    """Whether a counter refuses `share` more. A limit of 0 refuses all, even nothing.
+    """Return whether a counter refuses `share` more.
 
-    A slot that is not taken cannot be refused.
+    A limit of 0 refuses everything, even a share of 0. A slot that is not taken cannot be refused.
     """
     if limit == NO_LIMIT or (measure == SLOT and share == 0):
         return False
@@ -80,12 +82,12 @@ def refuses(limit: int, measure: int, share: int, used_now: float) -> bool:
 
 
 def room(limit: int, used_now: float) -> int:
-    """How much more fits below a limit, never negative."""
+    """Compute how much more fits below a limit; never negative."""
     return max(0, int(limit - used_now))
 
 
 def rolled(value: tuple[int, int, int] | None, period_ms: int, now_ms: int) -> tuple[int, int, int]:
-    """(bucket, current, previous) of a SLIDING counter as of now."""
+    """Roll a SLIDING counter forward to now: (bucket, current, previous)."""
     bucket = now_ms // period_ms
     if value is None or value[0] < bucket - 1:
         return bucket, 0, 0
@@ -95,7 +97,10 @@ def rolled(value: tuple[int, int, int] | None, period_ms: int, now_ms: int) -> t
 
 
 def wait_ms(limit: int, amount: int, first: int, second: int, period_ms: int, now_ms: int) -> int:
-    """How long until a SLIDING counter bears `amount`, if nobody else comes; at most two widths."""
+    """Compute the ms until a SLIDING counter bears `amount`, if no other request comes.
+
+    It is at most two widths.
+    """
     left = period_ms - now_ms % period_ms
     spare = limit - amount
     if first <= spare and second > 0:

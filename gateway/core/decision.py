@@ -24,7 +24,7 @@ class Draw(Struct, frozen=True, gc=False):
 
 
 class LimitState(Struct, frozen=True, gc=False):
-    """A limit after the decision. `resets_ms` is 0 where it does not reset at a moment."""
+    """A limit after the decision; `resets_ms` (Unix ms) is 0 where no time of a reset is known."""
 
     id: str
     kind: str
@@ -36,7 +36,10 @@ class LimitState(Struct, frozen=True, gc=False):
 
 
 class Decision(Struct, frozen=True):
-    """What the caller is told. Times are Unix ms; `hold_expires_ms` is 0 without a hold."""
+    """The answer to the caller.
+
+    Times are Unix ms, amounts micros; `hold_expires_ms` is 0 without a hold.
+    """
 
     asked: RequestRecord
     allowed: bool
@@ -54,7 +57,7 @@ class Decision(Struct, frozen=True):
 
 
 def conclude(asked: RequestRecord, outcome: Outcome) -> Decision:
-    """Everything that follows from a record: the answer, the reasons, what is left."""
+    """Derive everything that follows from a record: the answer, its reasons, and what is left."""
     allowed, terms = outcome.allowed, asked.terms
     reasons: tuple[Refusal, ...] = ()
     status_hint, retry_s, affordable = 200, None, None
@@ -96,7 +99,7 @@ _MONEY = (Reason.cap_exceeded, Reason.insufficient_funds)
 
 
 def funds_available(asked: RequestRecord, outcome: Outcome) -> int:
-    """What the sources could give before this request."""
+    """Sum what the sources could give before this request, in micros."""
     available = 0
     for source, value in zip(asked.terms.sources, outcome.funds, strict=True):
         if value > source.floor:
@@ -105,7 +108,7 @@ def funds_available(asked: RequestRecord, outcome: Outcome) -> int:
 
 
 def affordable_micros(asked: RequestRecord, outcome: Outcome) -> int:
-    """The largest amount that funds and hard caps would bear."""
+    """Compute the largest amount that funds and hard caps would bear."""
     least = funds_available(asked, outcome)
     for i, limit in enumerate(asked.terms.limits):
         if limit.kind == "cap" and limit.mode == "hard":
@@ -114,7 +117,7 @@ def affordable_micros(asked: RequestRecord, outcome: Outcome) -> int:
 
 
 def token_room(asked: RequestRecord, outcome: Outcome) -> int | None:
-    """The tokens that rate limits would bear; None without such a limit."""
+    """Compute the tokens that rate limits would bear; None without such a limit."""
     rooms = [
         room(limit.limit, _used(limit, outcome, i))
         for i, limit in enumerate(asked.terms.limits)
@@ -129,7 +132,7 @@ def _is_over(asked: RequestRecord, limit: LimitTerms, used_now: float) -> bool:
 
 
 def limits_refuse(asked: RequestRecord, outcome: Outcome) -> bool:
-    """Whether a hard cap or rate limit does not bear the request on top of what it held."""
+    """Return whether a hard cap or rate limit refuses the request on top of its reading."""
     limits = enumerate(asked.terms.limits)
     return any(_is_over(asked, limit, _used(limit, outcome, i)) for i, limit in limits)
 
@@ -150,7 +153,7 @@ def _reasons(asked: RequestRecord, outcome: Outcome) -> tuple[Refusal, ...]:
         needed, there = shown(asked.amount, currency), shown(max(0, available), currency)
         detail = f"{needed} is needed, {there} is available"
         found.append(Refusal(int(Reason.insufficient_funds), "", detail))
-    # Risk is assessed of what account, price and money let pass; of nothing else is it told.
+    # Risk is a reason only where account, price and money let the request pass.
     others = [refusal for refusal in found if refusal.code not in RISK_REASONS]
     return tuple(sorted(others or found, key=lambda r: (r.reason.rank, r.id)))
 

@@ -1,4 +1,4 @@
-"""What the catalog knows about a customer: values, without behaviour."""
+"""What the catalog knows about a customer: values without behaviour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEVELS: tuple[Level, ...] = ("org", "project", "user", "key", "run")
 
 
 class Included(Struct, frozen=True):
-    """Quota of `amount_micros` a price plan includes in each period of the org's timezone."""
+    """Quota of `amount_micros` that a price plan includes in each period of the org's timezone."""
 
     id: str
     amount_micros: int
@@ -30,9 +30,10 @@ class Included(Struct, frozen=True):
 
 
 class Cap(Struct, frozen=True):
-    """Money allowed in a window. Without `target`, each one of the level has its own.
+    """Money allowed in a window.
 
-    `generation` tells a cap from an earlier one of the same id: a cap counts from its creation.
+    Without `target`, each entity of the level has its own. `generation` distinguishes a cap from an
+    earlier one with the same id: a cap counts from its creation.
     """
 
     id: str
@@ -48,7 +49,7 @@ class Cap(Struct, frozen=True):
 
 
 class RateLimit(Struct, frozen=True):
-    """Requests or tokens allowed in any `window_s` seconds, or holds open at once."""
+    """Requests or tokens allowed in any `window_s` seconds, or holds open at the same time."""
 
     id: str
     level: Level
@@ -61,7 +62,7 @@ class RateLimit(Struct, frozen=True):
 
 
 class PricePlan(Struct, frozen=True):
-    """What an org subscribed to: a rate card, included quota, and caps and limits of its own."""
+    """A price plan: a rate card, included quota, and the plan's own caps and rate limits."""
 
     id: str
     rate_card: str
@@ -81,7 +82,7 @@ class CardVersion(Struct, frozen=True):
 
 
 class RateCard(Struct, frozen=True):
-    """All versions of a rate card, oldest first. `changes` counts how often one was added."""
+    """All versions of a rate card, oldest first; `changes` counts how often one was added."""
 
     id: str
     changes: int
@@ -89,7 +90,10 @@ class RateCard(Struct, frozen=True):
 
 
 class ProductTerms(Struct, frozen=True):
-    """What a contract says of one product; None leaves the contract's or the card's word."""
+    """The terms of a contract for one product.
+
+    None keeps the contract's discount and the card's prices.
+    """
 
     discount_bps: int | None = None
     prices: dict[str, int] | None = None
@@ -97,7 +101,7 @@ class ProductTerms(Struct, frozen=True):
 
 
 class Contract(Struct, frozen=True):
-    """A price version agreed until `ends_ms` (None: without end), with discounts of its own."""
+    """A price version agreed until `ends_ms` (None: without end), with its own discounts."""
 
     rate_card: str
     version: str
@@ -108,7 +112,7 @@ class Contract(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """Credit given to an org. What is left of it is a balance in the store."""
+    """Credit given to an org; what is left of it is a balance in the store."""
 
     id: str
     kind: GrantKind
@@ -133,7 +137,7 @@ class Member(Struct, frozen=True):
 
 
 class Org(Struct, frozen=True):
-    """A customer with an account. `version` counts its admin changes; 0 is a free user."""
+    """A customer with an account; `version` counts its admin changes and is 0 for a free user."""
 
     id: str
     plan: str
@@ -146,13 +150,13 @@ class Org(Struct, frozen=True):
     version: int = 0
     created_ms: int = 0
     open_micros: int = 0
-    """What may be spent in a minute while the store does not answer; 0: nothing."""
+    """Micros that stand-in approvals may spend in a minute while the store is down; 0: nothing."""
     country: str = ""
-    """Where its bills go: two letters, upper case; "" where that is not known."""
+    """The country of its bills: two letters, upper case; "" where that is not known."""
 
 
 class Lineage(Struct, frozen=True):
-    """org → project → user → key of one request, and the run it belongs to. "" is absent."""
+    """The org, project, user and key of one request, and the run it belongs to; "" is absent."""
 
     org: str
     project: str = ""
@@ -161,15 +165,15 @@ class Lineage(Struct, frozen=True):
     run: str = ""
 
     def at(self, level: Level) -> str:
-        """The id of this request at a level; "" when the request names none."""
+        """Return the id of this request at a level; "" when the request names none."""
         return str(getattr(self, level))
 
 
 class Profile(Struct, frozen=True):
     """Everything about one org that a decision reads, at one version of each part.
 
-    Members and targeted caps are looked up per lineage, so that an enterprise of thousands
-    does not travel with each request.
+    Members and targeted caps are looked up per lineage, so that an enterprise of thousands does not
+    travel with each request.
     """
 
     org: Org
@@ -185,12 +189,12 @@ class Profile(Struct, frozen=True):
 
     @property
     def is_free(self) -> bool:
-        """Whether this org was never created: no account, only expiring state."""
+        """True if this org was never created: it has no account, only expiring state."""
         return self.org.version == 0
 
 
 class LineageTerms(Struct, frozen=True):
-    """What the catalog says of one lineage: its registered members and what targets them."""
+    """What the catalog knows of one lineage: its registered members and the limits on them."""
 
     lineage: Lineage
     members: tuple[Member, ...] = ()

@@ -1,7 +1,10 @@
-"""Velocity signals: attempts and amounts of an entity over sliding windows, in fixed memory.
+"""Signals: attempts and amounts of an entity over sliding windows, in fixed memory.
 
-Three windows are always counted; others as rules declare them, each behind the change of rules that
-brought it.
+Three windows are always counted. Rules declare others; each of those is counted from the rule
+change that declared it.
+
+A window is two buckets, the current one and the one before. So an entity takes the same memory
+whatever its traffic is; the price is that a reading is an estimate, which `overlapped` describes.
 """
 
 from __future__ import annotations
@@ -15,29 +18,32 @@ from gateway.core.windows import DAY_MS, HOUR_MS, MINUTE_MS
 
 SIGNAL_WINDOWS_MS = (MINUTE_MS, HOUR_MS, DAY_MS)
 SIGNAL_BUCKETS = 2
-"""How many of its longest buckets a signal lives: a bucket counts until the next one has ended."""
+"""Life of a signal, in its longest buckets: a bucket counts until the next one has ended."""
 NUMBERS_PER_WINDOW = 4
-"""attempts, micros, attempts of the bucket before, micros of the bucket before."""
+"""Attempts, micros, attempts of the bucket before, micros of the bucket before."""
 
 FIXED = 1 + NUMBERS_PER_WINDOW * len(SIGNAL_WINDOWS_MS)
 DECLARED = 2 + NUMBERS_PER_WINDOW
 
 Signal = tuple[int, ...]
-"""The moment of the last attempt, which tells all buckets, then the numbers of each window; and of
-each declared one since which change it is counted, its width and its numbers."""
+"""The time of the last attempt (Unix ms), then the numbers of each fixed window.
+
+That time gives the buckets of all windows. Each declared window adds the rule change since which it
+is counted, its width (ms), and its numbers.
+"""
 Windows = tuple[int, ...]
-"""Declared windows: since which change each is counted, and its width."""
+"""Declared windows: of each the rule change since which it is counted, and its width (ms)."""
 
 
 Numbers = tuple[int, int, int, int]
-"""Of a window: attempts and micros, and those of the bucket before."""
+"""The numbers of a window: attempts and micros, and those of the bucket before."""
 
 
 def overlapped(numbers: Numbers, width_ms: int, now_ms: int) -> tuple[int, int]:
-    """Attempts and micros in the last `width_ms`.
+    """Estimate attempts and micros in the last `width_ms`.
 
-    The bucket before counts by its overlap, rounded down (an estimate: exact when attempts came
-    evenly, off by at most the older bucket's overlapping share).
+    The bucket before counts by its overlap with the window, rounded down. The estimate is exact
+    when attempts came evenly; it is off by at most the older bucket's overlapping share.
     """
     n, micros, n_before, micros_before = numbers
     share = (width_ms - now_ms % width_ms) / width_ms
@@ -47,7 +53,10 @@ def overlapped(numbers: Numbers, width_ms: int, now_ms: int) -> tuple[int, int]:
 def with_past(
     numbers: Numbers, buckets: Mapping[int, tuple[int, int]], here: int
 ) -> Numbers | None:
-    """The numbers with attempts and micros of the buckets they are of; None if there are none."""
+    """Add past attempts and micros to a window's numbers; None if there are none to add.
+
+    `buckets` maps a bucket's number to attempts and micros; `here` is the current bucket's number.
+    """
     more, earlier = buckets.get(here, (0, 0)), buckets.get(here - 1, (0, 0))
     if not (more[0] or earlier[0]):
         return None
@@ -61,12 +70,12 @@ def with_past(
 
 
 def signal_name(entity: str) -> str:
-    """The cell of an entity's signal."""
+    """Name the cell of an entity's signal."""
     return f"s{names.SEPARATOR}{entity}"
 
 
 def signal_ends_ms(signal: Signal, now_ms: int) -> int:
-    """When the signal of an entity that was seen now can be forgotten."""
+    """Compute when the signal of an entity that was seen now may be deleted, in Unix ms."""
     widths = (DAY_MS, *signal[FIXED + 1 :: DECLARED])
     return max(now_ms - now_ms % width_ms + SIGNAL_BUCKETS * width_ms for width_ms in widths)
 
@@ -84,7 +93,7 @@ def _windows(signal: Signal | None, now_ms: int) -> list[tuple[int, int, int, in
 
 
 def read_signal(signal: Signal | None, now_ms: int) -> list[int]:
-    """Attempts and micros in the last minute, hour and day: six whole numbers."""
+    """Read attempts and micros in the last minute, hour and day: six integers."""
     found: list[int] = []
     for window in _windows(signal, now_ms):
         found += overlapped(window[1:], window[0], now_ms)
@@ -92,7 +101,7 @@ def read_signal(signal: Signal | None, now_ms: int) -> list[int]:
 
 
 def read_windows(signal: Signal | None, windows: Windows, now_ms: int) -> list[int]:
-    """Attempts and micros in each declared window."""
+    """Read attempts and micros in each declared window."""
     known = _declared(signal, now_ms)
     found: list[int] = []
     for place in _pairs(windows):
@@ -107,10 +116,11 @@ def counted_signal(
     windows: Windows = (),
     version: int = 0,
 ) -> Signal:
-    """The signal after one more attempt of `amount_micros`, counted in declared windows, too.
+    """Count one more attempt of `amount_micros` in a signal, and in the declared windows.
 
-    `version` is a change that all know of by now: a window that came before it and is not among
-    them is gone; one that came later stays, as others may declare it.
+    `version` is a rule change that every worker knows. A window that this change or an earlier one
+    declared, and that is not in `windows`, is dropped. A window of a later change stays, because
+    other workers may declare it.
     """
     numbers = [max(now_ms, signal[0]) if signal else now_ms]
     for _, n, micros, n_before, micros_before in _windows(signal, now_ms):
@@ -131,9 +141,10 @@ def warmed_signal(
     buckets: Mapping[int, tuple[int, int]],
     now_ms: int,
 ) -> Signal:
-    """The signal with what happened before a window was declared: attempts and micros by bucket.
+    """Add to a signal what happened before a window was declared.
 
-    All of it happened before the entity's last attempt.
+    `window` is the change since which it is counted, and its width (ms). `buckets` maps a bucket's
+    number to attempts and micros; all of it happened before the entity's last attempt.
     """
     found = signal or (now_ms, *[0] * (FIXED - 1))
     at_ms, width_ms = found[0], window[1]
@@ -150,7 +161,7 @@ def _pairs(windows: Windows) -> Iterator[tuple[int, int]]:
 
 
 def _declared(signal: Signal | None, now_ms: int) -> dict[tuple[int, int], Numbers]:
-    """The numbers of each declared window as of now."""
+    """Return the numbers of each declared window as of now, by change and width."""
     if signal is None:
         return {}
     known = {}

@@ -1,7 +1,7 @@
-"""What is known of a request before the store is asked, as rules read it: one flat mapping.
+"""Facts of a request, known before the store is asked, as rules read them: one flat mapping.
 
-A pure function of what the record says, so that a rehearsal on records sees what was seen live.
-Names are those of `rules.schema`; what is not there is not known.
+They are a pure function of the record, so that a rehearsal on records sees what was seen live.
+Names are those of `rules.schema`; a name that is missing is not known.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from gateway.core.request_record import Customer, RecordedTerms, RequestRecord
 from gateway.core.windows import MINUTE_MS, zone
 
 QUARTER_MS = 15 * MINUTE_MS
-"""Clocks of all timezones differ from UTC by whole quarters of an hour."""
+"""A quarter of an hour in ms: clocks of all timezones differ from UTC by multiples of it."""
 
 
 Facts = dict[str, str | int | float | bool]
-"""What is known of a request, by the names that rules and models use."""
+"""The facts of a request, by the names that rules and models use."""
 
 
 def facts_of(asked: RequestRecord, at_ms: int) -> Facts:
-    """The facts of a request at a moment (Unix ms). Amounts are micros, durations ms."""
+    """Collect the facts of a request at a time (Unix ms); amounts are micros, durations ms."""
     terms = asked.terms
     facts: Facts = {
         "amount": asked.amount,
         "product": terms.product,
-        # Whatever settles at once takes no slot, a dry run of it neither.
+        # An immediate capture takes no slot, nor does a dry run of one.
         "captures": not asked.shares[SLOT],
         "credential": asked.caller,
         "org.id": terms.org,
@@ -65,26 +65,27 @@ def facts_of(asked: RequestRecord, at_ms: int) -> Facts:
 
 
 DEAR_PERCENT = 50
-"""What costs at least so much of the dearest is dear, too."""
+"""Relative price, in percent of the dearest product, from which on a product is dear, too."""
 
 
 def tier_of(price: Price | None) -> str:
-    """Whether a product is one of the dear ones; "" where that is not known."""
+    """Return a product's price tier, `dear` or `plain`; "" where that is not known."""
     if price is None or not price.dearness:
         return ""
     return "dear" if price.dearness >= DEAR_PERCENT else "plain"
 
 
 def local_time(customer: Customer, at_ms: int) -> tuple[int, int]:
-    """Hour of the day and day of the week (1 is Monday) where a customer is."""
+    """Return the hour and the weekday (1 is Monday) in the customer's timezone."""
     return _local(customer.timezone, at_ms // QUARTER_MS)
 
 
 def standing_of(asked: RequestRecord, out: Outcome) -> dict[str, int | float]:
-    """What stood when a request came: micros on hold, open holds, and the share of what was given.
+    """Compute held money, open holds and the given share of funds, as they were before a request.
 
-    `open_holds` are as the first limit of concurrency counts them, `free_share` (0 to 1) is what
-    was given of all that may still be drawn; each is left out where it is not known.
+    `held` is micros. `open_holds` is as the first limit of concurrency counts them. `free_share` (0
+    to 1) is the share of given funds in all that may still be drawn. Each is left out where it is
+    not known.
     """
     found: dict[str, int | float] = {}
     if out.readings:
@@ -123,32 +124,35 @@ _NAMES = {
     (False, True): _names("org", "key"),
     (True, True): _names("org", "user", "key"),
 }
-"""By whether there is a user and a key: what each number of an outcome's signals is read as."""
+"""Fact names of the numbers of an outcome's signals, by whether there is a user and a key."""
 SIGNALS = frozenset(_NAMES[True, True])
-"""What is counted whatever rules read."""
+"""Fact names of what is counted whatever rules read."""
 
 
 def velocities_of(terms: RecordedTerms, signals: Sequence[int]) -> dict[str, int]:
-    """What the store counted of a request's own entities before it, under the names rules use.
+    """Name what the store had counted of a request's own entities, as rules read it.
 
-    `signals` are six numbers an entity: requests and micros of each window.
+    `signals` are six numbers per entity: requests and micros of each window.
     """
     return dict(zip(_NAMES[bool(terms.user), bool(terms.key)], signals, strict=False))
 
 
 MEMBERSHIP = " in @"
-"""In the names of what is either so or not."""
+"""Part of the fact names of list memberships, which are booleans."""
 
 
 def tallied_of(asked: RequestRecord, out: Outcome) -> dict[str, int]:
-    """What tallies showed before a request, under the names rules use."""
+    """Name what velocity counters showed before a request, as rules read it."""
     if asked.tallied is None:
         return {}
     return named(asked.tallied.reads, out.seen)
 
 
 def named(reads: Iterable[str], numbers: Iterable[int]) -> dict[str, int]:
-    """Numbers of tallies by what they are read as; a membership is either so or not."""
+    """Map counter readings to fact names; list memberships become booleans.
+
+    A reading whose name is "" is left out.
+    """
     pairs = zip(reads, numbers, strict=False)
     return {n: bool(number) if MEMBERSHIP in n else number for n, number in pairs if n}
 

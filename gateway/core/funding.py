@@ -1,4 +1,4 @@
-"""The funding waterfall: from which balances a request is paid, in which order."""
+"""The funding waterfall: from which balances a request is paid, and in which order."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ from gateway.core.windows import FOREVER_MS, HOUR_MS, bounds
 ADJUSTMENTS = "adjustments"
 CREDIT_LINE = "credit_line"
 SHORTFALL = "shortfall"
-"""The balance of what an org used and could not pay: a debt, never drawn from."""
+"""The balance of what an org used and could not pay: a debt that is never drawn from."""
 
 GRANT, INCLUDED = "g", "i"
 """First parts of the names of balances: of grants, and of included quotas."""
 
 INCLUDED_GRACE_MS = 2 * HOUR_MS
+"""Time in ms that an included quota's balance outlives the period after its own."""
 
 
 def grant_name(grant_id: str) -> str:
-    """The balance of a grant."""
+    """Name the balance of a grant."""
     return names.join(GRANT, grant_id)
 
 
 def included_name(included: Included, start_ms: int) -> str:
-    """The balance of an included quota in the period that starts then."""
+    """Name the balance of an included quota in the period that starts at `start_ms` (Unix ms)."""
     return names.join(INCLUDED, included.id, str(start_ms))
 
 
 def is_grant(name: str) -> bool:
-    """Whether this balance belongs to a grant."""
+    """Return whether this balance belongs to a grant."""
     return names.kind_of(name) == GRANT
 
 
 def is_included(name: str) -> bool:
-    """Whether this balance belongs to an included quota."""
+    """Return whether this balance belongs to an included quota."""
     return names.kind_of(name) == INCLUDED
 
 
 def source_label(name: str) -> str:
-    """What callers see of a balance's name: `included:<id>`, a grant's id, or the name itself."""
+    """Return what callers see of a balance: `included:<id>`, a grant's id, or the name itself."""
     kind, *rest = names.split(name)
     if kind == INCLUDED:
         return f"included:{rest[0]}"
@@ -47,7 +48,7 @@ def source_label(name: str) -> str:
 
 
 def burn_order(grants: tuple[Grant, ...]) -> list[Grant]:
-    """Priority (low first), earliest expiry, promotional before paid, oldest."""
+    """Sort grants by priority (low first), earliest expiry, promotional before paid, oldest."""
     return sorted(
         grants,
         key=lambda g: (
@@ -63,10 +64,10 @@ def burn_order(grants: tuple[Grant, ...]) -> list[Grant]:
 def waterfall(
     profile: Profile, product: str | None, now_ms: int
 ) -> tuple[tuple[Source, ...], int, int]:
-    """Sources in the order they burn, and the span [from, until) in which that order holds.
+    """List sources in the order they burn, and the span [from, until) in which that order holds.
 
-    Included quota burns first, then grants, adjustments and the credit line. `product` None
-    means all funds, whatever they may be spent on.
+    Times are Unix ms. Included quota burns first, then grants, adjustments and the credit line.
+    `product` None means all funds, whatever they may be spent on.
     """
     sources: list[Source] = []
     from_ms, until_ms = 0, FOREVER_MS
@@ -93,10 +94,10 @@ def waterfall(
 
 
 def included_sources(included: Included, profile: Profile, now_ms: int) -> list[Source]:
-    """The quota of this period and, with rollover, first what the period before left.
+    """List the quota of this period and, with rollover, before it what the last period left.
 
     A balance starts at 0 with floor -quota, so that a change of plan needs no rewrite. It stays
-    until the next period is over, for rollover and late returns.
+    until the next period is over, for rollover and late releases.
     """
     starts_ms, ends_ms = bounds(included.period, profile.org.timezone, now_ms)
     _, next_ends_ms = bounds(included.period, profile.org.timezone, ends_ms)

@@ -8,7 +8,10 @@ from msgspec import Struct
 
 
 class HoldStatus(IntEnum):
-    """A hold ends exactly once; an expired one may still be captured late, once."""
+    """The status of a hold.
+
+    A hold ends exactly once; an expired one may still be captured late, once.
+    """
 
     held = 0
     captured = 1
@@ -17,7 +20,7 @@ class HoldStatus(IntEnum):
 
 
 class Step(IntEnum):
-    """What can happen to a hold."""
+    """A step in the life of a hold."""
 
     extend = 0
     capture = 1
@@ -32,23 +35,23 @@ TRANSITIONS: dict[tuple[HoldStatus, Step], HoldStatus] = {
     (HoldStatus.held, Step.expire): HoldStatus.expired,
     (HoldStatus.expired, Step.capture): HoldStatus.captured,
 }
-"""Everything else finds the hold already ended."""
+"""The status after each allowed step; every other step finds the hold already ended."""
 
 LATE_CAPTURE_MS = 3_600_000
-"""How long an expired hold can be captured late, by default."""
+"""Time in ms after its expiry in which a hold can be captured late, by default."""
 ENDED_KEPT_MS = 600_000
-"""How long an ended hold answers from the store, by default."""
+"""Time in ms in which an ended hold answers from the store, by default."""
 
 
 def status_at(status: HoldStatus, expires_ms: int, now_ms: int) -> HoldStatus:
-    """The status a reader sees: past its expiry a hold is over, swept or not."""
+    """Return the status that a reader sees: from its expiry on a hold is over, swept or not."""
     if status is HoldStatus.held and now_ms >= expires_ms:
         return HoldStatus.expired
     return status
 
 
 class Taken(Struct, array_like=True):
-    """Money a hold took from one balance."""
+    """Money that a hold took from one balance, in micros."""
 
     name: str
     amount: int
@@ -66,10 +69,11 @@ class Counted(Struct, array_like=True):
 
 
 class Hold(Struct, array_like=True):
-    """Money set aside, and everything it takes to give it back or settle it.
+    """Money set aside, and everything that releasing or charging it needs.
 
-    `book` is the account it is booked on: the org's, or a plan's collective one. `draws` are
-    what it took and, once captured, what it finally cost from each balance.
+    `book` is the account it is booked on: the org's, or a plan's collective one. `draws` are what
+    it took and, once captured, what it finally cost from each balance. Amounts are micros, times
+    Unix ms.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""Ids we make: a prefix, the time, the shard and chance, in Crockford's base 32."""
+"""Ids of our own: a prefix, the time, the shard and random bits, in Crockford's base 32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DECISION, HOLD, GRANT, EVENT = "dec_", "hold_", "grant_", "evt_"
 
 
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
-"""Two digits at a time: every number of ten bits."""
+"""All pairs of digits, by the number of ten bits that they write: two digits in one step."""
 
 
 def _digits(number: int, count: int) -> str:
@@ -21,17 +21,20 @@ def _digits(number: int, count: int) -> str:
 
 @lru_cache(maxsize=16)
 def _time_digits(now_ms: int) -> str:
-    """Many ids are made in the same millisecond."""
+    """Write the time as digits; cached, because many ids are made in the same millisecond."""
     return _digits(now_ms, TIME_DIGITS)
 
 
 def make(now_ms: int, shard: int, chance: int) -> str:
-    """The body of an id: sorts by time, carries its shard, and `chance` of 70 bits."""
+    """Make the body of an id: it sorts by time and carries its shard and 70 random bits.
+
+    `now_ms` is Unix ms; `chance` are the random bits.
+    """
     return _time_digits(now_ms) + _PAIRS[shard & 1023] + _digits(chance, CHANCE_DIGITS)
 
 
 def shard_in(made_id: str) -> int | None:
-    """The shard an id carries, or None when it is none of ours."""
+    """Return the shard that an id carries, or None when the id is none of ours."""
     body = made_id.rpartition("_")[2]
     if len(body) != TIME_DIGITS + SHARD_DIGITS + CHANCE_DIGITS:
         return None
@@ -42,10 +45,10 @@ def shard_in(made_id: str) -> int | None:
 
 
 def hold_of(decision_id: str) -> str:
-    """The hold a decision made: the same body under another prefix."""
+    """Return the id of the hold that a decision made: the same body under another prefix."""
     return HOLD + decision_id.removeprefix(DECISION)
 
 
 def decision_of(hold_id: str) -> str:
-    """The decision that made a hold."""
+    """Return the id of the decision that made a hold."""
     return DECISION + hold_id.removeprefix(HOLD)

@@ -1,7 +1,7 @@
-"""Tallies over a whole log: what `core.velocity` reads and then adds, several times as fast.
+"""Velocity counters over a whole log: as `core.velocity` counts, several times as fast.
 
-State is changed in place and found once for all requests of the same entities. A property test
-holds the two together; the store's own machine stays the meaning.
+State is changed in place, and looked up once for all requests of the same entities. A property test
+compares the two; the store's own machine remains the meaning.
 """
 
 from __future__ import annotations
@@ -23,30 +23,37 @@ from gateway.core.velocity import (
 )
 
 Step = tuple[int, Any, int, str, str, str]
-"""The kind of a tally, its state, its width, what a request adds, and what its numbers are named
-("": nothing)."""
+"""A velocity counter as a request reads it: kind, state, width in ms, what is added, two names.
+
+The names are those of the counter's numbers; a number whose name is "" is left out.
+"""
 NEVER = -(2**62)
 
 
 class Running:
-    """Counts, sets and first moments, by org and name."""
+    """Counts, sets and first times, by org and name."""
 
     def __init__(self) -> None:
         self._state: dict[tuple[str, str], tuple[int, int, Any]] = {}
-        """Kind, width and state: a bucket's number, its numbers and those before; members by when
-        they were met last, oldest first; or first and last moment."""
+        """Kind, width (ms) and state of each counter.
+
+        The state of a count is the bucket's number, its numbers and those of the bucket before.
+        That of a set is its members by when they were seen last, oldest first. That of a first time
+        is the first and the last time (Unix ms).
+        """
 
     def steps(self, tallies: Iterable[Tally], names: Iterable[str]) -> list[Step]:
-        """What `meet` goes through for a request; good until the next sweep.
+        """Prepare the steps of `meet` for a request; they are valid until the next sweep.
 
-        `names` are those of all the numbers that the tallies show, in their order.
+        `names` are those of all the numbers that the counters show, in their order. Raises
+        ValueError for a counter that is LISTED.
         """
         left, found = iter(names), []
         for tally in tallies:
             first = next(left)
             second = next(left) if tally.kind in (COUNTED, DISTINCT) else ""
             found.append((tally.kind, self._of(tally), tally.width_ms, tally.adds, first, second))
-        # Those of one width stand together: they share the moment's place in it.
+        # Counters of one width are neighbours: they share the place of the time in its bucket.
         found.sort(key=lambda step: (step[0], step[2]))
         return found
 
@@ -61,9 +68,10 @@ class Running:
         return found[2]
 
     def meet(self, steps: Iterable[Step], request: tuple[int, bool], now_ms: int) -> dict[str, int]:
-        """What tallies show a request (its amount, whether it was allowed), which then counts.
+        """Read the counters in play of a request, then count the request in them.
 
-        By their names; what has none is not told.
+        `request` is its amount in micros and whether it was allowed. Returns the readings by name;
+        a reading without a name is left out.
         """
         seen: dict[str, int] = {}
         amount, is_allowed = request
@@ -101,7 +109,10 @@ class Running:
         return seen
 
     def tell(self, tally: Tally, at_ms: int, amount: int, now_ms: int) -> None:
-        """Count something in the bucket of when it happened, if that one still counts."""
+        """Count an event in the bucket of the time it happened, if that bucket still counts.
+
+        `at_ms` is when it happened, `now_ms` the current time (both Unix ms); `amount` is micros.
+        """
         state, width_ms = self._of(tally), tally.width_ms
         _roll(state, now_ms // width_ms)
         back = state[0] - at_ms // width_ms
@@ -110,19 +121,19 @@ class Running:
             state[2 + 2 * back] = min(MAX_MICROS, state[2 + 2 * back] + amount)
 
     def sweep(self, now_ms: int) -> None:
-        """Forget what counts no more. Steps that were made before are good no longer."""
+        """Remove what no longer counts; steps that were prepared before are no longer valid."""
         self._state = {key: of for key, of in self._state.items() if _ends_ms(*of, now_ms) > now_ms}
 
 
 def _roll(state: list[int], here: int) -> None:
-    """Bring a count to a bucket, unless it is there or further."""
+    """Roll a count forward to the bucket `here`, unless it is there or further."""
     if state[0] < here:
         state[3], state[4] = (state[1], state[2]) if state[0] == here - 1 else (0, 0)
         state[0], state[1], state[2] = here, 0, 0
 
 
 def _forget(members: dict[str, int], since_ms: int) -> None:
-    """Drop those that were not met since a moment; the oldest come first."""
+    """Drop members that were not seen since `since_ms`; the oldest come first."""
     while members:
         oldest = next(iter(members))
         if members[oldest] > since_ms:

@@ -1,7 +1,7 @@
-"""The reference machine: what each store function means. Lua is its fast copy.
+"""The reference machine: what each store function means; Lua is its fast copy.
 
-Every function asks first and writes after: it reads and checks everything, returns on refusal,
-and only then changes the shard. `now_ms` is the store's clock.
+Every function asks first and writes after: it reads and checks everything, returns on refusal, and
+only then changes the shard. `now_ms` is the store's clock (Unix ms).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from gateway.core.velocity import Past, add_past, add_to_tallies, read_tallies
 
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
-    """Decide a plan and, unless it refuses, move the money; count and record it either way."""
+    """Decide a plan, move the money where it is allowed, and count and record it either way."""
     needs = plan.needs
     until_ms = min(needs.valid_until_ms, plan.not_after_ms)
     early = precheck(shard, needs.org, plan.idempotency, now_ms) or stale(
@@ -104,7 +104,7 @@ def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
 
 
 def read_counter(shard: Shard, org: str, counter: Counter, now_ms: int) -> tuple[int, int]:
-    """The two numbers of a counter as of now."""
+    """Read the two numbers of a counter as of now."""
     value = shard.cells.get(org, counter.name, now_ms)
     if counter.shape == WINDOW:
         return value or (0, 0)
@@ -156,7 +156,8 @@ def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:
 def _write_window(
     shard: Shard, org: str, counter: Counter, value: tuple[int, int], least_ms: int, now_ms: int
 ) -> None:
-    # The key outlives its window, and any hold made in it, by a grace.
+    # The key outlives its window, and any hold made in it, by a grace: an extend or a late capture
+    # still finds the counter.
     cells, until_ms = shard.cells, max(counter.period_ms, least_ms) if counter.period_ms else 0
     is_new = cells.get(org, counter.name, now_ms) is None
     cells.put(org, counter.name, value, now_ms, until_ms)
@@ -212,7 +213,7 @@ def _hold(
 
 
 def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:
-    """Give credit: metadata, balance, version and record in one step."""
+    """Give credit: write metadata, balance, version and record in one step."""
     early = precheck(shard, order.org, order.idempotency, now_ms)
     if early:
         return early
@@ -255,7 +256,7 @@ def void(shard: Shard, order: VoidOrder, now_ms: int) -> Reply:
 
 
 def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
-    """Move funds by an amount, or to an amount, computed from what is there now."""
+    """Move funds by an amount, or to a target, computed from what is available now."""
     early = precheck(shard, order.org, order.idempotency, now_ms) or stale(
         shard, order.versions, order.valid_from_ms, order.valid_until_ms, now_ms
     )
@@ -269,7 +270,7 @@ def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
     balance = cells.get(order.org, ADJUSTMENTS, now_ms) or 0
     debt = cells.get(order.org, SHORTFALL, now_ms) or 0
     draws, rest = draw(order.sources, funds, max(0, -amount))
-    # What is on hold may come back on top, and must still be a number Lua can hold.
+    # Money on hold may be released on top: the sum must still be a number that Lua can hold.
     held = cells.get(order.org, HELD, now_ms) or 0
     largest = max(abs(amount), available, debt + rest)
     if max(largest, max(balance, available) + held + amount) > MAX_MICROS:
@@ -286,7 +287,7 @@ def adjust(shard: Shard, order: AdjustOrder, now_ms: int) -> Reply:
 
 
 def event(shard: Shard, order: EventOrder, now_ms: int) -> Reply:
-    """Record that something happened, and count it when it did, or now where that is later."""
+    """Record a business event, and count it when it happened, or now where that is later."""
     early = precheck(shard, order.org, order.idempotency, now_ms)
     if early:
         return early

@@ -10,7 +10,7 @@ from gateway.core.state import Record, Shard, StoredResult
 
 
 def precheck(shard: Shard, org: str, idempotency: Idempotency | None, now_ms: int) -> Reply | None:
-    """CLOSED, REPLAY or REUSED; None when the call is new."""
+    """Return CLOSED, REPLAY or REUSED as a reply; None when the call is new."""
     if not shard.is_open:
         return Reply(Status.CLOSED, now_ms)
     kept = shard.cells.get(org, idempotency.name, now_ms) if idempotency else None
@@ -32,7 +32,10 @@ def precheck(shard: Shard, org: str, idempotency: Idempotency | None, now_ms: in
 def stale(
     shard: Shard, versions: tuple[Version, ...], from_ms: int, until_ms: int, now_ms: int
 ) -> Reply | None:
-    """STALE with the versions found, when a version or the time is not the plan's."""
+    """Return STALE with the versions found, or None when they and the time are the plan's.
+
+    The plan is valid in [from_ms, until_ms), Unix ms.
+    """
     found = tuple(shard.versions.get((v.kind, v.id), 0) for v in versions)
     if found != tuple(v.expected for v in versions) or not from_ms <= now_ms < until_ms:
         return Reply(Status.STALE, now_ms, found)
@@ -48,9 +51,9 @@ def record(
     *,
     terms: bytes = b"",
 ) -> tuple[int, int]:
-    """Append a record (its kind and result), and keep the result under its idempotency key.
+    """Append a record, and store its result under the idempotency key.
 
-    Returns the record's (epoch, seq).
+    `what` is the record's kind and result. Returns its (epoch, seq).
     """
     kind, out = what
     kept = None
@@ -63,7 +66,10 @@ def record(
 
 
 def draw(sources: tuple[Source, ...], funds: list[int], amount: int) -> tuple[list[int], int]:
-    """What is taken from each source in order, down to its floor, and what is left unpaid."""
+    """Take an amount from the sources in their order, from each down to its floor.
+
+    Returns what is taken from each source, and what is left unpaid; all in micros.
+    """
     taken = []
     for source, value in zip(sources, funds, strict=True):
         part = min(max(0, value - source.floor), amount)
@@ -73,7 +79,7 @@ def draw(sources: tuple[Source, ...], funds: list[int], amount: int) -> tuple[li
 
 
 def parts_of(sources: tuple[Source, ...], draws: list[int]) -> list[Part]:
-    """What was drawn, for the record."""
+    """List what was drawn, for the record."""
     pairs = zip(sources, draws, strict=True)
     return [Part(s.name, part, False, s.expires_ms) for s, part in pairs if part]
 

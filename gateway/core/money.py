@@ -1,17 +1,20 @@
-"""Money is an integer of micro-units of a currency; rounding happens in one place."""
+"""Money: an integer of micro-units of a currency, which is rounded in one place."""
 
 from __future__ import annotations
 
 from gateway.errors import CallerError
 
 MAX_MICROS = 2**53 - 1
-"""Every amount and balance lies within ± this, the largest integer a double holds exactly."""
+"""Bound of every amount and balance, either way: the largest integer a double holds exactly.
+
+Numbers in Lua are doubles. Beyond this bound the store would round money and not notice.
+"""
 
 MICROS_PER_UNIT = 1_000_000
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
-    """The integer nearest to numerator / denominator; a tie goes to the even one."""
+    """Divide to the nearest integer; a tie goes to the even one."""
     quotient, rest = divmod(numerator, denominator)
     twice = 2 * rest
     if twice > denominator or (twice == denominator and quotient % 2 == 1):
@@ -20,7 +23,10 @@ def divide_half_even(numerator: int, denominator: int) -> int:
 
 
 def shown(amount_micros: int, currency: str) -> str:
-    """An amount as a person reads it: `1.5 USD`; to the last micro-unit, at least two digits."""
+    """Format an amount as a person reads it: `1.50 USD`.
+
+    It is exact to the last micro-unit, and has at least two digits after the point.
+    """
     whole, rest = divmod(abs(amount_micros), MICROS_PER_UNIT)
     digits = f"{rest:06d}".rstrip("0").ljust(2, "0")
     sign = "-" if amount_micros < 0 else ""
@@ -28,7 +34,10 @@ def shown(amount_micros: int, currency: str) -> str:
 
 
 def check_range(amount_micros: int, what: str, pointer: str = "") -> int:
-    """Return the amount, or raise `amount_out_of_range` when it is beyond ± (2^53 - 1)."""
+    """Check that an amount lies within ± (2^53 - 1), and return it.
+
+    Raises CallerError `amount_out_of_range`, which names `what` and points to `pointer`.
+    """
     if not -MAX_MICROS <= amount_micros <= MAX_MICROS:
         raise CallerError(
             "amount_out_of_range",

@@ -1,4 +1,4 @@
-"""Partial grants: how many of one unit fit into the room there is."""
+"""Partial approval: how many of one unit fit into the room there is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ def units_that_fit(
     room_micros: int,
     room_tokens: int | None,
 ) -> int | None:
-    """The most of `unit`, between at_least and what was asked, that fits; None when none does.
+    """Find the most of `unit`, from `at_least` to what was asked, that fits; None when none does.
 
-    Cost and tokens never fall as the unit grows, so the most that fits is found by halving.
+    `quantity` is what was asked, by unit; `room_tokens` None is no limit. Cost and tokens never
+    fall as the unit grows, so the most that fits is found by bisection.
     """
 
     def fits(count: int) -> bool:

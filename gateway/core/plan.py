@@ -1,4 +1,4 @@
-"""Making a plan: what must hold for one request, and what it then changes."""
+"""Make a plan: what must hold for one request, and what the request then changes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ NOTHING = CountersInPlay()
 
 
 class Request(Struct, frozen=True):
-    """One authorize or extend, decoded and checked. Exactly one of quantity and amount is set.
+    """One authorize or extend, decoded and checked.
 
-    `settles`: the money is to be captured at once (asked of a dry run, too). `challenge` is the
-    decision whose step-up check was passed ("" for none).
+    Exactly one of `quantity` (by unit) and `amount` (micros) is set. `settles` asks for an
+    immediate capture, in a dry run too. `challenge` is the decision whose step-up was passed (""
+    for none).
     """
 
     lineage: Lineage
@@ -36,7 +37,10 @@ class Request(Struct, frozen=True):
 
 
 def quote(terms: Terms, request: Request) -> int:
-    """What the request would cost in micros; 0 when nothing prices it (it is refused anyway)."""
+    """Compute what the request would cost in micros; 0 when nothing prices it.
+
+    A request that nothing prices is refused anyway.
+    """
     if request.quantity is None:
         return request.amount or 0
     price = terms.asked.price
@@ -51,11 +55,11 @@ def make(
     amount: int,
     is_partial: bool = False,
 ) -> RequestRecord:
-    """What is asked, for the record."""
+    """Make the request's half of the record."""
     quantity = request.quantity
     shares = shares_of(amount, tokens_of(quantity) if quantity else 0, settles=request.settles)
     if request.settles and request.mode is Mode.HOLD:
-        # On hold until it is assessed: set aside, but in nobody's slot.
+        # The money is on hold until the request is assessed: it is set aside, but takes no slot.
         shares = (*shares[:4], amount)
     is_unpriced = quantity is not None and terms.asked.price is None
     return RequestRecord(
@@ -86,7 +90,10 @@ def assemble(
     idempotency: Idempotency | None = None,
     met: CountersInPlay = NOTHING,
 ) -> Plan:
-    """The plan the store decides; `packed` is what was asked beyond the terms."""
+    """Assemble the plan that the store decides.
+
+    `packed` is what was asked beyond the terms; `not_after_ms` is Unix ms.
+    """
     return Plan(
         terms.needs,
         asked.hold_id,

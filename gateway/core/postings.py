@@ -1,8 +1,8 @@
-"""Records become postings of a double-entry ledger. Each posting debits and credits the same sum.
+"""Turn records into postings of a double-entry ledger.
 
-What an org may spend is a liability of ours: drawing debits it and credits `held`; a capture
-debits `held` and credits `revenue`. `included` is what plans give away, so it ends on the debit
-side; `shortfall` is what orgs owe us.
+Each posting debits and credits the same sum. What an org may spend is a liability of ours: a draw
+debits it and credits `held`; a capture debits `held` and credits `revenue`. `included` is what
+plans give away, so it ends on the debit side; `shortfall` is what orgs owe us.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LETTERS = {kind: letter for letter, kind in ACCOUNTS_BY_KIND.items()}
 
 
 class Account(Struct, frozen=True, gc=False):
-    """An account: whose, of which kind, of which grant or quota ("" where there is one)."""
+    """An account of a book; `ref` is its grant or quota ("" where its kind has one account)."""
 
     book: str
     kind: str
@@ -47,7 +47,7 @@ class Account(Struct, frozen=True, gc=False):
 
 
 class Posting(Struct, frozen=True, gc=False):
-    """`amount_micros` > 0 from the credited to the debited account."""
+    """A movement of `amount_micros` > 0 from the credited to the debited account."""
 
     debit: Account
     credit: Account
@@ -56,7 +56,7 @@ class Posting(Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=65_536)
 def _account(book: str, kind: str, ref: str, currency: str) -> Account:
-    # The same accounts come again and again: each is made once.
+    # Most postings are between the same accounts: each account is made once.
     return Account(book, kind, ref, currency)
 
 
@@ -66,7 +66,7 @@ def _source(book: str, name: str, currency: str) -> Account:
 
 
 def account_of(name: str) -> tuple[str, str]:
-    """The kind of account behind a balance's name, and what tells it from others of its kind."""
+    """Return the kind of the account of a balance, and the `ref` that its account has."""
     kind = names.kind_of(name)
     if kind in ACCOUNTS_BY_KIND:
         return ACCOUNTS_BY_KIND[kind], name.removeprefix(f"{kind}{names.SEPARATOR}")
@@ -74,7 +74,7 @@ def account_of(name: str) -> tuple[str, str]:
 
 
 def name_of(kind: str, ref: str) -> str:
-    """The balance that an account explains: what `account_of` came from."""
+    """Name the balance that an account explains; the inverse of `account_of`."""
     letter = LETTERS.get(kind)
     return kind if letter is None else f"{letter}{names.SEPARATOR}{ref}"
 
@@ -96,7 +96,10 @@ class _Booking:
 
 
 def of_outcome(asked: RequestRecord, outcome: Outcome) -> list[Posting]:
-    """An allowed request: its draws go on hold, or are revenue at once. A refused one: nothing."""
+    """Post an authorize: what is drawn goes on hold or, in an immediate capture, is revenue.
+
+    A refused request posts nothing.
+    """
     book, currency = asked.terms.book, asked.terms.currency
     goes_to = _account(book, "revenue" if asked.mode == Mode.CAPTURE else "held", "", currency)
     pairs = zip(asked.terms.sources, outcome.draws, strict=False)
@@ -104,7 +107,11 @@ def of_outcome(asked: RequestRecord, outcome: Outcome) -> list[Posting]:
 
 
 def of_ended(ended: Ended) -> list[Posting]:
-    """The end of a hold: kept parts are revenue, others go back or end with their grant."""
+    """Post the end of a hold.
+
+    Charged parts are revenue, and so are excess and shortfall. Released parts return to their
+    balance, or end with their grant.
+    """
     booking = _Booking(ended.book, ended.currency)
     held, revenue = booking.account("held"), booking.account("revenue")
     for part in ended.kept:
@@ -120,7 +127,7 @@ def of_ended(ended: Ended) -> list[Posting]:
 
 
 def of_moved(moved: Moved) -> list[Posting]:
-    """A grant, a void, a lapse or an adjustment."""
+    """Post a grant, a void, a lapse or an adjustment."""
     booking = _Booking(names.own_book(moved.org), moved.currency)
     grant = booking.account("grant", moved.id)
     shortfall = booking.account("shortfall")
@@ -141,11 +148,11 @@ def of_moved(moved: Moved) -> list[Posting]:
 
 
 def balance_of(kind: str, debits: int, credits: int) -> int:
-    """The hot balance an account explains: what the store must hold for it."""
+    """Compute the hot balance that an account explains: what the store must hold for it."""
     if kind == "shortfall":
         return debits - credits
     return credits - debits
 
 
 HOT_KINDS = ("grant", "included", ADJUSTMENTS, CREDIT_LINE, "held", "shortfall")
-"""Accounts whose balance the store holds too."""
+"""Kinds of accounts whose balance the store holds, too."""

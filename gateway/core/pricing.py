@@ -1,4 +1,7 @@
-"""Quotes: what a request would cost at a rate-card version. One rounding, at the end."""
+"""Quotes: what a request would cost at a rate-card version.
+
+A quote is rounded once, at the end: a sum of rounded parts may differ from the rounded sum.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ FULL_BPS = 10_000
 class Price(Struct, frozen=True, array_like=True):
     """The price of one product as agreed for one request; a hold keeps it to its end.
 
-    `units` maps a unit to micro-units per million; the discount applies to the exact sum.
-    `dearness` is what one of each unit costs, in percent of the card's dearest product that is told
-    in the same units: 1 to 100 (0: not known).
+    `units` maps a unit to micro-units per million. The discount applies to the exact sum.
+    `dearness` is the relative price: what one of each unit costs, in percent of the card's dearest
+    product that is priced in the same units, 1 to 100 (0: not known).
     """
 
     card: str
@@ -32,7 +35,7 @@ class Price(Struct, frozen=True, array_like=True):
 
 
 class Tariff(Struct, frozen=True):
-    """The card version in force for an org at a moment, and the span in which it is."""
+    """The card version in force for an org at a time, and the span (Unix ms) in which it is."""
 
     card: str
     version: CardVersion | None
@@ -42,7 +45,7 @@ class Tariff(Struct, frozen=True):
 
 
 def tariff(profile: Profile, now_ms: int) -> Tariff:
-    """The contract's pinned version while it runs, else the version in effect now."""
+    """Find the contract's pinned version while it runs, else the version in effect now."""
     contract, from_ms, until_ms = profile.contract, 0, FOREVER_MS
     if contract is not None and profile.pinned is not None:
         ends_ms = contract.ends_ms if contract.ends_ms is not None else FOREVER_MS
@@ -68,13 +71,13 @@ def _in_effect(card: RateCard, now_ms: int) -> tuple[CardVersion | None, int, in
 
 
 def is_allowed(rate: Tariff, product: str) -> bool:
-    """Whether the contract lets the org use the product; without a word it may."""
+    """Return whether the contract lets the org use the product; without terms for it, it may."""
     terms = rate.contract.products.get(product) if rate.contract else None
     return terms is None or terms.allowed
 
 
 def price_of(rate: Tariff, product: str) -> Price | None:
-    """The price of a product, or None when nothing prices it (which never means free)."""
+    """Return the price of a product, or None when nothing prices it, which never means free."""
     terms = rate.contract.products.get(product) if rate.contract else None
     version = rate.version
     units = version.products.get(product) if version else None
@@ -96,9 +99,9 @@ def _dearness(version: CardVersion, units: Mapping[str, int]) -> int:
 
 
 def cost_micros(price: Price, quantity: Mapping[str, int]) -> int:
-    """What a quantity costs: Σ quantity × price, discounted, / 10^6, rounded half-even once.
+    """Compute a quantity's cost: Σ quantity × price, discounted, / 10^6, rounded half-even once.
 
-    Raises `unknown_unit` naming the product's units, or `amount_out_of_range`.
+    Raises CallerError: `unknown_unit`, which names the product's units, or `amount_out_of_range`.
     """
     exact = 0
     for unit, count in quantity.items():
@@ -115,5 +118,5 @@ def cost_micros(price: Price, quantity: Mapping[str, int]) -> int:
 
 
 def tokens_of(quantity: Mapping[str, int]) -> int:
-    """What token rate limits count: the sum of all units whose name ends in `_tokens`."""
+    """Sum all units whose name ends in `_tokens`: what token rate limits count."""
     return sum(count for unit, count in quantity.items() if unit.endswith("_tokens"))

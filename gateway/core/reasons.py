@@ -1,4 +1,7 @@
-"""Why a request is refused: one enum; its numbers are at rest, its rank says what weighs more."""
+"""Reasons of a refusal: one enum.
+
+A reason's number is stored in records; its rank says which reason weighs more.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from msgspec import Struct
 
 
 class Reason(IntEnum):
-    """Every reason of the contract. A number is written in records and never changes."""
+    """Every reason of the contract; its number is written in records and never changes."""
 
     org_suspended = 1
     project_suspended = 2
@@ -32,17 +35,17 @@ class Reason(IntEnum):
 
     @property
     def rank(self) -> int:
-        """Its place among all reasons: a lower one weighs more."""
+        """The rank among all reasons: a lower one weighs more."""
         return _RANKS[self]
 
     @property
     def status_hint(self) -> int:
-        """What a frontend would answer its own client."""
+        """The status with which a frontend would answer its own client."""
         return _BY_RANK[self]
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same request may pass later without anybody changing anything."""
+        """True if the same request may pass later although no one changes anything."""
         return self.status_hint in (429, 503) or self is Reason.cap_exceeded
 
 
@@ -67,12 +70,12 @@ _BY_RANK = {
     Reason.overloaded: 503,
     Reason.store_unavailable: 503,
 }
-"""The weightiest first, each with what a frontend would answer its own client."""
+"""All reasons, the weightiest first, with the status a frontend would answer its own client."""
 _RANKS = {reason: rank for rank, reason in enumerate(_BY_RANK)}
 
 
 class Refusal(Struct, frozen=True, array_like=True, gc=False):
-    """One reason, the cap, limit, rule or list it comes from ("" for none), and a sentence."""
+    """One reason, the id of its cap, limit, rule or list ("" for none), and a sentence."""
 
     code: int
     id: str

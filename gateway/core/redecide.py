@@ -1,4 +1,4 @@
-"""Deciding a request once more on what the store saw: the record alone must give the outcome."""
+"""Decide a request once more on what the store read: the record alone must give the outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.core.request_record import RequestRecord
 
 
 def decided_again(asked: RequestRecord, out: Outcome) -> Outcome:
-    """What the reference machine makes of a request, given what was read of counters and funds.
+    """Compute the reference machine's outcome of a request, from recorded readings and funds.
 
     `asked` may be refused for other reasons than it was; what the store counted stays.
     """

@@ -1,7 +1,7 @@
-"""What records did to the hot state, so that it can be told, and built again, without the store.
+"""What records did to the hot state, so that it is known and rebuilt without the store.
 
-Changes add up: they need not know what stood before, only the hold that an end or extend is about.
-Rate limits and signals are left out; they may start anew.
+Changes add up: they need not know the state before them, only the hold that an end or extend is
+about. Rate limits and signals are left out; they may start anew.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Cell = tuple[str, str]
 
 
 class Balance(Struct):
-    """What was added to a balance; or, when `is_gone`, that it ended before it was added.
+    """What was added to a balance; with `is_gone`, the balance ended before that.
 
-    Without `is_made` it is nothing by itself: it came back to a balance that stood before.
+    Without `is_made` it is no balance by itself: the amount returned to one that existed before.
     """
 
     delta: int = 0
@@ -40,7 +40,7 @@ class Balance(Struct):
 class Window(Struct):
     """What was added to a window's counter; `index` names the set of its targets ("" for none).
 
-    Without `is_made` it is nothing by itself: a hold that counted in it ended.
+    Without `is_made` it is no counter by itself: a hold that counted in one ended.
     """
 
     used: int = 0
@@ -50,8 +50,11 @@ class Window(Struct):
     is_made: bool = False
 
 
-class Standing(Struct):
-    """A hold that can still end, and what was asked for it. `until_ms`: 0, or when it is gone."""
+class OpenHold(Struct):
+    """A hold that can still end, and what was asked for it.
+
+    `until_ms` is when it is gone (Unix ms), or 0.
+    """
 
     hold: Hold
     note: bytes
@@ -59,7 +62,7 @@ class Standing(Struct):
 
 
 class Made(Struct, frozen=True):
-    """A hold as it was made, not yet taken apart: most end before anybody asks for more."""
+    """A hold as it was made, not yet built from its record: most end before that is needed."""
 
     asked: RequestRecord
     out: Outcome
@@ -67,14 +70,14 @@ class Made(Struct, frozen=True):
 
 
 class Given(Struct):
-    """A grant's currency and what is known of it."""
+    """A grant and its currency."""
 
     currency: str
     grant: Grant
 
 
 def hold_of(out: Outcome | Ended | Moved, note: object) -> str:
-    """The id of the hold that must be known to replay a record; "" when none must."""
+    """Return the id of the hold that must be known to replay a record; "" when none must."""
     if isinstance(out, Ended):
         return out.hold_id
     if isinstance(note, RequestRecord) and note.extends and out_allows(out):
@@ -83,45 +86,48 @@ def hold_of(out: Outcome | Ended | Moved, note: object) -> str:
 
 
 def out_allows(out: Outcome | Ended | Moved) -> bool:
-    """Whether a record moved anything."""
+    """Return whether a record moved anything."""
     return not isinstance(out, Outcome) or out.allowed
 
 
 class Changes:
-    """What some records changed, in their order."""
+    """The changes that some records made, in their order.
+
+    `late_capture_ms` is how long after its expiry a hold can be captured.
+    """
 
     def __init__(self, late_capture_ms: int) -> None:
         self._late_capture_ms = late_capture_ms
         self.balances: dict[Cell, Balance] = {}
         self.windows: dict[Cell, Window] = {}
-        self._holds: dict[str, Standing | Made | None] = {}
+        self._holds: dict[str, OpenHold | Made | None] = {}
         self.grants: dict[Cell, Given | None] = {}
 
-    def learn(self, hold_id: str, standing: Standing | None) -> None:
-        """Take in a hold as it stood before these changes, unless it changed already."""
+    def learn(self, hold_id: str, standing: OpenHold | None) -> None:
+        """Take in a hold as it was before these changes, unless it was changed already."""
         self._holds.setdefault(hold_id, standing)
 
     def knows(self, hold_id: str) -> bool:
-        """Whether anything is known of a hold, were it that it has ended."""
+        """Return whether anything is known of a hold, even if only that it has ended."""
         return hold_id in self._holds
 
-    def holds(self) -> Iterator[tuple[str, Standing | None]]:
-        """Every hold that is known, as it stands; None of one that has ended."""
+    def holds(self) -> Iterator[tuple[str, OpenHold | None]]:
+        """Yield every known hold as it is after the changes; None for one that has ended."""
         for hold_id in self._holds:
             yield hold_id, self._standing(hold_id)
 
-    def _standing(self, hold_id: str) -> Standing | None:
+    def _standing(self, hold_id: str) -> OpenHold | None:
         found = self._holds.get(hold_id)
         if isinstance(found, Made):
             terms, held = found.asked.terms, int(HoldStatus.held)
             whose = (terms.org, terms.book, terms.currency, terms.product)
             hold = Hold(held, *whose, 0, found.out.now_ms, 0, [], [])
             _grow(hold, found.asked, found.out)
-            found = self._holds[hold_id] = Standing(hold, found.note)
+            found = self._holds[hold_id] = OpenHold(hold, found.note)
         return found
 
     def outcome(self, asked: RequestRecord, out: Outcome, note: bytes) -> None:
-        """An authorize or extend; `note` is what its hold remembers."""
+        """Add an authorize or extend; `note` is what its hold remembers."""
         if not out.allowed or asked.mode == Mode.DRY:
             return
         org, settles = asked.terms.org, asked.mode == Mode.CAPTURE
@@ -160,7 +166,7 @@ class Changes:
         return window
 
     def ended(self, out: Ended, note: EndNote | None) -> None:
-        """The end of a hold that is known; of one that is not, only the balances move."""
+        """Add the end of a hold; where the hold is not known, only the balances move."""
         for part in out.back:
             if not part.gone:
                 self._give_back(out.org, part.name, part.amount)
@@ -182,10 +188,10 @@ class Changes:
             hold = replace(expired.hold, status=out.status, ended_ms=out.now_ms, draws=[])
             hold.released = out.released
             until_ms = out.now_ms + self._late_capture_ms
-            self._holds[out.hold_id] = Standing(hold, expired.note, until_ms)
+            self._holds[out.hold_id] = OpenHold(hold, expired.note, until_ms)
 
     def moved(self, out: Moved, grant: Grant | None) -> None:
-        """A grant, a void, a lapse or an adjustment."""
+        """Add a grant, a void, a lapse or an adjustment."""
         if out.kind in ("paid", "promotional"):
             self._pay(out.org, grant_name(out.id), out.amount - out.settled)
             if out.settled:
@@ -204,8 +210,8 @@ class Changes:
                 self._pay(out.org, SHORTFALL, out.shortfall)
 
 
-def _windows_of(found: Standing | Made) -> list[tuple[str, int]]:
-    """The windows a hold counts in, and what it still holds there."""
+def _windows_of(found: OpenHold | Made) -> list[tuple[str, int]]:
+    """List the windows that a hold counts in, and what it still holds there (micros)."""
     if isinstance(found, Made):
         amount = found.asked.amount
         return [(limit.name, amount) for limit in found.asked.terms.limits if limit.kind == "cap"]

@@ -1,7 +1,8 @@
 """What was asked, with the terms it was asked under: one half of every record.
 
 With the store's outcome it explains a decision completely: the answer is a pure function of the
-two. It holds no raw personal data. Fields are only ever added at the end.
+two. It holds no raw personal data. Fields are only ever added at the end, because a record is an
+array: its fields are read by their place.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from gateway.core.reasons import Refusal
 
 
 class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
-    """A cap or rate limit that applied. `span_ms` is a cap's window end, a rate limit's width.
+    """A cap or rate limit that applied.
 
-    `name`, `period_ms` and `is_indexed` are its counter's: what rebuilding it takes.
+    `span_ms` is the end of a cap's window (Unix ms), or the width of a rate limit. `name`,
+    `period_ms` and `is_indexed` are its counter's: what rebuilding the counter needs.
     """
 
     id: str
@@ -33,7 +35,7 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
-    """What rules read of the org itself."""
+    """Properties of the org itself that rules read."""
 
     plan: str
     type: str
@@ -43,7 +45,7 @@ class Customer(Struct, frozen=True, array_like=True, gc=False):
 
 
 class RecordedTerms(Struct, frozen=True, array_like=True):
-    """What a record says of the terms: shared by all requests of a lineage and product."""
+    """The terms as records have them: shared by all requests of a lineage and product."""
 
     org: str
     project: str
@@ -61,7 +63,7 @@ class RecordedTerms(Struct, frozen=True, array_like=True):
 
 
 class Shadowed(Struct, frozen=True, array_like=True, gc=False):
-    """What a rule set in shadow would have done."""
+    """The result of a rule set in shadow: what it would have done."""
 
     ruleset: str
     action: str
@@ -69,11 +71,12 @@ class Shadowed(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Scoring(Struct, frozen=True, array_like=True, gc=False):
-    """By which model a request is scored, and what follows from it.
+    """The model that scores a request, and what follows from the score.
 
-    `cuts` are the scores from which on it is blocked, challenged, reviewed (0: never). Where there
-    was no scorer, `missing` says what happens instead: allow, challenge or block; `model` is "".
-    The `score` follows from the record and the model, and `reasons`, features that were unusual.
+    `cuts` are the thresholds: the scores from which on the request is blocked, challenged, reviewed
+    (0: never). Where there was no scorer, `missing` says what happens instead: allow, challenge or
+    block; `model` is "". The `score` follows from the record and the model, and so do `reasons`:
+    features that were unusual.
     """
 
     model: str
@@ -84,12 +87,13 @@ class Scoring(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Risk(Struct, frozen=True, array_like=True, gc=False):
-    """How a request was assessed: by one rule set ("" for none), at one moment of our clock.
+    """The assessment of a request by one rule set ("" for none), at one time of our clock.
 
-    `action` is the strongest of the `rules` that matched ("" for none); `unknown` counts rules that
-    could not be told. A challenge `is_lifted` where the subject had passed one. `shadows` are those
-    that matched before the store was asked; `version` numbers the change of rules that was the last
-    one then, from which follows what stood in shadow. `scoring` is None while there is no model.
+    `at_ms` is that time (Unix ms). `action` is the strongest of the `rules` that matched ("" for
+    none); `unknown` counts the rules whose result was unknown. A challenge `is_lifted` where the
+    subject had passed a step-up. `shadows` are the results of rule sets in shadow that matched
+    before the store was asked. `version` numbers the last rule change at that time, from which
+    follows what was in shadow. `scoring` is None while there is no model.
     """
 
     ruleset: str
@@ -104,25 +108,26 @@ class Risk(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def model(self) -> str:
-        """The model that it cites; "" for none."""
+        """The model that the assessment cites; "" for none."""
         return self.scoring.model if self.scoring is not None else ""
 
     @property
     def score(self) -> float | None:
-        """The score, once it was judged; None where nothing scored it."""
+        """The score, once the request was judged; None where nothing scored it."""
         return self.scoring.score if self.scoring is not None else None
 
     @property
     def is_degraded(self) -> bool:
-        """Whether it should have been scored and was not."""
+        """True if the request should have been scored and was not."""
         return self.scoring is not None and bool(self.scoring.missing)
 
 
 class CountersRead(Struct, frozen=True, array_like=True, gc=False):
-    """What rules had counted when a request was decided: behind the change `version`.
+    """The velocity counters that rules read when a request was decided, after the change `version`.
 
-    `reads` names, for each number of the outcome's `seen`, what rules read it as ("" for what they
-    do not, or not yet). `at_ms` is the moment of our clock as of which (0: the store's).
+    `reads` has a name for each number of the outcome's `seen`: under it rules read the number (""
+    where they do not, or not yet). `at_ms` is the time of our clock as of which (Unix ms; 0: the
+    store's).
     """
 
     version: int
@@ -134,7 +139,8 @@ class RequestRecord(Struct, array_like=True):
     """One authorize or extend as it was planned.
 
     `terms` come first: packed once, they are the beginning of every record made under them.
-    `refusals` are those of this request alone; `shares` what it adds to counters, by measure.
+    `refusals` are those of this request alone. `shares` is what it adds to counters, by what they
+    measure. Amounts are micros.
     """
 
     terms: RecordedTerms
@@ -155,30 +161,30 @@ class RequestRecord(Struct, array_like=True):
 
     @property
     def lineage(self) -> Lineage:
-        """Whose request it was."""
+        """The lineage of the request."""
         terms = self.terms
         return Lineage(terms.org, terms.project, terms.user, terms.key, self.run)
 
     @property
     def is_refused(self) -> bool:
-        """Whether the plan was refused before the store was asked."""
+        """True if the plan was refused before the store was asked."""
         return bool(self.refusals or self.terms.refusals)
 
     @property
     def settles_itself(self) -> bool:
-        """Whether it is a hold that is captured as soon as it has been assessed."""
+        """True if it is an immediate capture: a hold that is captured as soon as it is assessed."""
         return self.mode == Mode.HOLD and not self.extends and not self.shares[SLOT]
 
     @property
     def set_aside(self) -> int:
-        """What stays on hold once it is decided, in micros."""
+        """Micros that stay on hold once the request is decided."""
         return 0 if self.settles_itself else self.shares[SET_ASIDE]
 
 
 class EventRecord(Struct, frozen=True, array_like=True):
-    """What the business saw outside authorize: of whom, when (Unix ms), and who told it.
+    """A business event outside authorize: of which entities, when (Unix ms), and its reporter.
 
-    What was told by a credential that `is_bound` to the org counts for no other org.
+    An event from a credential that `is_bound` to the org counts for no other org.
     """
 
     type: str
@@ -194,14 +200,17 @@ class EventRecord(Struct, frozen=True, array_like=True):
 
 
 class Reversal(Struct, frozen=True, array_like=True):
-    """That a decision nobody heard of was taken back, and the kept outcome that went with it."""
+    """The reversal of an unacknowledged decision.
+
+    `kept` names the stored result that was deleted with it.
+    """
 
     decision: str
     kept: str
 
 
 class EndNote(Struct, array_like=True):
-    """What a capture or release was called with; `refusals` where risk gave the hold back."""
+    """What a capture or release was called with; `refusals` where risk released the hold."""
 
     quantity: dict[str, int] | None
     amount: int
@@ -211,7 +220,7 @@ class EndNote(Struct, array_like=True):
 
 
 class AdminNote(Struct, array_like=True):
-    """Who moved funds outside a request, and why; and the grant that was made, if one was."""
+    """Caller and reason of a movement of funds outside a request, and the grant it made, if any."""
 
     note: str
     caller: str = ""

@@ -1,4 +1,4 @@
-"""How holds and grants end, in the reference machine: captured, released, expired, lapsed."""
+"""Ends of holds and grants in the reference machine: captured, released, expired, lapsed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway.core.state import Shard
 
 
 def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
-    """End a hold as its transition table allows; give back what it did not use, once."""
+    """End a hold as its transition table allows; release what it did not use, once."""
     early = precheck(shard, order.org, order.idempotency, now_ms)
     if early:
         return early
@@ -49,7 +49,7 @@ def finish(shard: Shard, order: Finish, now_ms: int) -> Reply:
 
 
 def _debt_after(shard: Shard, hold: Hold, order: Finish, over: int, now_ms: int) -> int:
-    # Only an org's own debt is kept here; a free user's is on the plan's books alone.
+    # Only an org's own debt is a balance here; a free user's is on the plan's books alone.
     if names.is_collective(hold.book):
         return 0
     funds = [shard.cells.get(order.org, s.name, now_ms) or 0 for s in order.sources]
@@ -58,7 +58,8 @@ def _debt_after(shard: Shard, hold: Hold, order: Finish, over: int, now_ms: int)
 
 
 def _is_over(hold: Hold, step: Step, now_ms: int) -> bool:
-    # A capture may come late and a sweep must; every other step finds a due hold expired.
+    # A capture may come after the expiry and a sweep must; every other step finds a due hold
+    # expired.
     if step in (Step.capture, Step.expire):
         return False
     return status_at(hold.state, hold.expires_ms, now_ms) is not HoldStatus.held
@@ -101,7 +102,7 @@ def _end(shard: Shard, hold: Hold, order: Finish, now_ms: int) -> Ended:
 def _split(
     shard: Shard, hold: Hold | None, cost: int, now_ms: int
 ) -> tuple[list[Part], list[Part]]:
-    # A partial capture keeps the first draws and gives back the last.
+    # A partial capture charges the first draws and releases the last.
     kept, back = [], []
     for taken in hold.draws if hold else []:
         keep = min(taken.amount, cost)
@@ -120,7 +121,7 @@ def _split(
 def _give_back(shard: Shard, org: str, name: str, value: int, amount: int, now_ms: int) -> None:
     shard.cells.put(org, name, value + amount, now_ms)
     if is_grant(name) and value == 0:
-        # Used-up grants are left out of profiles; this one has money again.
+        # Profiles leave out used-up grants. This one has money again, so they must be loaded anew.
         bump_grants(shard, org)
 
 
@@ -163,7 +164,7 @@ def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: in
 
 
 def _token_change(order: Finish, given: int) -> int:
-    # A capture in money says nothing of tokens: the estimate stands.
+    # A capture in money says nothing of tokens: the estimate stays counted.
     if order.step is not Step.capture:
         return -given
     return order.tokens - given if order.tokens >= 0 else 0
@@ -182,7 +183,10 @@ def end_grant(shard: Shard, org: str, grant_id: str, now_ms: int) -> int | None:
 
 
 def sweep(shard: Shard, now_ms: int, limit: int) -> int:
-    """End holds and grants whose time is over, at most `limit`, earliest first; how many."""
+    """End holds and grants whose time is over, at most `limit`, earliest first.
+
+    Returns how many ended.
+    """
     if not shard.is_open:
         return 0
     due = sorted((at, member) for member, at in shard.due.items() if at <= now_ms)[:limit]

@@ -1,4 +1,4 @@
-"""What the reference machine keeps: cells that may expire, holds, records."""
+"""The state of the reference machine: cells that may expire, holds, records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.core.holds import Hold
 
 
 class StoredResult(Struct, frozen=True):
-    """That a record's outcome is kept under an idempotency key: its name, digest and end."""
+    """The place of a result stored under an idempotency key: name, digest and expiry (Unix ms)."""
 
     name: str
     digest: bytes
@@ -18,7 +18,7 @@ class StoredResult(Struct, frozen=True):
 
 
 class Record(Struct):
-    """One line of a shard's stream: what happened, and what was asked: `terms` and `body`."""
+    """One record of a shard's stream: what happened, and what was asked, as `terms` and `body`."""
 
     kind: str
     out: Outcome | Ended | Moved
@@ -29,7 +29,7 @@ class Record(Struct):
 
 
 class Shard:
-    """The state behind one stream: what Redis keeps under one hash tag.
+    """The state of one stream: what Redis has under one hash tag.
 
     `shared` are the cells of what many orgs share, which belong to no stream.
     """
@@ -38,18 +38,18 @@ class Shard:
         self.cells = Cells()
         self.shared = Cells() if shared is None else shared
         self.holds: dict[str, tuple[Hold, bytes, int]] = {}
-        """hold id → (hold, what was asked, expiry of the entry; 0 while it is open)."""
+        """Hold id → (hold, what was asked, expiry of the hold's cell; 0 while it is open)."""
         self.versions: dict[tuple[str, str], int] = {}
         self.grants: dict[str, dict[str, tuple[str, bytes]]] = {}
-        """org → grant id → (currency, metadata)."""
+        """Org → grant id → (currency, metadata)."""
         self.due: dict[str, int] = {}
-        """member → the moment the sweep has to end it."""
+        """Member → the time (Unix ms) at which the sweep has to end it."""
         self.epoch = 1
         self.records: list[Record] = []
         self.is_open = True
 
     def hold(self, hold_id: str, now_ms: int) -> tuple[Hold, bytes] | None:
-        """A hold and what was asked for it, while the store still knows it."""
+        """Return a hold and what was asked for it, or None once the store has forgotten it."""
         entry = self.holds.get(hold_id)
         if entry is None or (entry[2] and entry[2] <= now_ms):
             return None

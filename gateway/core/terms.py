@@ -1,4 +1,4 @@
-"""Everything about a lineage and product that does not depend on the single request.
+"""Terms: everything about a lineage and product that does not depend on the single request.
 
 Terms are compiled once and used until a version changes or a window ends.
 """
@@ -21,8 +21,11 @@ from gateway.core.windows import DAY_MS, FOREVER_MS
 from gateway.errors import CallerError
 
 LONGEST_MS = DAY_MS
-"""Terms are compiled anew at least daily: counters without a window of the calendar live for a
-time from then on, and must outlive by far the requests that count in them."""
+"""Longest life of compiled terms in ms: they are compiled anew at least daily.
+
+A counter without a calendar window lives for a time that begins when its terms are compiled, and
+must far outlive the requests that count in it.
+"""
 
 
 class Terms(Struct, frozen=True):
@@ -31,7 +34,7 @@ class Terms(Struct, frozen=True):
     needs: PlanTemplate
     asked: RecordedTerms
     brief: RecordedTerms
-    """What a hold remembers of them: whose, which product, at which price."""
+    """What a hold remembers of the terms: whose, which product, at which price."""
 
     @property
     def price(self) -> Price | None:
@@ -40,7 +43,7 @@ class Terms(Struct, frozen=True):
 
 
 def versions_of(profile: Profile) -> tuple[Version, ...]:
-    """Every version that a plan made from this profile depends on."""
+    """List every version that a plan made from this profile depends on."""
     org = profile.org
     found = [
         Version("org", org.id, org.version),
@@ -53,7 +56,7 @@ def versions_of(profile: Profile) -> tuple[Version, ...]:
 
 
 def book_of(profile: Profile) -> str:
-    """The account an org's money is booked on."""
+    """Name the account that an org's money is booked on."""
     return (
         names.collective_book(profile.plan.id)
         if profile.is_free
@@ -62,14 +65,14 @@ def book_of(profile: Profile) -> str:
 
 
 def held_counter(profile: Profile) -> Counter:
-    """The gauge of what this org, or free user, has on hold."""
+    """Return the gauge of what this org, or free user, has on hold."""
     return FREE_HELD_COUNTER if profile.is_free else HELD_COUNTER
 
 
 def compile_terms(
     profile: Profile, lineage_terms: LineageTerms, product: str, now_ms: int
 ) -> Terms:
-    """Compile terms at a moment of the store's clock."""
+    """Compile terms as of the store's clock (Unix ms); raises CallerError `currency_mismatch`."""
     rate = tariff(profile, now_ms)
     price = price_of(rate, product)
     if price is not None and not profile.is_free and price.currency != profile.org.currency:
@@ -128,7 +131,7 @@ def compile_terms(
 
 
 def brief(asked: RecordedTerms) -> RecordedTerms:
-    """What a hold remembers of terms: whose, which product, at which price."""
+    """Reduce terms to what a hold remembers: whose, which product, at which price."""
     return replace(asked, refusals=(), limits=(), sources=(), versions=(), customer=None)
 
 
@@ -139,9 +142,10 @@ def terms_of_hold(
     price: Price | None,
     created_ms: int,
 ) -> Terms:
-    """Today's funds and refusals, with a hold's own price and cap windows, to extend it.
+    """Combine today's funds and refusals with a hold's own price and cap windows, to extend it.
 
-    An extend is no request of its own and takes no slot: those limits do not apply again.
+    `created_ms` is when the hold was made (Unix ms). An extend is no request of its own and takes
+    no slot: those limits do not apply again.
     """
     found = [
         a
@@ -158,7 +162,7 @@ def terms_of_hold(
 
 
 def signal_entities(lineage: Lineage) -> tuple[str, ...]:
-    """Whose attempts are counted, in the order of an outcome's signals."""
+    """List the entities whose attempts are counted, in the order of an outcome's signals."""
     found = ["o"]
     if lineage.user:
         found.append(names.join("u", lineage.user))
@@ -172,12 +176,12 @@ def _refusal(reason: Reason, of: str, detail: str) -> Refusal:
 
 
 def unpriced(product: str) -> Refusal:
-    """An unknown price never means free."""
+    """Make the refusal of a product without a price: an unknown price never means free."""
     return _refusal(Reason.product_unpriced, product, f"no price is known for {product}")
 
 
 def _refusals(profile: Profile, terms: LineageTerms, now_ms: int) -> tuple[list[Refusal], int, int]:
-    """Refusals of org and members, and the span in which they are what they are."""
+    """Collect account refusals, and the interval [from_ms, until_ms) in which they hold."""
     found, from_ms, until_ms = [], 0, FOREVER_MS
     members = {m.kind: m for m in terms.members}
     if profile.org.status == "suspended":

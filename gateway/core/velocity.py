@@ -1,7 +1,7 @@
-"""Tallies: what is counted because rules ask for it, beyond the signals that always are.
+"""Velocity counters: what is counted because rules ask for it, beyond the signals.
 
-Of an org's own entities or of one that many orgs share; over any window; or whether something is on
-a list. Each is read before a request is counted in it.
+A counter is of an org's own entity or of one that many orgs share, over any window; or it shows
+whether an item is on a list. Each is read before a request is counted in it.
 """
 
 from __future__ import annotations
@@ -24,23 +24,28 @@ from gateway.core.expiring_cells import Cells
 from gateway.core.money import MAX_MICROS
 
 COUNTED, DISTINCT, LISTED, SIGNAL, FIRST = 0, 1, 2, 3, 4
-"""Attempts and micros in a window; different members in it; whether an entry stands. A window that
-is counted in its entity's signal, which is met there and only warmed as a tally. And since when an
-entity is met without a pause as long as the window."""
+"""Kinds of velocity counters.
+
+COUNTED: attempts and micros in a window. DISTINCT: different members in a window. LISTED: whether
+an item is on a list. SIGNAL: a window that is counted in its entity's signal; it is read there, and
+only its backfill treats it as a counter of its own. FIRST: since when an entity has been seen
+without a pause as long as the window.
+"""
 MOST_DISTINCT = 128
-"""So many members are told apart exactly; more are told as so many."""
+"""Bound of a set: distinct counts are exact up to 128 members and saturate there."""
 ONE_MORE, IF_REFUSED = "+", "-"
-"""What a request adds to a COUNTED tally: one more, or that only where it is refused."""
+"""What a request adds to a COUNTED counter: one more, or that only where it is refused."""
 
 Count = tuple[int, int, int, int, int]
 """A bucket's number, its attempts and micros, and those of the bucket before."""
 
 
 class Tally(Struct, frozen=True, gc=False):
-    """One tally as a request meets it.
+    """A velocity counter as one request reads it.
 
     `org` is "" where many orgs share it. `adds` is what the request adds: ONE_MORE, IF_REFUSED or a
-    member; "" where it only reads. Of a SIGNAL it is the change since which it is counted.
+    member; "" where it only reads. Of a SIGNAL it is the rule change since which the window is
+    counted.
     """
 
     kind: int
@@ -51,7 +56,10 @@ class Tally(Struct, frozen=True, gc=False):
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """A change of what stands on a list, the `n`th of all: until `expires_ms` (0: for good)."""
+    """A change of a list, the `n`th of all: the item is on it until `expires_ms` (0: for good).
+
+    `digest` is the item's. With `is_gone` the item is removed.
+    """
 
     list: str
     digest: str
@@ -61,15 +69,16 @@ class Entry(Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """The name of the tally that shows whether it stands."""
+        """The name of the counter that shows whether the item is on the list."""
         return entry_name(self.list, self.digest)
 
 
 class Past(Struct, frozen=True):
-    """What happened before a tally was counted.
+    """What happened before a velocity counter counted it.
 
-    By bucket attempts and micros, or by member the moment (Unix ms) it was met last; of a FIRST one
-    in the bucket 0 the moments since when, and when last it was met.
+    `buckets` maps a bucket's number to attempts and micros; `members` maps a member to when it was
+    seen last (Unix ms). Of a FIRST counter, bucket 0 has the times since when, and when last, it
+    was seen.
     """
 
     tally: Tally
@@ -78,16 +87,16 @@ class Past(Struct, frozen=True):
 
 
 MARK = "lists"
-"""Where the number of the last change that was followed stands."""
+"""The name of the cell with the number of the last list change that was applied."""
 
 
 def entry_name(name: str, digest: str) -> str:
-    """The name of the tally that shows whether something, by its digest, stands on a list."""
+    """Name the counter that shows whether an item, by its digest, is on a list."""
     return names.join("l", name, digest)
 
 
 def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
-    """Take over changes of lists in their order, each once; the number of the last one."""
+    """Apply list changes in their order, each once; return the number of the last one."""
     mark: int = shared.get("", MARK, now_ms) or 0
     for entry in entries:
         if entry.n <= mark:
@@ -101,9 +110,10 @@ def follow(shared: Cells, entries: Iterable[Entry], now_ms: int) -> int:
 
 
 class CountersInPlay(Struct, frozen=True, gc=False):
-    """What a request meets of all that rules want counted: windows of its signals, and tallies.
+    """The counters in play: those that one request reads and increments.
 
-    `version` is the change of rules that everybody knows of by now.
+    They are declared windows of its signals, and other velocity counters. `version` is the latest
+    rule change that every worker knows.
     """
 
     windows: tuple[Windows, ...] = ()
@@ -112,12 +122,12 @@ class CountersInPlay(Struct, frozen=True, gc=False):
 
 
 def count_ends_ms(bucket: int, width_ms: int) -> int:
-    """When a count can be forgotten: a bucket counts until the next one has ended."""
+    """Compute a count's expiry (Unix ms): a bucket counts until the next one has ended."""
     return (bucket + 2) * width_ms
 
 
 def rolled_count(count: Count | None, width_ms: int, now_ms: int) -> Count:
-    """A count as of now's bucket, or of its own where that is later."""
+    """Roll a count forward to the bucket of now; one whose bucket is later stays there."""
     here = now_ms // width_ms
     if count is None or count[0] < here - 1:
         return here, 0, 0, 0, 0
@@ -127,11 +137,12 @@ def rolled_count(count: Count | None, width_ms: int, now_ms: int) -> Count:
 
 
 def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: int) -> list[int]:
-    """What each tally shows.
+    """Read what each velocity counter shows.
 
-    Of a COUNTED one attempts and micros; the bucket before counts by its overlap, rounded down, as
-    in a signal. Of a DISTINCT one how many members, and whether the request's own is one. Of others
-    one number: whether it stands, or for how many ms it is met, up to the width.
+    A COUNTED one shows attempts and micros; the bucket before counts by its overlap, rounded down,
+    as in a signal. A DISTINCT one shows how many members it has, and whether the request's own is
+    one. The others show one number: whether the item is on the list, or for how many ms the entity
+    has been seen, up to the width.
     """
     seen: list[int] = []
     for tally in tallies:
@@ -160,7 +171,10 @@ def add_to_tallies(
     request: tuple[int, bool],
     now_ms: int,
 ) -> None:
-    """Count a request, its amount in micros and whether it was allowed, where it adds."""
+    """Count a request in the velocity counters that it adds to.
+
+    `request` is its amount in micros and whether it was allowed.
+    """
     for tally in tallies:
         if tally.adds:
             cells = own if tally.org else shared
@@ -185,12 +199,12 @@ def _add(cells: Cells, tally: Tally, value: Any, request: tuple[int, bool], now_
 
 
 def _first_met(value: tuple[int, int] | None, width_ms: int, now_ms: int) -> int:
-    """Since when something is met: now, unless it was met less than a width ago."""
+    """Return since when an entity has been seen: now, unless it was seen less than a width ago."""
     return value[0] if value is not None and now_ms - value[1] < width_ms else now_ms
 
 
 def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
-    """Add what happened before to what was counted since."""
+    """Add what happened before to what has been counted since."""
     tally, width_ms = past.tally, past.tally.width_ms
     cells = own if tally.org else shared
     value = cells.get(tally.org, tally.name, now_ms)
@@ -211,7 +225,7 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
     if tally.kind == FIRST:
         first_ms, last_ms = past.buckets[0]
         if value is not None:
-            # Unless it was away in between, it is met since then.
+            # Unless there was a pause in between, it has been seen since then.
             first_ms = min(first_ms, value[0]) if value[0] - last_ms < width_ms else value[0]
             last_ms = max(last_ms, value[1])
         cells.replace(tally.org, tally.name, (first_ms, last_ms), last_ms + width_ms)
@@ -230,6 +244,6 @@ def _meet(cells: Cells, tally: Tally, members: dict[str, int], now_ms: int) -> N
 
 
 def latest(met: dict[str, int]) -> dict[str, int]:
-    """Those that were met last, as many as are told apart."""
+    """Return the members that were seen last, as many as a set may have."""
     latest = sorted(met.items(), key=lambda one: (one[1], one[0]))[-MOST_DISTINCT:]
     return dict(latest)

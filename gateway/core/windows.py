@@ -19,12 +19,15 @@ DAY_MS = 86_400_000
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """The timezone of that name. Raises `zoneinfo.ZoneInfoNotFoundError` or ValueError."""
+    """Return the timezone of that name.
+
+    Raises `zoneinfo.ZoneInfoNotFoundError` or ValueError.
+    """
     return ZoneInfo(name)
 
 
 def bounds(kind: WindowKind, timezone: str, now_ms: int) -> tuple[int, int]:
-    """Start (included) and end (excluded) in Unix ms of the window that holds `now_ms`.
+    """Compute start (included) and end (excluded) in Unix ms of the window that holds `now_ms`.
 
     Weeks start on Monday. A repeated local hour is two windows of an hour each, and a day lasts
     from local midnight to local midnight, whatever its length.

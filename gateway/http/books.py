@@ -7,7 +7,7 @@ from gateway.flows.accounts.usage import usage as used
 from gateway.flows.books import reports
 from gateway.flows.operations.reconcile import Reconciler, lag_s
 from gateway.http.endpoint import Answered, Call
-from gateway.http.query import moment_in
+from gateway.http.query import time_in
 from gateway.http.services import Services
 
 GROUPS = ("product", "day")
@@ -46,8 +46,8 @@ async def usage(services: Services, call: Call) -> Answered:
     """GET /v1/orgs/{org}/usage."""
     now_ms = services.clock.now_ms()
     span = (
-        moment_in(call.query.get("from"), "from", now_ms - 30 * DAY_S * 1000),
-        moment_in(call.query.get("to"), "to", now_ms + 1),
+        time_in(call.query.get("from"), "from", now_ms - 30 * DAY_S * 1000),
+        time_in(call.query.get("to"), "to", now_ms + 1),
     )
     asked = call.query.get("group_by", ",".join(GROUPS))
     names = tuple(dict.fromkeys(name for name in asked.split(",") if name))

@@ -9,7 +9,7 @@ from gateway.errors import CallerError
 from gateway.flows.decisions import detail, log, replay
 from gateway.flows.decisions.log import Logged, Wanted
 from gateway.http.endpoint import Answered, Call
-from gateway.http.query import limit_in, moment_in, org_in, row_in
+from gateway.http.query import limit_in, org_in, row_in, time_in
 from gateway.http.services import Services
 from gateway.wire import answers
 from gateway.wire.answers import rfc3339
@@ -29,8 +29,8 @@ async def get_decisions(services: Services, call: Call) -> Answered:
     """GET /v1/decisions."""
     now_ms, query = services.clock.now_ms(), call.query
     wanted = Wanted(
-        moment_in(query.get("from"), "from", now_ms - DAY_S * 1000),
-        moment_in(query.get("to"), "to", now_ms + DAY_S * 1000),
+        time_in(query.get("from"), "from", now_ms - DAY_S * 1000),
+        time_in(query.get("to"), "to", now_ms + DAY_S * 1000),
         org_in(query.get("org")),
         _one_of(query, "decision", OUTCOMES),
         _one_of(query, "reason", [reason.name for reason in Reason]),
@@ -76,8 +76,8 @@ async def replay_decision(services: Services, call: Call) -> Answered:
             id=call.ids["id"],
             same=found.is_same,
             answer=found.again[0],
-            risk=detail.risk_told(found.again[1]),
+            risk=detail.risk_part(found.again[1]),
             recorded=recorded[0] if recorded else None,
-            recorded_risk=detail.risk_told(recorded[1]) if recorded else None,
+            recorded_risk=detail.risk_part(recorded[1]) if recorded else None,
         )
     )

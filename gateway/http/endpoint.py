@@ -96,7 +96,7 @@ class Endpoint:
         self._trusted = networks_of(services.settings.trusted_proxies)
 
     async def __call__(self, request: web.BaseRequest, names: dict[str, str]) -> web.Response:
-        """Answer a request; whatever happens, the caller hears JSON."""
+        """Answer a request; the caller gets JSON in every case."""
         started = time.perf_counter()
         try:
             call = await self._call(request, names)
@@ -159,7 +159,7 @@ class Endpoint:
 
 
 def path_id(name: str, raw: str) -> str:
-    """A part of a path as the id it stands for: percent-encoded UTF-8. Raises CallerError."""
+    """Decode a path segment (percent-encoded UTF-8) to an id. Raises CallerError."""
     try:
         value = unquote(raw, errors="strict")
         if name == "value":

@@ -48,7 +48,7 @@ async def delete_item(services: Services, call: Call) -> Answered:
 
 async def post_event(services: Services, call: Call) -> Answered:
     """POST /v1/events."""
-    told = await events.tell(services, call.body, call.caller)
+    told = await events.record(services, call.body, call.caller)
     answer = EventAnswer(
         id=told.moved.id,
         type=told.moved.kind,

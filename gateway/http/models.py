@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from gateway.catalog.models import StoredModel
-from gateway.catalog.policy_log import WARM, WARMING, Change, Standing, standing
+from gateway.catalog.policy_log import WARM, WARMING, Change, PoliciesInForce, standing
 from gateway.core.windows import DAY_MS
 from gateway.flows.risk.scoring import thresholds_of
 from gateway.flows.rollout import compare_models, models
 from gateway.flows.rollout.stored_models import CHANGE, find
 from gateway.http.endpoint import Answered, Call
-from gateway.http.query import moment_in
+from gateway.http.query import time_in
 from gateway.http.services import Services
 from gateway.wire import models as d
 from gateway.wire.answers import rfc3339
@@ -56,8 +56,8 @@ async def report(services: Services, call: Call) -> Answered:
     """GET /v1/models/{id}/report."""
     now_ms, query = services.clock.now_ms(), call.query
     span_ms = (
-        moment_in(query.get("from"), "from", now_ms - DAY_MS),
-        moment_in(query.get("to"), "to", now_ms + DAY_MS),
+        time_in(query.get("from"), "from", now_ms - DAY_MS),
+        time_in(query.get("to"), "to", now_ms + DAY_MS),
     )
     found = await compare_models.compare(services, call.ids["id"], span_ms, call.caller)
     told = [_compared(one) for one in found.models]
@@ -90,7 +90,7 @@ def _compared(one: compare_models.Compared) -> d.ComparedModel:
     )
 
 
-def _champion(now: Standing) -> d.ChampionAnswer:
+def _champion(now: PoliciesInForce) -> d.ChampionAnswer:
     return d.ChampionAnswer(
         champion=now.champion or None,
         thresholds=thresholds_of(now.cuts),

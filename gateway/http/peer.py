@@ -1,4 +1,4 @@
-"""Where a request comes from, behind proxies that are trusted; and what it is called in logs."""
+"""Find the address of a caller, also through trusted proxies, and the id of a request."""
 
 from __future__ import annotations
 

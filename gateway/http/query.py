@@ -1,4 +1,4 @@
-"""What stands in the query of a URL, checked."""
+"""Check and convert the query of a URL."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def not_ours() -> CallerError:
     return CallerError("invalid_request", "cursor is not one that was answered here")
 
 
-def moment_in(text: str | None, name: str, default_ms: int) -> int:
-    """A time or a date as Unix ms. Raises CallerError."""
+def time_in(text: str | None, name: str, default_ms: int) -> int:
+    """Convert a time or date to Unix ms. Raises CallerError."""
     if text is None:
         return default_ms
     try:

@@ -26,7 +26,7 @@ EPOCH_DAY = date(1970, 1, 1).toordinal()
 async def post_label(services: Services, call: Call) -> Answered:
     """POST /v1/labels."""
     kept, is_replay = await labels.add(services, call.body, call.caller)
-    return Answered(detail.label_told(kept), is_replay)
+    return Answered(detail.label_part(kept), is_replay)
 
 
 async def post_labels(services: Services, call: Call) -> Answered:
@@ -37,7 +37,7 @@ async def post_labels(services: Services, call: Call) -> Answered:
         whose = Caller(call.caller.credential, call.caller.path, key)
         try:
             kept, _ = await labels.add(services, body, whose)
-            results.append(detail.label_told(kept))
+            results.append(detail.label_part(kept))
         except SpendgateError as error:
             results.append(problem(error))
     return Answered(LabelsAnswer(results=results))
@@ -56,7 +56,7 @@ async def post_review(services: Services, call: Call) -> Answered:
     """POST /v1/reviews/{decision}."""
     name = call.ids["decision"]
     kept, is_replay = await reviews.resolve(services, name, call.body, call.caller)
-    return Answered(detail.label_told(kept), is_replay)
+    return Answered(detail.label_part(kept), is_replay)
 
 
 async def report(services: Services, call: Call) -> Answered:

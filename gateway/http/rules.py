@@ -11,7 +11,7 @@ from gateway.catalog.policy_log import (
     WARM,
     WARMING,
     Change,
-    Standing,
+    PoliciesInForce,
     Stored,
     standing,
 )
@@ -66,12 +66,12 @@ async def get_ruleset(services: Services, call: Call) -> Answered:
 async def activate(services: Services, call: Call) -> Answered:
     """POST /v1/rulesets/{id}/activate."""
     now, is_replay = await rule_sets.activate(services, call.ids["id"], call.body, call.caller)
-    return Answered(_standing(now), is_replay)
+    return Answered(_in_force(now), is_replay)
 
 
 async def rollback(services: Services, call: Call) -> Answered:
     """POST /v1/rulesets/rollback."""
-    return Answered(_standing(await rule_sets.rollback(services, call.caller)))
+    return Answered(_in_force(await rule_sets.rollback(services, call.caller)))
 
 
 async def backtest(services: Services, call: Call) -> Answered:
@@ -81,12 +81,12 @@ async def backtest(services: Services, call: Call) -> Answered:
     from_ms = milliseconds(call.body.from_) or now_ms - DAY_MS
     most, labels_ms = services.settings.backtest_rows, milliseconds(call.body.labels_by) or 0
     span = Span(from_ms, to_ms, most, labels_ms)
-    return _told(await backtest_jobs.begin(services, ruleset, span, call.caller))
+    return _backtest_answer(await backtest_jobs.begin(services, ruleset, span, call.caller))
 
 
 async def get_backtest(services: Services, call: Call) -> Answered:
     """GET /v1/backtests/{id}."""
-    return _told(await backtest_jobs.look(services, call.ids["id"], call.caller))
+    return _backtest_answer(await backtest_jobs.look(services, call.ids["id"], call.caller))
 
 
 async def delete_backtest(services: Services, call: Call) -> Answered:
@@ -95,7 +95,7 @@ async def delete_backtest(services: Services, call: Call) -> Answered:
     return Answered(None, status=204)
 
 
-def _told(run: Run) -> Answered:
+def _backtest_answer(run: Run) -> Answered:
     found = backtest_jobs.result_of(run.result) if run.state == DONE else Backtest()
     hits = [
         RuleHits(
@@ -140,12 +140,12 @@ def _were_set(changes: list[Change]) -> set[str]:
     return {change.ruleset for change in changes if change.mode not in (WARMING, WARM, USED)}
 
 
-def _standing(now: Standing) -> d.StandingAnswer:
+def _in_force(now: PoliciesInForce) -> d.PoliciesAnswer:
     active = [d.Share(ruleset=ruleset, percent=percent) for ruleset, percent in now.active]
-    return d.StandingAnswer(active=active, shadows=list(now.shadows))
+    return d.PoliciesAnswer(active=active, shadows=list(now.shadows))
 
 
-def _answer(stored: Stored, now: Standing, changed: set[str]) -> d.RuleSetAnswer:
+def _answer(stored: Stored, now: PoliciesInForce, changed: set[str]) -> d.RuleSetAnswer:
     mode, percent = "draft", 0
     if stored.id in dict(now.active):
         mode, percent = "active", dict(now.active)[stored.id]

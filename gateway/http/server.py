@@ -23,7 +23,7 @@ MOST_TOLD = 200
 
 
 class _Connection(web.RequestHandler):
-    """A caller's connection: whatever is no HTTP, or never a whole request, hears a clear 4xx."""
+    """A caller's connection; what is no HTTP, or never complete, is answered with a 4xx."""
 
     _is_midway = False
     """Whether bytes have come since the last answer."""

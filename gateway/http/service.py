@@ -46,7 +46,7 @@ async def _answers(ping: Callable[[], Awaitable[None]]) -> bool:
 
 
 class Probes:
-    """Health, readiness, metrics: for whoever watches, without credentials."""
+    """Health, readiness and metrics; no credential is needed."""
 
     def __init__(self, services: Services) -> None:
         self._gateway = services

@@ -1,1 +1,1 @@
-"""Durable truth in SQL: the writer turns records into balanced postings, readers explain them."""
+"""The ledger in SQL: the writer turns records into balanced postings, readers query them."""

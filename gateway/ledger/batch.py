@@ -1,8 +1,9 @@
-"""Stream records become the rows of one batch. Pure; each ledger database writes them.
+"""Turn stream records into the rows of one batch. Pure; each ledger database writes the rows.
 
-A batch links to the one before it: its hash covers the hash before, and two digests of each
-record: of its source (what the store said) and of its books (charge and postings that follow).
-Both kinds are summed up apart, so that the chain still holds once sources have been pruned.
+Batches form a hash chain. The hash of a batch covers the previous hash and two digests of each
+record: one of its source (what the store recorded) and one of its books (the charge and postings
+that follow from it). The two kinds are digested separately, so that the chain can still be verified
+after sources were pruned.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from gateway.wire import records
 from gateway.wire.records import LOST, Decoded, StreamRecord
 
 Position = tuple[int, int]
-"""(epoch, seq) of a shard's record."""
+"""Position of a record in its shard: (epoch, seq)."""
 
 DAY_MS = 86_400_000
 MARK = 8
-"""Bytes that are kept of a digest to name a record that was changed; the hash covers all."""
+"""Stored bytes of each digest. They only name the changed record; the hash covers all of it."""
 
 _pack = msgpack.Encoder().encode
 
 
 class Head(Struct, frozen=True):
-    """The last batch: its number, its hash, how many records there are up to it."""
+    """End of the chain: the last batch's number and hash, and the number of records up to it."""
 
     n: int = 0
     hash: bytes = bytes(32)
@@ -43,9 +44,9 @@ class Head(Struct, frozen=True):
 
 
 class RecordRow(Struct, frozen=True, gc=False):
-    """A decision, an end, or a move of funds, with the columns it is found by.
+    """A record (decision, end of a hold, move of funds) with the columns by which it is found.
 
-    `row` numbers all records of the ledger; `day` is that of `at_ms` in UTC since 1970.
+    `row` numbers all records of the ledger; `day` counts days since 1970 (UTC) of `at_ms`.
     """
 
     row: int
@@ -70,13 +71,13 @@ class RecordRow(Struct, frozen=True, gc=False):
 
     @property
     def source(self) -> StreamRecord:
-        """The record as the store told it."""
+        """The record as the store recorded it."""
         at = (self.shard, self.epoch, self.seq)
         return StreamRecord(*at, self.kind, self.out, self.body, self.terms, self.kept)
 
 
 class ChargeRow(Struct, frozen=True, gc=False):
-    """What a capture is charged. `quantity` is JSON: unit → count."""
+    """The charge of a capture, in micros; `quantity` is JSON: unit → count."""
 
     row: int
     shard: int
@@ -93,7 +94,7 @@ class ChargeRow(Struct, frozen=True, gc=False):
 
 
 class PostingRow(Struct, frozen=True, gc=False):
-    """How money moved: one of the postings of a record, the `n`th."""
+    """The `n`th posting of a record."""
 
     row: int
     n: int
@@ -104,7 +105,7 @@ class PostingRow(Struct, frozen=True, gc=False):
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """All rows of one record, and what they were made from."""
+    """All rows of one record, and the decoded record that they follow from."""
 
     source: Decoded
     record: RecordRow
@@ -112,12 +113,12 @@ class Entry(Struct, frozen=True, gc=False):
     postings: tuple[PostingRow, ...]
 
     def digests(self) -> tuple[bytes, bytes]:
-        """The digests of its source and of its books."""
+        """Return the digests of its source and of its books."""
         return source_digest(self.record), books_digest(self.charge, self.postings)
 
 
 class Stored(Struct, frozen=True):
-    """What stands in the ledger of one record; of a pruned one only its books."""
+    """The stored rows of one record; only charge and postings if the record was pruned."""
 
     record: RecordRow | None
     charge: ChargeRow | None
@@ -125,10 +126,11 @@ class Stored(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """Records that are written in one transaction, linked to the batch before.
+    """Records that are written in one transaction, linked to the previous batch.
 
-    `sources` and `books` sum up the records' digests, `marks` are the beginnings of the two of
-    each; `moves` says of each shard where it was before and where it is after (None: nowhere).
+    `sources` and `books` are digests over the records' digests. `marks` has the first MARK bytes of
+    both digests of each record. `moves` has each shard's position before (None: it had none) and
+    after the batch.
     """
 
     n: int
@@ -143,7 +145,7 @@ class Batch(Struct, frozen=True):
 
     @property
     def head(self) -> Head:
-        """The head of the chain once this batch is written."""
+        """The end of the chain after this batch."""
         return Head(self.n, self.hash, self.first_row + len(self.entries))
 
 
@@ -153,31 +155,31 @@ def _terms_digest(terms: bytes) -> bytes:
 
 
 def source_digest(r: RecordRow) -> bytes:
-    """A digest of what the store said, from which all else follows."""
+    """Return the digest of a record's source, from which all else follows."""
     source = (r.shard, r.epoch, r.seq, r.kind, r.out, _terms_digest(r.terms), r.body, r.kept)
     return sha256(_pack(source)).digest()
 
 
 def books_digest(charge: ChargeRow | None, moves: Iterable[PostingRow]) -> bytes:
-    """A digest of a record's charge and postings, accounts by name."""
+    """Return the digest of a record's charge and postings; accounts enter by name."""
     lines = [(p.posting.debit, p.posting.credit, p.posting.amount_micros) for p in moves]
     return sha256(_pack((charge, lines))).digest()
 
 
 def summed(digests: Iterable[bytes]) -> bytes:
-    """One digest of many."""
+    """Return one digest over many, in their order."""
     return sha256(b"".join(digests)).digest()
 
 
 def link(before: bytes, n: int, sources: bytes, books: bytes) -> bytes:
-    """The hash of batch `n` behind a batch with the hash `before`."""
+    """Return the hash of batch `n`, which follows a batch with the hash `before`."""
     return sha256(b"".join((before, n.to_bytes(8, "big"), sources, books))).digest()
 
 
 def make_batch(
     head: Head, lines: list[StreamRecord], moves: dict[int, tuple[Position | None, Position]]
 ) -> Batch:
-    """The batch of these records behind `head`."""
+    """Build the batch of these records after `head`."""
     entries = tuple([entry(record, head.rows + i) for i, record in enumerate(yielding(lines))])
     digests = [e.digests() for e in yielding(entries)]
     sources, books = summed(s for s, _ in digests), summed(b for _, b in digests)
@@ -188,7 +190,7 @@ def make_batch(
 
 
 def entry(record: StreamRecord, row: int) -> Entry:
-    """The rows of one record."""
+    """Build the rows of one record. Raises Bug for a kind that it does not know."""
     source = records.read(record)
     out, note = source.out, source.note
     if isinstance(out, Outcome) and isinstance(note, RequestRecord):

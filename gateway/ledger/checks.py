@@ -1,7 +1,7 @@
-"""What a book's records and charges say, beside what its accounts say.
+"""Sums of a book's records and charges, to compare with its accounts.
 
-Sums are kept up to a row and only go on from there: a check costs what is new, and still covers
-records that were pruned since.
+The sums are stored up to a row and continue from there. A check therefore costs only the new rows,
+and still covers records that were pruned since.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ ADD_SUMS = (
 
 @dataclass(frozen=True)
 class BookCheck:
-    """What a book's records and charges say, beside what its accounts say. Micros."""
+    """Sums of a book from its records and charges, and the same from its accounts, in micros."""
 
     book: str
     holds: int
-    """How many were ever made."""
+    """Number of holds ever made."""
     held_by_records: int
     held_by_postings: int
     charged: int
@@ -41,10 +41,10 @@ class BookCheck:
 
 
 class Checks(Reading):
-    """Sums of the decision log and the charges, book by book."""
+    """Queries and stored sums of the decision log and the charges, by book."""
 
     async def books(self) -> list[BookCheck]:
-        """Every book: one statement, one moment."""
+        """Return the sums of every book, read in one statement and so at one point in time."""
         upto = select(t.check_state.c.row).scalar_subquery()
         k, a = t.checks.c, t.accounts.c
         kept = select(k.book, *(k[name] for name in SUMS))
@@ -67,9 +67,10 @@ class Checks(Reading):
         ]
 
     async def advance(self, most_rows: int) -> int:
-        """Take the next rows into the sums that are kept; how many there were.
+        """Add at most `most_rows` further rows to the stored sums; return how many were added.
 
-        Sums are made outside the transaction that adds them: the writer waits for none of it.
+        The sums are computed before the transaction that adds them, so that the writer does not
+        wait for it. If another process added rows meanwhile, nothing is added. Raises Unavailable.
         """
         b = t.batches.c
         (first,) = (await self._all(select(t.check_state.c.row)))[0]
@@ -97,7 +98,7 @@ class Checks(Reading):
 
 
 def _since(first: Any, last: Any) -> tuple[Select[Any], Select[Any]]:
-    """Sums of records, and of charges, of the rows in [first, last)."""
+    """Build queries for the sums of records and of charges in the rows [first, last)."""
     r, c = t.records.c, t.charges.c
 
     def span(row: Any) -> Any:
@@ -114,7 +115,7 @@ def _since(first: Any, last: Any) -> tuple[Select[Any], Select[Any]]:
 
 
 def _normal(row: Any) -> dict[str, Any]:
-    """Sums of halves, the lower ones below 2^32 again."""
+    """Normalize sums of halves: each lower half below 2^32 again."""
     values = {name: int(value) for name, value in zip(SUMS, row[1:], strict=True)}
     for name in ("held", "charged"):
         high, low = halves(whole(values[f"{name}_high"], values[f"{name}_low"]))

@@ -1,4 +1,4 @@
-"""The decision log by day: in SQLite a table a day under one view, in PostgreSQL partitions."""
+"""The decision log by day: tables under one view in SQLite, partitions in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ COLUMNS = (
     *(f"{name} {{blob}}" for name in ("out", "body", "kept")),
 )
 ADMIN = "kind IN ('grant', 'void', 'adjust', 'event')"
-"""What happens outside requests: kept under idempotency keys for a day."""
+"""Kinds of records made outside requests; their results are stored for a day, by key."""
 NAMES = tuple(column.split()[0] for column in COLUMNS)
 RECORDS = ", ".join(f"{column.format(blob='BYTEA')} NOT NULL" for column in COLUMNS)
-"""The columns of records, as PostgreSQL declares them."""
+"""Column declarations of records in PostgreSQL."""
 
 
 def date_of(day: int) -> str:
-    """A day since 1970 as YYYYMMDD."""
+    """Format a day, counted since 1970, as YYYYMMDD."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime("%Y%m%d")
 
 
 def day_of(table: str) -> int:
-    """The day of a table of records."""
+    """Return the day of a table of records, counted since 1970."""
     at = datetime.strptime(table.removeprefix("records_"), "%Y%m%d").replace(tzinfo=UTC)
     return (at - datetime(1970, 1, 1, tzinfo=UTC)).days
 
 
 def table_of(day: int) -> str:
-    """The table, or partition, of a day's records."""
+    """Return the name of the table or partition of a day's records."""
     return f"records_{date_of(day)}"
 
 
 def create_table(day: int) -> list[str]:
-    """What makes a day's table in SQLite."""
+    """Return the statements that create a day's table in SQLite, with its indexes."""
     columns = [f"{column.format(blob='BLOB')} NOT NULL" for column in COLUMNS]
     columns[0] = "row INTEGER PRIMARY KEY"
     name = table_of(day)
@@ -56,7 +56,7 @@ def create_table(day: int) -> list[str]:
 
 
 def create_view(days: Sequence[int]) -> str:
-    """The view of all days' tables in SQLite; of none it is empty."""
+    """Return the statement that creates the view of these days in SQLite; empty without days."""
     columns = ", ".join(NAMES)
     selects = [f"SELECT {columns} FROM {table_of(day)}" for day in days]  # noqa: S608  our names
     if not selects:
@@ -66,6 +66,6 @@ def create_view(days: Sequence[int]) -> str:
 
 
 def create_partition(day: int) -> str:
-    """What makes a day's partition in PostgreSQL."""
+    """Return the statement that creates a day's partition in PostgreSQL."""
     bounds = f"FOR VALUES FROM ({day}) TO ({day + 1})"
     return f"CREATE TABLE IF NOT EXISTS {table_of(day)} PARTITION OF records {bounds}"

@@ -1,4 +1,4 @@
-"""Which deployment a ledger belongs to, and which batch has which number."""
+"""Identity of a ledger: the deployment it belongs to, and the hashes of its batches."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gateway.ledger.reading import Reading
 
 
 class DeploymentOf(Reading):
-    """What is asked of a ledger before it is trusted. Raises Unavailable."""
+    """Queries that prove a ledger before it is used. Every method raises Unavailable."""
 
     async def id(self) -> str:
-        """The deployment's id, "" where the ledger is new."""
+        """Return the deployment's id, "" if the ledger is new."""
         found = await self._all(select(t.deployment.c.id))
         return str(found[0][0]) if found else ""
 
     async def claim(self, known: str) -> None:
-        """Let a new ledger belong to a deployment; one that belongs to one stays as it is."""
+        """Store the deployment's id in a new ledger; a ledger that has one keeps it."""
         try:
             async with self._engine.begin() as c:
                 await c.execute(insert(t.deployment).values(n=1, id=known))
@@ -29,6 +29,6 @@ class DeploymentOf(Reading):
             raise Unavailable("ledger_unavailable", "the ledger does not answer") from error
 
     async def batch_hash(self, n: int) -> bytes:
-        """The hash of a batch, b"" where there is none of that number."""
+        """Return the hash of batch `n`, b"" if it does not exist."""
         found = await self._all(select(t.batches.c.hash).where(t.batches.c.n == n))
         return bytes(found[0][0]) if found else b""

@@ -1,4 +1,4 @@
-"""The ledger as those read it who build or verify something from it: row by row, in order."""
+"""Sequential reads of the ledger, row by row, for projections, rebuilds and verification."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from gateway.wire.records import StreamRecord
 
 
 class History(Reading):
-    """Everything that was ever written, in its order."""
+    """Queries over everything in the ledger, in the order of its rows."""
 
     async def lines(self, from_row: int, limit: int) -> list[StreamRecord]:
-        """The records from a row on, in their order."""
+        """Return the records of rows [from_row, from_row + limit), in order."""
         row = t.records.c.row
         return await self.lines_where(and_(row >= from_row, row < from_row + limit))
 
     async def numbered(
         self, from_row: int, limit: int, kinds: Sequence[str], org: str = ""
     ) -> list[tuple[int, StreamRecord]]:
-        """Those of some kinds (and of one org) among the same, each with the number of its row."""
+        """Return the records of these kinds (and this org) in the same rows, each with its row."""
         r = t.records.c
         span = and_(r.row >= from_row, r.row < from_row + limit, r.kind.in_(kinds))
         return await self.numbered_where(and_(span, r.org == org) if org else span)
 
     async def hot(self, shard: int, after: HotKey | None, limit: int) -> list[HotRow]:
-        """Rows of the saved hot state of a shard behind a key, in the order of their keys."""
+        """Return the saved hot state of a shard after a key, at most `limit` rows in key order."""
         h = t.hot.c
         key = (h.kind, h.org, h.name)
         query = select(t.hot).where(h.shard == shard)
@@ -41,9 +41,10 @@ class History(Reading):
     async def kept(
         self, shards: Sequence[int], since: tuple[int, int], from_row: int, limit: int
     ) -> tuple[list[StreamRecord], int]:
-        """Records from a row on that keep an outcome, and the row to go on from (-1: no more).
+        """Return records that have a stored result, and the row to continue from (-1: at the end).
 
-        `since`: the rows from which on calls about requests, and moves of funds, may be kept.
+        `since` has the first rows whose results may still be stored: for calls about requests, and
+        for grants, voids, adjustments and events.
         """
         r = t.records.c
         admin = r.kind.in_(("grant", "void", "adjust", "event"))
@@ -58,36 +59,42 @@ class History(Reading):
         return lines, found[-1][0] + 1
 
     async def latest_ms(self) -> int:
-        """When the newest record was made, by the store's clock; 0 without any."""
+        """Return the newest record's time by the store's clock (Unix ms); 0 without any."""
         return int((await self._all(select(func.max(t.batches.c.at_ms))))[0][0] or 0)
 
     async def row_at(self, at_ms: int) -> int:
-        """The first row of the first batch that reaches to a moment of the store's clock."""
+        """Return the first row of the first batch that reaches `at_ms` by the store's clock.
+
+        Returns NO_ROW, which is above all rows, if no batch does.
+        """
         b = t.batches.c
         query = select(func.coalesce(func.min(b.first_row), NO_ROW)).where(b.at_ms >= at_ms)
         return int((await self._all(query))[0][0])
 
     async def moment_before(self, row: int) -> int:
-        """A moment (Unix ms) that no record from a row on is much older than; 0 without any."""
+        """Return the largest time in the batches that end before a row (Unix ms); 0 without any.
+
+        No record from that row on is much older than this.
+        """
         b = t.batches.c
         query = select(func.coalesce(func.max(b.at_ms), 0)).where(b.first_row + b.rows <= row)
         return int((await self._all(query))[0][0])
 
     async def batches(self, after: int, limit: int) -> list[BatchRow]:
-        """Batches behind a number, in their order."""
+        """Return at most `limit` batches with a number greater than `after`, in order."""
         query = select(t.batches).where(t.batches.c.n > after).order_by(t.batches.c.n)
         return [BatchRow(*row) for row in await self._all(query.limit(limit))]
 
     async def pruned_before_day(self) -> int:
-        """The first day whose records were never pruned, as far as any were; 0 when none were."""
+        """Return the day after the last pruned one, counted since 1970; 0 if none was pruned."""
         return int((await self._all(select(func.max(t.pruned.c.day))))[0][0] or -1) + 1
 
     async def pruned_rows(self) -> int:
-        """How many records were pruned."""
+        """Count the records that were pruned."""
         return int((await self._all(select(func.sum(t.pruned.c.rows))))[0][0] or 0)
 
     async def wrong_totals(self) -> list[tuple[str, str, str, str]]:
-        """Accounts whose totals are not the sums of their postings: book, kind, ref, currency."""
+        """Find accounts whose totals differ from their postings: (book, kind, ref, currency)."""
         a, p = t.accounts.c, t.postings.c
         sums: dict[int, list[int]] = {}
         for side, column in enumerate((p.debit, p.credit)):

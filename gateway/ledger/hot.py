@@ -1,7 +1,8 @@
-"""The hot state as the ledger knows it: what records changed, kept in a table beside them.
+"""Hot state in the ledger: the state that a shard is rebuilt from, folded from its records.
 
-Changes add up in memory and are saved every few seconds, so a hold that lives shorter is never
-written. `row` says up to which record; behind a crash the rest is replayed from the records.
+Changes add up in memory and are saved every few seconds, so a hold that ends sooner is never
+written. `row` says up to which record the saved state goes; after a crash the later records are
+replayed on top of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from msgspec import Struct, msgpack
 
 from gateway.core.commands import Ended, Moved, Outcome
-from gateway.core.replay import Balance, Changes, Given, Standing, Window, hold_of
+from gateway.core.replay import Balance, Changes, Given, OpenHold, Window, hold_of
 from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.ledger.pace import yielding
 from gateway.wire import records
@@ -19,17 +20,18 @@ from gateway.wire.records import Decoded
 
 BALANCE, WINDOW, HOLD, GRANT = "b", "w", "h", "g"
 HOT_GRACE_MS = 60_000
-"""How long what has expired stays in the table: clocks may differ a little."""
+"""Time for which expired rows stay in the table: clocks may differ a little."""
 
 HotKey = tuple[int, str, str, str]
-"""(shard, kind, org, name)."""
+"""Key of a row: (shard, kind, org, name)."""
 
 
 class HotRow(Struct, frozen=True):
-    """One thing of the hot state. `a` and `b` add up; what `data` holds replaces what was.
+    """One item of the hot state. A save adds `a` and `b` to the stored row.
 
-    What `is_partial` only adds to a row that is there. A balance is `a`; a window's counter is
-    `a` used and `b` held, its index in `data`; of a hold `a` says until when it is kept (0: open).
+    A row with `is_partial` only changes a row that exists. A balance is `a`. A window's counter is
+    `a` used and `b` held, with the window's index in `data`. A hold has in `a` the time until which
+    it is kept (0: open), a grant has all in `data`; both are dropped before they are saved again.
     """
 
     shard: int
@@ -44,7 +46,7 @@ class HotRow(Struct, frozen=True):
 
 
 class HotSave(Struct, frozen=True):
-    """Rows to add to what is there, and rows to drop first; from one record up to another."""
+    """Changes of the hot state by records [from_row, upto_row): rows to drop first, rows to add."""
 
     drops: list[HotKey]
     rows: list[HotRow]
@@ -58,19 +60,19 @@ _standing = msgpack.Decoder(tuple[bytes, bytes])
 _given = msgpack.Decoder(Given)
 
 
-def standing_of(row: HotRow) -> Standing:
-    """The hold in a row."""
+def standing_of(row: HotRow) -> OpenHold:
+    """Decode the hold in a row."""
     hold, note = _standing.decode(row.data)
-    return Standing(records.decode_hold(hold), note, row.a)
+    return OpenHold(records.decode_hold(hold), note, row.a)
 
 
 def given_of(row: HotRow) -> Given:
-    """The grant in a row."""
+    """Decode the grant in a row."""
     return _given.decode(row.data)
 
 
 class HotChanges:
-    """Changes since the last save, with the shards they belong to."""
+    """Changes of the hot state since the last save, with the shards they belong to."""
 
     def __init__(self, row: int, late_capture_ms: int) -> None:
         self._late_capture_ms = late_capture_ms
@@ -84,7 +86,7 @@ class HotChanges:
         self._saved: dict[str, str] = {}
 
     def unknown(self, lines: Iterable[Decoded]) -> list[HotKey]:
-        """The holds that must be learned before these records can be applied."""
+        """Return the keys of holds that `learn` must load before these records can be applied."""
         wanted: dict[str, HotKey] = {}
         made: set[str] = set()
         for line, out, note in lines:
@@ -97,7 +99,7 @@ class HotChanges:
         return list(wanted.values())
 
     def learn(self, keys: Iterable[HotKey], rows: Iterable[HotRow]) -> None:
-        """Take in the saved holds; one that was not saved is unknown for good."""
+        """Load the saved holds of these keys; a hold without a row is unknown for good."""
         found = {row.name: row for row in rows}
         for _, _, org, name in keys:
             row = found.get(name)
@@ -106,7 +108,7 @@ class HotChanges:
             self._changes.learn(name, standing_of(row) if row else None)
 
     def apply(self, lines: Iterable[Decoded]) -> None:
-        """Apply records in their order; all holds they need are known."""
+        """Apply records in their order; all holds that they need must be loaded."""
         for line, out, note in yielding(lines):
             self.row += 1
             if out is None:
@@ -126,7 +128,7 @@ class HotChanges:
                 self._changes.moved(out, grant)
 
     def save(self) -> HotSave:
-        """What is to be saved; the next changes begin behind it."""
+        """Return the changes to save, and start to collect the next ones after them."""
         drops: list[HotKey] = []
         rows: list[HotRow] = []
         shard = self._shards
@@ -139,7 +141,7 @@ class HotChanges:
                 org = standing.hold.org
                 data = _pack((records.encode_hold(standing.hold), standing.note))
                 if name in self._saved:
-                    # The row is replaced, so what adds up must not be there before.
+                    # A save adds `a` to the stored row: without this drop it would add twice.
                     drops.append((shard[org], HOLD, org, name))
                 until_ms = standing.until_ms
                 rows.append(HotRow(shard[org], HOLD, org, name, until_ms, 0, until_ms, data))

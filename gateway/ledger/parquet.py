@@ -1,4 +1,4 @@
-"""A day of the decision log as a Parquet file. Needs pyarrow, which only exporting does."""
+"""Export of a day of the decision log to a Parquet file; the only module that needs pyarrow."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KINDS = {
 
 
 class DayFile:
-    """A file that is there once it is whole and synced. Columns are those of `records`.
+    """A Parquet file that appears under its name only when it is complete and synced.
 
-    `terms` are the terms themselves rather than their number.
+    Columns are those of `records`; `terms` has the terms themselves rather than their number.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class DayFile:
         self._writer.write_table(pyarrow.table(columns, schema=self._schema))
 
     def close(self) -> None:
-        """Everything was written."""
+        """Finish the file: sync it, then give it its name."""
         self._writer.close()
         with self._fresh.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""What the writer asks of a ledger database."""
+"""Ports of the ledger writer: the streams it reads, and the database it writes."""
 
 from __future__ import annotations
 
@@ -13,46 +13,47 @@ from gateway.wire.records import StreamRecord
 
 
 class Streams(Protocol):
-    """Where the writer's records come from: the part of a store it needs."""
+    """Source of the writer's records: the part of a store that it needs."""
 
     async def records(self, after: Mapping[int, Position], limit: int) -> list[StreamRecord]:
-        """The next records of each shard behind its position, at most `limit` a shard."""
+        """Return the next records of each shard after its position, at most `limit` a shard."""
         ...
 
     async def trim(self, upto: Mapping[int, Position]) -> None:
-        """Forget records up to and with each shard's position."""
+        """Delete the records of each shard up to and including its position."""
         ...
 
 
 class Marks(Protocol):
-    """Where the writer says how far it came, for who has only the store."""
+    """Progress of the writer in the store, for processes that read only the store."""
 
     async def book(self, n: int, digest: bytes) -> None:
-        """The last batch that was written."""
+        """Record the last written batch by number and hash."""
         ...
 
     async def stop(self, reason: str) -> None:
-        """Nothing more is written, and why; "" that it is again."""
+        """Record why nothing more is written; "" clears it."""
         ...
 
 
 class History(Protocol):
-    """The records that are in the ledger, for who replays them."""
+    """Records of the ledger, for a replay."""
 
     async def lines(self, from_row: int, limit: int) -> list[StreamRecord]:
-        """The records from a row on, in their order."""
+        """Return the records of rows [from_row, from_row + limit), in order."""
         ...
 
 
 class SecondWriter(Exception):
-    """Another writer moved the chain: this batch was not written."""
+    """Another writer has extended the chain: this batch was not written."""
 
 
 class Written(Struct, frozen=True):
-    """How far the ledger is: the head of its chain, and each shard's cursor.
+    """Progress of the ledger: the end of its chain, and each shard's cursor.
 
-    A cursor is the last record's position or, where an epoch has begun, (epoch, -1); `last` is
-    the last record there is, even then. `hot_row`: up to which record the hot state was saved.
+    A cursor is the position of the shard's last record, or (epoch, -1) at the start of an epoch;
+    `last` is the position of the last record in both cases. `hot_row` is the row up to which the
+    hot state was saved.
     """
 
     head: Head
@@ -62,31 +63,32 @@ class Written(Struct, frozen=True):
 
 
 class LedgerWriter(Protocol):
-    """Writes batches exactly once: rows, totals, cursors and the chain in one transaction.
+    """Writing side of a ledger database. A batch is written exactly once.
 
-    Every method raises Unavailable when the database does not answer.
+    Rows, totals, cursors and the chain change in one transaction. Every method raises Unavailable
+    if the database does not answer.
     """
 
     async def written(self) -> Written:
-        """How far the ledger is."""
+        """Return the progress of the ledger."""
         ...
 
     async def write(self, batch: Batch) -> None:
-        """Write a batch. Raises SecondWriter, having changed nothing, if the chain went on."""
+        """Write a batch. Raises SecondWriter, having changed nothing, if the chain was extended."""
         ...
 
     async def start_epochs(self, epochs: Mapping[int, int]) -> None:
-        """Begin new epochs of shards: no record of an earlier one is taken from now on."""
+        """Begin new epochs of shards: records of earlier epochs are refused from now on."""
         ...
 
     async def hot(self, keys: Sequence[HotKey]) -> list[HotRow]:
-        """Those of these rows of the hot state that are saved."""
+        """Return the saved rows of the hot state that have these keys."""
         ...
 
     async def save_hot(self, save: HotSave) -> None:
-        """Save hot state, and forget what has expired. Raises SecondWriter if another one did."""
+        """Save hot state and delete expired rows. Raises SecondWriter if another writer did so."""
         ...
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection."""
         ...

@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: a batch is one transaction, its rows go in by COPY."""
+"""The ledger in PostgreSQL: a batch is one transaction, and COPY inserts its rows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 def _columns(rows: Rows, count: int) -> list[list[Any]]:
-    """Rows as one list a column, as unnest takes them."""
+    """Turn rows into one list a column, the arguments of unnest."""
     return [[row[i] for row in rows] for i in range(count)]
 
 
@@ -93,7 +93,7 @@ class PostgresLedger:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        # One after the other: a second one would begin inside the first, on the same connection.
+        # One at a time: on a shared connection a second one would begin inside the first.
         async with self._busy, self._transaction_alone() as c:
             yield c
 
@@ -105,7 +105,7 @@ class PostgresLedger:
             async with self._opened.transaction():
                 yield self._opened
         except BaseException as error:
-            # What was made in a transaction that was rolled back does not exist.
+            # The caches may name rows of the transaction that was rolled back: they do not exist.
             self._accounts.clear()
             self._terms = None
             self._days.clear()
@@ -120,7 +120,7 @@ class PostgresLedger:
 
     async def written(self) -> Written:
         async with self._transaction() as c:
-            # One moment for all three: a writer beside this one may commit in between.
+            # One snapshot for all three queries: another writer may commit between them.
             await c.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             last = await c.fetchrow(LAST_BATCH)
             rows = await c.fetch("SELECT shard, epoch, seq, last_epoch, last_seq FROM cursors")
@@ -135,7 +135,7 @@ class PostgresLedger:
 
     async def write(self, batch: Batch) -> None:
         async with self._transaction() as c:
-            # Chain and cursors first: they find a second writer at once.
+            # Chain and cursors first: they detect a second writer before anything is copied.
             await self._move(c, batch)
             await self._write_records(c, batch)
             charges = [astuple(e.charge) for e in batch.entries if e.charge is not None]
@@ -210,5 +210,5 @@ class PostgresLedger:
 
 
 def _count(status: str) -> int:
-    """How many rows a command touched, from its status ("UPDATE 3", "INSERT 0 3")."""
+    """Return how many rows a command changed, from its status ("UPDATE 3", "INSERT 0 3")."""
     return int(status.rsplit(" ", 1)[-1])

@@ -1,4 +1,4 @@
-"""Removing old days of the decision log, exported first; charges and postings stay for ever."""
+"""Remove old days of the decision log, after an export; charges and postings stay for ever."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ ROWS_AT_A_TIME = 20_000
 
 
 class Pruner(Reading):
-    """Days of a ledger's decision log: which there are, exporting one, removing one."""
+    """Days of a ledger's decision log: list them, export one, remove old ones."""
 
     async def days(self) -> list[int]:
-        """The days that have records, oldest first."""
+        """Return the days that have records, counted since 1970, oldest first."""
         async with self._engine.connect() as c:
             names = await c.run_sync(lambda sync: inspect(sync).get_table_names())
         return sorted(day_of(name) for name in names if name.startswith("records_"))
 
     async def prune(self, before_day: int, export_to: Path | None, now_ms: int) -> dict[int, int]:
-        """Remove the days before one, exported first where a directory is given: day → records.
+        """Remove the days before `before_day` and return: day → number of records.
 
-        A day whose records are not in the kept sums and in the saved hot state yet stays for now.
+        With `export_to`, each day is exported to that directory first. The first day whose records
+        are not all in the stored sums and the saved hot state ends the removal: it and the later
+        days stay for now. Raises Unavailable, and OperatorError if pyarrow is missing.
         """
         done = {}
         for day in await self.days():
@@ -48,7 +50,10 @@ class Pruner(Reading):
         return row is None or row < min(checked, hot)
 
     async def export(self, day: int, directory: Path) -> Path:
-        """Write a day's records, with the terms they were made under, to a Parquet file."""
+        """Write a day's records with their terms to a Parquet file; return its path.
+
+        Raises OperatorError if pyarrow is missing.
+        """
         try:
             from gateway.ledger.parquet import DayFile  # noqa: PLC0415  only exporting needs pyarrow
         except ImportError:

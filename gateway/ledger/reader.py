@@ -1,4 +1,4 @@
-"""The ledger as others read it: trial balance, usage, holds that ended long ago, balances."""
+"""Queries on the ledger for callers: trial balance, usage, balances, old holds, decisions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from gateway.wire import records
 from gateway.wire.records import Decoded
 
 CLOCK_SLACK_MS = 1_000
-"""How far the store's clock may have gone back between two records of a shard."""
+"""Most that the store's clock may go back between two records of a shard."""
 RECENT_BATCHES = 10_000
+"""Batches that are searched for records later than the given one; it is a recent record."""
 DECISIONS = ("authorize", "extend")
 
 
 @dataclass(frozen=True)
 class KindTotal:
-    """All accounts of a kind and currency together."""
+    """Debits and credits (micros) of all accounts of a kind and currency."""
 
     kind: str
     currency: str
@@ -40,7 +41,7 @@ class KindTotal:
 
 @dataclass(frozen=True)
 class AccountBalance:
-    """One account of a book as of a record."""
+    """Debits and credits (micros) of one account of a book as of a record."""
 
     kind: str
     ref: str
@@ -50,7 +51,7 @@ class AccountBalance:
 
 @dataclass(frozen=True)
 class Decided:
-    """What the store made of a request. `hold` is "" where it made none."""
+    """Decision on a request; `hold` is "" if it made none, `captured_micros` 0 without a charge."""
 
     allowed: bool
     hold: str
@@ -58,18 +59,18 @@ class Decided:
 
 
 class Ledger(Checks):
-    """What callers are told of the ledger."""
+    """Queries of callers. Every method raises Unavailable if the ledger does not answer."""
 
     async def ping(self) -> None:
-        """Raises Unavailable when the ledger does not answer."""
+        """Check that the ledger answers. Raises Unavailable."""
         await self._all(select(1))
 
     async def cursors(self) -> dict[int, Position]:
-        """How far each shard has been written."""
+        """Return the position up to which each shard is written."""
         return {r.shard: (r.epoch, r.seq) for r in await self._all(select(t.cursors))}
 
     async def reach(self, shard: int, position: Position, patience_s: float) -> None:
-        """Wait until a record of a shard is written. Raises Unavailable when it takes longer."""
+        """Wait until a shard is written up to a position. Raises Unavailable after `patience_s`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + patience_s
         while (await self.cursors()).get(shard, (0, -1)) < position:
@@ -79,7 +80,7 @@ class Ledger(Checks):
             await asyncio.sleep(0.02)
 
     async def trial_balance(self) -> list[KindTotal]:
-        """Totals by currency and kind."""
+        """Return the totals of all accounts by currency and kind."""
         a = t.accounts.c
         halves = [
             func.sum(column)
@@ -95,13 +96,15 @@ class Ledger(Checks):
     async def balances(
         self, book: str, shard: int, upto: Position, now_ms: int
     ) -> list[AccountBalance]:
-        """Every account of a book as of a record of its shard: one statement, one moment.
+        """Return every account of a book as of a record of its shard, in one statement.
 
-        `now_ms` is a moment of the store's clock at which that was the shard's last record.
+        `now_ms` is a time by the store's clock (Unix ms) at which the record at `upto` was the
+        shard's last one. Postings of later records are subtracted from the running totals.
         """
         a, p, b = t.accounts.c, t.postings.c, t.batches.c
         epoch, seq = upto
-        # What came later stands in batches that reach beyond that moment.
+        # Later records are in batches that reach beyond `now_ms`; the slack covers a clock that
+        # went back. Without the two bounds this would read all postings of the ledger.
         recent = b.n > select(func.max(t.batches.c.n)).scalar_subquery() - RECENT_BATCHES
         reaching = select(func.coalesce(func.min(b.first_row), NO_ROW)).where(
             recent, b.at_ms >= now_ms - CLOCK_SLACK_MS
@@ -135,16 +138,16 @@ class Ledger(Checks):
         ]
 
     async def has_moved(self, book: str) -> bool:
-        """Whether any money of a book was ever posted."""
+        """Return whether any money of a book was ever posted."""
         query = select(t.accounts.c.id).where(t.accounts.c.book == book).limit(1)
         return bool(await self._all(query))
 
     async def hold(self, hold_id: str) -> tuple[Hold, RequestRecord] | None:
-        """A hold as its records tell it, or None."""
+        """Rebuild a hold from its records, with the request that made it; None if unknown."""
         return hold_from([records.read(line) for line in await self.lines_where(_of_hold(hold_id))])
 
     async def decided(self, decisions: Sequence[str]) -> dict[str, Decided]:
-        """What became of these requests, as far as they were decided."""
+        """Return the decisions on these requests, by id; undecided ones are absent."""
         r, c = t.records.c, t.charges.c
         query = select(r.id, r.allowed, r.hold, c.captured_micros)
         query = query.select_from(t.records.outerjoin(t.charges, c.row == r.row))
@@ -152,7 +155,10 @@ class Ledger(Checks):
         return {name: Decided(bool(ok), hold, int(n or 0)) for name, ok, hold, n in rows}
 
     async def story(self, decision_id: str) -> list[Stored]:
-        """A decision and, where it made or added to a hold, all that happened to that; or []."""
+        """Return the rows of a decision, [] if unknown.
+
+        If the decision made or extended a hold, the rows of all records of that hold are returned.
+        """
         r = t.records.c
         of_decision = and_(r.id == decision_id, r.kind.in_(DECISIONS))
         found = await self._all(select(r.row, r.hold).where(of_decision))
@@ -166,7 +172,7 @@ class Ledger(Checks):
         return await self.stored(rows)
 
     def _units(self, quantity: Any) -> Any:
-        """The units and counts of a quantity, as a table of key and value."""
+        """Build a table expression of a quantity's units and counts: key, value."""
         if self._engine.dialect.name == "sqlite":
             return func.json_each(quantity).table_valued("key", "value")
         each = func.jsonb_each_text(cast(quantity, JSONB))
@@ -175,7 +181,10 @@ class Ledger(Checks):
     async def usage(
         self, org: str, from_ms: int, to_ms: int, group_by: tuple[str, ...]
     ) -> list[dict[str, Any]]:
-        """Charges of an org in [from, to), grouped by any of product and day (UTC)."""
+        """Sum the charges of an org in [from_ms, to_ms), grouped by any of product and day (UTC).
+
+        Money is in micros; `day` counts days since 1970.
+        """
         c = t.charges.c
         columns = {"product": c.product, "day": c.at_ms // 86_400_000}
         groups = [columns[name].label(name) for name in group_by]
@@ -212,7 +221,7 @@ def _of_hold(hold_id: str) -> Any:
 
 
 def hold_from(lines: Iterable[Decoded]) -> tuple[Hold, RequestRecord] | None:
-    """A hold, and what was first asked for it, as its records tell it in their order; or None."""
+    """Rebuild a hold from its records, in their order, with the request that made it; or None."""
     hold: Hold | None = None
     first: RequestRecord | None = None
     for _, out, note in lines:

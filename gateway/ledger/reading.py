@@ -1,4 +1,4 @@
-"""Asking a ledger: what all its readers share."""
+"""Queries on a ledger that all its readers share."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ NO_ROW = 2**62
 
 
 def halves_of(column: Any) -> tuple[Any, Any]:
-    """A sum in two halves: together they may pass what one SQL integer holds."""
+    """Build SQL for a sum in two halves: a sum of all may exceed one SQL integer (64 bits)."""
     return func.sum(column // HALF), func.sum(column % HALF)
 
 
 def whole(high: int | None, low: int | None) -> int:
-    """A sum from its halves."""
+    """Join a sum from its halves."""
     return int(high or 0) * HALF + int(low or 0)
 
 
 class Reading:
     """Queries on a ledger, the same for every database.
 
-    Raises Unavailable when it does not answer.
+    Every method raises Unavailable if the ledger does not answer.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -49,18 +49,18 @@ class Reading:
             raise Unavailable("ledger_unavailable", "the ledger does not answer") from error
 
     async def head(self) -> Head:
-        """The end of the chain."""
+        """Return the end of the chain."""
         b = t.batches.c
         query = select(b.n, b.hash, b.first_row + b.rows).order_by(b.n.desc()).limit(1)
         found = await self._all(query)
         return Head(int(found[0][0]), bytes(found[0][1]), int(found[0][2])) if found else Head()
 
     async def lines_where(self, where: Any) -> list[StreamRecord]:
-        """Records as the store told them, in order."""
+        """Return records as the store recorded them, in the order of their rows."""
         return [line for _, line in await self.numbered_where(where)]
 
     async def numbered_where(self, where: Any) -> list[tuple[int, StreamRecord]]:
-        """The same, each with the number of its row."""
+        """Return the same records, each with the number of its row."""
         r, terms = t.records.c, t.terms.c
         same = and_(terms.day == r.day, terms.id == r.terms)
         columns = (r.row, r.shard, r.epoch, r.seq, r.kind, r.out, r.body, terms.body, r.kept)
@@ -73,7 +73,7 @@ class Reading:
         ]
 
     async def stored(self, rows: Sequence[int]) -> list[Stored]:
-        """What stands in the ledger of each of these rows."""
+        """Return the stored record, charge and postings of each of these rows."""
         records = {r.row: r for r in await self._records(rows)}
         query = select(t.charges).where(_among(t.charges.c.row, rows))
         charges = {row[0]: ChargeRow(*row) for row in await self._all(query)}

@@ -1,8 +1,9 @@
-"""The ledger's tables: three linked datasets under one (shard, epoch, seq), and one `row`.
+"""Tables of the ledger: records, charges and postings, linked by (shard, epoch, seq) and `row`.
 
-`records` say what was asked and why it was decided, `charges` what it is charged, `postings` how
-balances moved. `accounts` carry running totals, `batches` the chain, `cursors` how far the writer
-came. Records and the terms they were made under are kept by day, and only they are ever pruned.
+`records` hold requests and the reasons of their decisions, `charges` what was charged, `postings`
+how balances moved. `accounts` carry running totals, `batches` the hash chain, `cursors` the
+writer's progress. Records and the terms they were made under are stored by day; nothing else is
+ever pruned.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ records = Table(
     _number("terms"),
     *(_blob(name) for name in ("out", "body", "kept")),
 )
-"""In PostgreSQL a table in partitions, in SQLite a view over a table a day."""
+"""A partitioned table in PostgreSQL, a view over one table a day in SQLite."""
 terms = Table(
     "terms",
     metadata,
@@ -94,7 +95,7 @@ accounts = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     *(_text(name) for name in ("book", "kind", "ref", "currency")),
-    # Totals in halves of 32 bits: a collective account may pass what one SQL integer holds.
+    # Totals in halves, the lower one of 32 bits: a collective account may exceed 64 bits.
     *(_number(f"{side}_{half}") for side in ("debits", "credits") for half in ("high", "low")),
     Index("accounts_by_name", "book", "kind", "ref", "currency", unique=True),
 )
@@ -114,7 +115,7 @@ cursors = Table(
     Column("shard", Integer, primary_key=True),
     Column("epoch", Integer, nullable=False),
     _number("seq"),
-    # The last record there is; behind the start of a new epoch it is one of an older epoch.
+    # Position of the last record; after the start of a new epoch it is of an older epoch.
     Column("last_epoch", Integer, nullable=False),
     _number("last_seq"),
 )
@@ -124,12 +125,12 @@ checks = Table(
     Column("book", Text, primary_key=True),
     *(_number(name) for name in ("holds", "held_high", "held_low", "charged_high", "charged_low")),
 )
-"""What records and charges say of a book, summed up to the row that `check_state` names."""
+"""Sums of a book's records and charges up to the row in `check_state`."""
 check_state = Table(
     "check_state", metadata, Column("id", Integer, primary_key=True), _number("row")
 )
 deployment = Table("deployment", metadata, Column("n", Integer, primary_key=True), _text("id"))
-"""Which deployment the ledger belongs to, in its one row."""
+"""The deployment that the ledger belongs to: one row."""
 pruned = Table(
     "pruned",
     metadata,
@@ -149,5 +150,5 @@ hot = Table(
     Index("hot_by_expiry", "expires_ms", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
     sqlite_with_rowid=False,
 )
-"""What the store must hold, as of the record that `hot_state` names; see hot.py."""
+"""State that a store is rebuilt from, as of the row in `hot_state`; see hot.py."""
 hot_state = Table("hot_state", metadata, Column("id", Integer, primary_key=True), _number("row"))

@@ -1,4 +1,4 @@
-"""The ledger in SQLite: a batch is one transaction and one trip to a thread of its own."""
+"""The ledger in SQLite: a batch is one transaction, run in a single call of its own thread."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class SqliteLedger:
         def run() -> T:
             try:
                 if self._opened is None:
-                    # No implicit transactions: begin and commit stand where they are meant.
+                    # No implicit transactions: BEGIN and COMMIT are explicit, see below.
                     self._opened = sqlite3.connect(self._path, isolation_level=None)
                     prepare_sqlite(self._opened)
                 return work(self._opened)
@@ -146,7 +146,7 @@ class SqliteLedger:
             work()
             c.execute("COMMIT")
         except BaseException:
-            # What was made in a transaction that was rolled back does not exist.
+            # The caches may name rows of the transaction that was rolled back: they do not exist.
             self._accounts.clear()
             self._terms = None
             self._days.clear()
@@ -155,7 +155,7 @@ class SqliteLedger:
             raise
 
     def _write(self, c: sqlite3.Connection, batch: Batch) -> None:
-        # Chain and cursors first: they find a second writer at once.
+        # Chain and cursors first: they detect a second writer before anything is inserted.
         self._move(c, batch)
         if self._terms is None or not self._terms.is_current(batch):
             last = c.execute("SELECT coalesce(max(id), 0) FROM terms").fetchone()[0]
@@ -226,7 +226,7 @@ class SqliteLedger:
 
 
 def _days(c: sqlite3.Connection) -> list[int]:
-    """The days that have a table, oldest first."""
+    """Return the days that have a table, oldest first."""
     named = c.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     return sorted(day_of(name) for (name,) in named if name.startswith("records_"))
 

@@ -1,4 +1,4 @@
-"""What a batch adds to accounts, for every ledger database."""
+"""Changes of account totals and numbers of terms in a batch, for every ledger database."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from msgspec.structs import astuple
 from gateway.core.postings import Account
 from gateway.ledger.batch import Batch, RecordRow
 
+# A total is high * 2**32 + low: the sum over all orgs may exceed a SQL integer of 64 bits, and
+# neither half does.
 HALF = 2**32
 TERMS = RecordRow.__struct_fields__.index("terms")
 
 
 def halves(amount: int) -> tuple[int, int]:
-    """A sum in two halves of 32 bits: together they may pass what one SQL integer holds."""
+    """Split a sum into (high, low), the low half of 32 bits: totals may exceed a SQL integer."""
     return divmod(amount, HALF)
 
 
 def add(side: str, high: str, low: str, table: str = "accounts") -> str:
-    """SQL that adds two halves to a total that a table keeps in halves."""
+    """Return SQL that adds two halves to a total stored in halves, and carries."""
     old = f"{table}.{side}"
     return (
         f"{side}_high = {old}_high + {high} + ({old}_low + {low}) / {HALF},"
@@ -29,7 +31,7 @@ def add(side: str, high: str, low: str, table: str = "accounts") -> str:
 
 
 def moved_by(batch: Batch) -> dict[Account, tuple[int, int]]:
-    """The debits and credits of each account in a batch."""
+    """Return (debits, credits) in micros of each account in a batch."""
     totals: dict[Account, list[int]] = {}
     for entry in batch.entries:
         for line in entry.postings:
@@ -40,13 +42,13 @@ def moved_by(batch: Batch) -> dict[Account, tuple[int, int]]:
 
 
 def columns_of(record: RecordRow, terms: int) -> tuple[Any, ...]:
-    """A record's columns, its terms by their number."""
+    """Return a record's columns, with the number of its terms in place of the terms."""
     values = astuple(record)
     return (*values[:TERMS], terms, *values[TERMS + 1 :])
 
 
 class TermIds:
-    """Numbers of the terms that records of a day were made under: each is written once a day.
+    """Numbers of the terms that records were made under: equal terms are written once a day.
 
     After a restart the same terms may be written once more, under another number.
     """
@@ -59,11 +61,11 @@ class TermIds:
         self._known: dict[tuple[int, bytes], int] = {}
 
     def is_current(self, batch: Batch) -> bool:
-        """Whether no other writer has numbered any since."""
+        """Return whether this batch follows the last one numbered here, without another writer."""
         return self._next_batch == batch.n
 
     def of(self, batch: Batch) -> tuple[list[int], list[tuple[int, int, bytes]]]:
-        """The number of each record's terms (0: it has none), and the rows that are new."""
+        """Return each record's number of terms (0: none), and new rows (day, number, terms)."""
         self._next_batch = batch.n + 1
         numbers, fresh = [], []
         for day, terms in self._of_records(batch):

@@ -1,4 +1,4 @@
-"""Verifying the chain: every row is what its batch's hash says, and follows from its source."""
+"""Verify the chain: every row agrees with its batch's hash and follows from its source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCHES_AT_A_TIME = 500
 
 
 class BatchRow(Struct, frozen=True):
-    """A batch as it stands in the ledger."""
+    """A batch as stored in the ledger."""
 
     n: int
     first_row: int
@@ -38,7 +38,7 @@ class BatchRow(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """What was verified, up to which head; `fault` names the first thing that is wrong."""
+    """Counts of what was verified, up to a head; `fault` names the first fault, "" if none."""
 
     batches: int
     rows: int
@@ -48,31 +48,34 @@ class Verdict(Struct, frozen=True):
 
 
 class Chain(Protocol):
-    """What verifying reads of a ledger; history.py does."""
+    """Reads that verification needs; `gateway.ledger.history` implements them."""
 
     async def batches(self, after: int, limit: int) -> list[BatchRow]:
-        """Batches behind a number, in their order."""
+        """Return at most `limit` batches with a number greater than `after`, in order."""
         ...
 
     async def stored(self, rows: Sequence[int]) -> list[Stored]:
-        """What stands in the ledger of each of these rows."""
+        """Return the stored record, charge and postings of each of these rows."""
         ...
 
     async def pruned_before_day(self) -> int:
-        """The first day of which no record was pruned."""
+        """Return the day after the last pruned one, counted since 1970; 0 if none was pruned."""
         ...
 
     async def pruned_rows(self) -> int:
-        """How many records were pruned."""
+        """Count the records that were pruned."""
         ...
 
     async def wrong_totals(self) -> list[tuple[str, str, str, str]]:
-        """Accounts whose totals are not the sums of their postings."""
+        """Find accounts whose totals differ from their postings: (book, kind, ref, currency)."""
         ...
 
 
 async def verify(ledger: Chain, on_progress: Callable[[int], None]) -> Verdict:
-    """Read the whole ledger and verify it, batch by batch, then its totals."""
+    """Verify the whole ledger batch by batch, then its totals; stop at the first fault.
+
+    `on_progress` is called with the number of rows verified so far.
+    """
     pruned_before_day = await ledger.pruned_before_day()
     head, batches, pruned = Head(), 0, 0
     async for batch in _batches(ledger):
@@ -101,7 +104,7 @@ async def _batches(ledger: Chain) -> AsyncIterator[BatchRow]:
 
 
 def _fault_of(batch: BatchRow, before: Head, stored: list[Stored], *, may_be_pruned: bool) -> str:
-    """The first thing that is wrong with a batch, "" when nothing is."""
+    """Return the first fault of a batch, "" if it has none."""
     if (batch.n, batch.first_row) != (before.n + 1, before.rows):
         return f"batch {batch.n} does not follow batch {before.n}: batches are missing"
     for i, of in enumerate(stored):
@@ -137,7 +140,7 @@ def _fault_of_row(row: int, of: Stored, marks: bytes, *, may_be_pruned: bool) ->
 
 
 def _fault_of_columns(row: int, record: RecordRow) -> str:
-    """Columns are copies of what the source says; a changed one is found by making them anew."""
+    """Return the fault of a record's columns: they are copies, so derive them again and compare."""
     made = asdict(entry(record.source, row).record)
     wrong = [name for name, value in asdict(record).items() if made[name] != value]
     return f"row {row} ({record.id}): {', '.join(wrong)} was changed" if wrong else ""

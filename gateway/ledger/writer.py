@@ -1,4 +1,4 @@
-"""The writer: stream → double entry, exactly once, in the order of each shard."""
+"""Write the streams' records into the ledger: exactly once, in the order of each shard."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from gateway.wire import records
 from gateway.wire.records import Decoded, StreamRecord
 
 BATCH = 4000
-"""Records read from each stream at a time; a batch is one transaction."""
+"""Most records read from each stream at a time; a batch is one transaction."""
 HOT_EVERY_S = 10.0
-"""How often the hot state is saved: what a rebuild has to replay is not older."""
+"""Interval of saves of the hot state: it bounds how many records a rebuild has to replay."""
 REPLAYED_AT_A_TIME = 5000
 
 
 class Gap(Exception):
-    """A shard's sequence has a hole: something acknowledged is missing. The writer stops."""
+    """A shard's sequence has a gap: an acknowledged record is missing. The writer stops."""
 
 
 def check_contiguous(shard: int, before: Position | None, record: StreamRecord) -> Position:
-    """The record's position, when it directly follows `before`. Raises Gap."""
+    """Return the record's position if it directly follows `before`. Raises Gap."""
     position = (record.epoch, record.seq)
-    # An epoch begins in the ledger first (start_epochs), with the cursor at -1.
+    # `start_epochs` begins an epoch in the ledger first, with the cursor at -1: so a record of
+    # another epoch than the cursor's is always a gap.
     if position != ((before[0], before[1] + 1) if before else (record.epoch, 0)):
         raise Gap(f"shard {shard}: after {before} came {position}; the ledger stops there")
     return position
 
 
 def batch_of(lines: list[StreamRecord], written: Written) -> Batch:
-    """The batch of these records. Raises Gap."""
+    """Build the batch of these records. Raises Gap."""
     moves: dict[int, tuple[Position | None, Position]] = {}
     for record in lines:
         first = written.cursors.get(record.shard)
@@ -47,13 +48,13 @@ def batch_of(lines: list[StreamRecord], written: Written) -> Batch:
 
 @dataclass(frozen=True)
 class Retention:
-    """How long what the hot state keeps is kept."""
+    """How long the hot state keeps an expired hold for a late capture (ms)."""
 
     late_capture_ms: int = 3_600_000
 
 
 class Writer:
-    """Moves records from the store's streams into a ledger until it is stopped."""
+    """Moves records from the store's streams into a ledger until it ends or finds a gap."""
 
     def __init__(
         self,
@@ -84,14 +85,14 @@ class Writer:
         self.stopped_by: str | None = None
 
     async def run(self) -> None:
-        """Write until told to stop. A gap ends it for good; what does not answer is tried again."""
+        """Write batches until `end` is called. A gap stops it for good; outages are retried."""
         while not self._is_ending.is_set():
             try:
                 if self._is_mine is not None and not await self._is_mine():
-                    # Another gateway's writer is at it: one is enough, and takes turns with none.
+                    # Another gateway's writer holds the lease: one is enough.
                     await self._pause(1.0)
                     continue
-                # A pause fills batches: fewer commits, and so fewer fsyncs, for the same records.
+                # A pause fills batches: fewer commits, and so fewer fsyncs, for as many records.
                 if await self.step() < BATCH // 2:
                     await self._pause(self._pause_s)
             except Gap as gap:
@@ -101,7 +102,7 @@ class Writer:
                     await self._say_stopped(self._marks, str(gap))
                 return
             except SecondWriter as second:
-                # Whoever comes second waits: the two would only undo each other's batches.
+                # The second writer waits: each commit of one makes a batch of the other fail.
                 self._on_event(f"a second ledger writer is running: {second}")
                 await self._pause(1.0)
             except (Unavailable, Bug, OSError) as error:
@@ -109,7 +110,7 @@ class Writer:
                 await self._pause(0.5)
 
     async def _say_stopped(self, marks: Marks, reason: str) -> None:
-        """Say it until it is heard: what is not booked must not be spent."""
+        """Retry until the store has recorded the stop: unbooked money must not be spent."""
         while not self._is_ending.is_set():
             try:
                 await marks.stop(reason)
@@ -122,24 +123,24 @@ class Writer:
             await asyncio.wait_for(self._is_ending.wait(), seconds)
 
     def end(self) -> None:
-        """Let `run` return once the batch under way is written: none is left half done."""
+        """Let `run` return after the current batch, so that none is half written."""
         self._is_ending.set()
 
     async def step(self) -> int:
-        """Write one batch; how many records it had."""
+        """Write one batch; return how many records it had. Raises Gap and SecondWriter."""
         async with self._busy:
             try:
                 return await self._step()
             except BaseException:
-                # What is known of the ledger may be wrong by now.
+                # The cached progress may be wrong now: the next step reads it again.
                 self._at = self._hot = None
                 raise
 
     async def _step(self) -> int:
         if self._at is None:
             self._at = await self._ledger.written()
-            # Whoever wrote before may have died between its commit and its trim: in shards where
-            # nothing more is decided nobody else would, and a backlog stood for ever.
+            # The previous writer may have died between its commit and its trim. A shard without
+            # new decisions is trimmed by no later batch, so its backlog would remain for ever.
             await self._store.trim(self._at.last)
         lines = await self._store.records(self._at.cursors, BATCH)
         if lines:
@@ -149,10 +150,10 @@ class Writer:
 
     async def _write(self, at: Written, lines: list[StreamRecord]) -> None:
         try:
-            # Not on the loop: the sweep shares it and must not wait for a long batch.
+            # In a thread: the sweep shares the event loop and must not wait for a batch.
             batch = await asyncio.to_thread(batch_of, lines, at)
         except Gap as gap:
-            # Another writer trims what it wrote: then its cursor is ahead of the one we know.
+            # Not a gap if another writer wrote and trimmed these records: the cursors moved.
             if await self._ledger.written() != at:
                 raise SecondWriter(f"it trimmed records this one did not write ({gap})") from gap
             raise
@@ -160,14 +161,17 @@ class Writer:
         after = {shard: after for shard, (_, after) in batch.moves.items()}
         self._at = Written(batch.head, at.cursors | after, at.last | after, at.hot_row)
         self.written += len(lines)
-        # Behind the commit: what is trimmed, or said to be booked, is in the ledger.
+        # After the commit: a record is marked as booked, and trimmed, only once it is durable.
         if self._marks is not None:
             await self._marks.book(batch.head.n, batch.head.hash)
         await self._store.trim(after)
         await self._change_hot(at, [entry.source for entry in batch.entries])
 
     async def append(self, lines: list[StreamRecord]) -> None:
-        """Write records that come from elsewhere than the streams, behind each shard's last."""
+        """Write records from elsewhere than the streams, after each shard's last one.
+
+        Raises Gap and SecondWriter.
+        """
         async with self._busy:
             self._at = await self._ledger.written()
             await self._write(self._at, lines)
@@ -178,7 +182,7 @@ class Writer:
         await self._apply(fresh)
 
     async def _catch_up(self, upto: Written) -> None:
-        """Replay the records that are not in the saved hot state yet."""
+        """Replay the records that the saved hot state lacks. Raises Bug if some are missing."""
         at = await self._ledger.written()
         self._hot = HotChanges(at.hot_row, self._retention.late_capture_ms)
         while (missing := upto.head.rows - self._hot.row) > 0:
@@ -205,12 +209,12 @@ class Writer:
             await self._ledger.save_hot(await asyncio.to_thread(hot.save))
 
     async def refresh(self) -> None:
-        """Look at the ledger anew: somebody else changed where it stands."""
+        """Forget the cached progress: another process changed the ledger."""
         async with self._busy:
             self._at = None
 
     async def save_hot(self) -> Written:
-        """Bring the saved hot state to the ledger's last record; how far that is."""
+        """Save the hot state up to the ledger's last record; return the ledger's progress."""
         async with self._busy:
             self._at = await self._ledger.written()
             if self._at.hot_row < self._at.head.rows:
@@ -222,7 +226,7 @@ class Writer:
             return self._at
 
     async def drain(self) -> None:
-        """Write everything there is, unless another writer does."""
+        """Write all remaining records and the hot state, unless another writer does."""
         for is_last in (False, True):
             try:
                 while self.stopped_by is None and await self.step():
@@ -230,7 +234,7 @@ class Writer:
                 await self.save_hot()
                 return
             except SecondWriter as second:
-                # Perhaps it is gone by now, and only what this one knew was old.
+                # The other writer may be gone and only the cached progress outdated: retry once.
                 if is_last:
                     self._on_event(f"ledger writer leaves the rest: {second}")
             except (Gap, Unavailable) as reason:

@@ -1,1 +1,1 @@
-"""What can be seen from outside: hooks that flows call, and what implements them."""
+"""Observability: the hooks that flows call, and the metrics that implement them."""

@@ -1,4 +1,4 @@
-"""The moments worth watching. Implementations must be quick and never raise."""
+"""Hooks for events worth counting. Implementations must be quick and never raise."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from gateway.core.request_record import RequestRecord
 
 
 class Hooks(Protocol):
-    """Called by flows."""
+    """Callbacks of the use cases."""
 
     def on_decision(self, asked: RequestRecord, allowed: bool, code: int) -> None:
-        """A request was decided (replays are not); `code` is its weightiest reason's, or 0."""
+        """A request was decided, not replayed; `code` is that of its weightiest reason, or 0."""
         ...
 
     def on_end(self, ended: Ended) -> None:
-        """A hold ended by a call."""
+        """A call ended a hold."""
         ...
 
     def on_stale(self) -> None:
-        """A plan was stale and is made anew."""
+        """A plan was stale and is compiled again."""
         ...
 
     def on_unavailable(self, code: str) -> None:
-        """A decision could not be made because a part does not answer."""
+        """A decision could not be made because a component does not answer; `code` names it."""
         ...
 
-    def on_opened(self, currency: str, micros: int) -> None:
-        """A request was allowed without the store, by its org's policy."""
+    def on_stand_in(self, currency: str, micros: int) -> None:
+        """A stand-in approval: a request was allowed while the store is down. Money in micros."""
         ...
 
-    def on_charged(self) -> None:
-        """What was allowed without the store was charged."""
+    def on_stand_in_charged(self) -> None:
+        """A stand-in approval was charged."""
         ...
 
-    def on_undone(self) -> None:
-        """A decision whose answer came too late was undone."""
+    def on_reversed(self) -> None:
+        """A decision whose answer came too late was reversed."""
         ...
 
     def on_request(self, route: str, status: int, seconds: float) -> None:

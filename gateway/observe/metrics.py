@@ -1,8 +1,8 @@
 """Prometheus metrics of all processes of a deployment.
 
-Each process counts in plain integers, which costs next to nothing, and writes its counts to a
-file of its own every second; whoever is asked sums the files. A file outlives its process, so
-totals never fall while the deployment runs.
+Each process counts in plain integers, which costs next to nothing, and writes its counts to a file
+of its own every second. The process that answers /metrics sums the files. A file outlives its
+process, so totals never fall while the deployment runs.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ COUNTERS: dict[str, tuple[tuple[str, ...], str]] = {
     "spendgate_decisions": (("outcome", "reason"), "decisions made, by weightiest reason"),
     "spendgate_allowed_micros": (("currency",), "money allowed, in micro-units"),
     "spendgate_rule_matches": (("ruleset", "rule"), "requests that a rule in force matched"),
-    "spendgate_rule_micros": (("ruleset", "rule"), "what those would cost, in micro-units"),
+    "spendgate_rule_micros": (("ruleset", "rule"), "cost of matched requests, in micro-units"),
     "spendgate_shadow_matches": (("ruleset", "rule"), "requests that a rule in shadow matched"),
     "spendgate_scored": (("model",), "requests that a model scored"),
-    "spendgate_unscored": ((), "requests that should have been scored and were not"),
-    "spendgate_rules_unknown": (("ruleset",), "rules that could not be told, as facts are missing"),
+    "spendgate_unscored": ((), "requests without a score although a model is in force"),
+    "spendgate_rules_unknown": (("ruleset",), "rules that were unknown because facts were missing"),
     "spendgate_hold_ends": (("status",), "holds ended by a call"),
     "spendgate_captured_micros": (("currency",), "money captured by calls, in micro-units"),
-    "spendgate_stale_plans": ((), "plans made anew because a version or the time changed"),
+    "spendgate_stale_plans": ((), "plans compiled again because a version or the time changed"),
     "spendgate_unavailable": (("code",), "decisions that could not be made"),
-    "spendgate_opened": ((), "requests allowed without the store, by their orgs' policy"),
-    "spendgate_opened_micros": (("currency",), "money allowed without the store, in micro-units"),
-    "spendgate_opened_charged": ((), "requests of those that were charged afterwards"),
-    "spendgate_undone": ((), "decisions undone because their answer came too late"),
+    "spendgate_stand_in_approvals": ((), "requests allowed while the store was down"),
+    "spendgate_stand_in_micros": (("currency",), "money of those requests, in micro-units"),
+    "spendgate_stand_in_charged": ((), "stand-in approvals charged afterwards"),
+    "spendgate_reversed": ((), "decisions reversed because their answer was lost"),
     "spendgate_ledger_records": ((), "records the ledger's writer has written"),
     "spendgate_store_clock_jumps": ((), "times that the store's clock jumped"),
     "spendgate_reconcile_orgs": ((), "orgs whose hot state was compared with the ledger"),
@@ -72,16 +72,16 @@ LATENCY_MEANING = "time to answer a request"
 
 
 class Tally(msgspec.Struct):
-    """One process's counts. Keys are a metric's name and its label values, joined by newlines."""
+    """Counts of one process. A key is a metric's name and its label values, joined by newlines."""
 
     counters: dict[str, float] = {}
     gauges: dict[str, float] = {}
     latency: dict[str, list[float]] = {}
-    """Per key: one count a bucket, one for +Inf, and the sum of seconds."""
+    """By key: one count for each bucket, one for +Inf, and the sum of seconds."""
 
 
 class CountingHooks:
-    """Hooks that count, and write what they counted to `path` when told."""
+    """Hooks that count in memory; `write` saves the counts to `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,7 +91,7 @@ class CountingHooks:
         self._latency: dict[tuple[str, int], list[float]] = {}
 
     def on_decision(self, asked: RequestRecord, allowed: bool, code: int) -> None:
-        """Count it by outcome and reason."""
+        """Count a decision by outcome and reason."""
         self._decisions[allowed, code] += 1
         if allowed and asked.mode != Mode.DRY:
             currency = asked.terms.currency
@@ -115,33 +115,33 @@ class CountingHooks:
             counters[f"spendgate_rules_unknown\n{ruleset}"] += risk.unknown
 
     def on_end(self, ended: Ended) -> None:
-        """Count it by status."""
+        """Count a hold's end by status."""
         self._counters[f"spendgate_hold_ends\n{HOLD_STATUS[ended.status]}"] += 1
         self._counters[f"spendgate_captured_micros\n{ended.currency}"] += ended.captured
 
     def on_stale(self) -> None:
-        """Count it."""
+        """Count a stale plan."""
         self._counters["spendgate_stale_plans"] += 1
 
     def on_unavailable(self, code: str) -> None:
-        """Count it by code."""
+        """Count a decision that could not be made, by code."""
         self._counters[f"spendgate_unavailable\n{code}"] += 1
 
-    def on_opened(self, currency: str, micros: int) -> None:
-        """Count it."""
-        self._counters["spendgate_opened"] += 1
-        self._counters[f"spendgate_opened_micros\n{currency}"] += micros
+    def on_stand_in(self, currency: str, micros: int) -> None:
+        """Count a stand-in approval and its money (micros)."""
+        self._counters["spendgate_stand_in_approvals"] += 1
+        self._counters[f"spendgate_stand_in_micros\n{currency}"] += micros
 
-    def on_charged(self) -> None:
-        """Count it."""
-        self._counters["spendgate_opened_charged"] += 1
+    def on_stand_in_charged(self) -> None:
+        """Count a charge of a stand-in approval."""
+        self._counters["spendgate_stand_in_charged"] += 1
 
-    def on_undone(self) -> None:
-        """Count it."""
-        self._counters["spendgate_undone"] += 1
+    def on_reversed(self) -> None:
+        """Count a reversal."""
+        self._counters["spendgate_reversed"] += 1
 
     def on_request(self, route: str, status: int, seconds: float) -> None:
-        """Count its latency."""
+        """Count a request in its latency bucket (seconds)."""
         found = self._latency.get((route, status))
         if found is None:
             found = self._latency[route, status] = [0.0] * (len(BUCKETS_S) + 2)
@@ -149,35 +149,38 @@ class CountingHooks:
         found[-1] += seconds
 
     def set_ledger(self, written: int, is_stopped: bool) -> None:
-        """How far the ledger's writer came."""
+        """Set how many records the ledger writer has written, and whether it stopped at a gap."""
         self._counters["spendgate_ledger_records"] = written
         self._gauges[LEDGER_STOPPED] = 1.0 if is_stopped else 0.0
 
     def on_clock_jump(self) -> None:
-        """The store's clock jumped."""
+        """Count a jump of the store's clock."""
         self._counters["spendgate_store_clock_jumps"] += 1
 
     def set_memory(self, used: int, most: int) -> None:
-        """What the store uses of its memory."""
+        """Set the memory that the store uses, and its bound (bytes; 0: no bound)."""
         self._gauges[STORE_MEMORY] = used
         self._gauges[STORE_MEMORY_MOST] = most
 
     def set_unsettled(self, decisions: int) -> None:
-        """Decisions of an outage that this worker has to reverse or to charge."""
+        """Set how many decisions of an outage this worker still has to reverse or charge."""
         self._gauges[UNSETTLED] = decisions
 
     def set_reconcile(self, orgs: int, differences: int) -> None:
-        """What the continuous comparison of all books found."""
+        """Set how many orgs reconciliation has compared, and how many differences it found."""
         self._counters["spendgate_reconcile_orgs"] = orgs
         self._gauges[DIFFERENCES] = differences
 
     def set_drift(self, score: float, feature: float) -> None:
-        """How far requests are from those the model was trained on."""
+        """Set the stability indices of the model's score and of its most shifted feature."""
         self._gauges[DRIFT_SCORE] = score
         self._gauges[DRIFT_FEATURE] = feature
 
     def write(self) -> None:
-        """Write the counts for whoever answers /metrics."""
+        """Write the counts to this process's file, for the process that answers /metrics.
+
+        The file is replaced as a whole, so that a reader never sees half of it.
+        """
         counters = dict(self._counters)
         for (allowed, code), count in self._decisions.items():
             outcome, reason = "allow" if allowed else "deny", Reason(code).name if code else "none"
@@ -189,13 +192,13 @@ class CountingHooks:
 
 
 class _Sum:
-    """A collector over the files of a directory."""
+    """Prometheus collector that sums the files of a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics, summed."""
+        """Yield all metrics, summed over the processes."""
         total = Tally({}, {}, {})
         for tally in _tallies(self._directory):
             for into, of in ((total.counters, tally.counters), (total.gauges, tally.gauges)):
@@ -208,12 +211,12 @@ class _Sum:
 
 
 def gauge(directory: Path, name: str) -> float:
-    """A gauge of the deployment, as its processes last wrote it; 0 where none did."""
+    """Return a gauge, summed over what the processes last wrote; 0 if none did."""
     return sum(tally.gauges.get(name, 0.0) for tally in _tallies(directory))
 
 
 def _tallies(directory: Path) -> Iterator[Tally]:
-    """What processes wrote, as far as it can be read: a full disk leaves torn files behind."""
+    """Yield the counts in all readable files; skip the torn ones that a full disk can leave."""
     for path in directory.glob("*.json"):
         with suppress(OSError, msgspec.DecodeError):
             yield msgspec.json.decode(path.read_bytes(), type=Tally)
@@ -243,14 +246,14 @@ def _families(total: Tally) -> Iterator[Metric]:
 
 
 def exposition(directory: Path) -> bytes:
-    """The deployment's metrics in Prometheus' text format."""
+    """Return the deployment's metrics in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Sum(directory))
     return generate_latest(registry)
 
 
 def table() -> str:
-    """The metrics as a Markdown table."""
+    """Return the metrics as a Markdown table."""
     rows = ["| metric | labels | meaning |", "|---|---|---|"]
     every = {**COUNTERS, **GAUGES, LATENCY: (LATENCY_LABELS, LATENCY_MEANING)}
     for name, (labels, meaning) in every.items():

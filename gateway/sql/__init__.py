@@ -1,1 +1,1 @@
-"""Engines and migrations, shared by catalog and ledger; they know tables, this knows databases."""
+"""Engines and migrations shared by catalog and ledger: databases here, tables there."""

@@ -1,4 +1,4 @@
-"""Database engines: SQLite durable and shared by processes, or whatever else the URL names."""
+"""Database engines: SQLite, durable and shared by processes, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.errors import OperatorError
 from gateway.settings import redacted
 
 Engine = AsyncEngine
-"""A database as other rooms hold it."""
+"""The name under which other rooms hold a database."""
 
 ASYNC_DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -22,9 +22,10 @@ ASYNC_DRIVERS = {
 
 
 def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
-    """An engine for sqlite:///… or postgresql://…; nothing is connected yet.
+    """Create an engine for sqlite:///… or postgresql://…; it connects at first use.
 
-    SQLite runs in WAL mode with synchronous=FULL: a commit survives a power cut.
+    SQLite runs in WAL mode with synchronous=FULL: a commit survives a power cut. Raises
+    OperatorError for any other URL.
     """
     scheme, found, rest = url.partition("://")
     if not found or scheme not in ASYNC_DRIVERS:
@@ -36,7 +37,7 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
         engine = create_async_engine(
             f"{ASYNC_DRIVERS[scheme]}://{rest}",
             pool_size=connections,
-            # An error is logged: digests of secrets and people's ids are among the parameters.
+            # Errors are logged, and parameters hold digests of secrets and ids of people.
             hide_parameters=True,
         )
     except (ArgumentError, ValueError) as error:
@@ -50,14 +51,15 @@ def open_engine(url: str, *, connections: int = 4) -> AsyncEngine:
 
 
 def prepare_sqlite(connection: Any) -> None:
-    """Make a connection durable and patient; its `journal_mode` is the file's from then on."""
+    """Make a connection durable and let it wait for locks (10 s); WAL mode stays with the file."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout = 10000")
-    # Of a new file only: rows of a kilobyte fit better, a quarter less work a row.
+    # Has an effect on new files only. Rows are about a kilobyte and fit better into 16 KiB pages
+    # than into 4 KiB: a quarter less work a row.
     cursor.execute("PRAGMA page_size = 16384")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
-    # Fewer checkpoints, each of which waits for the disk: at most 16 MiB of log.
+    # 1000 pages are at most 16 MiB of log: fewer checkpoints, each of which waits for the disk.
     cursor.execute("PRAGMA wal_autocheckpoint = 1000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

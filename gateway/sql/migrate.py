@@ -1,4 +1,4 @@
-"""Bringing a room's tables to their newest schema, by Alembic."""
+"""Migrate the tables of a room to their newest schema, with Alembic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.settings import redacted
 
 
 async def migrate(engine: AsyncEngine, room: str) -> None:
-    """Bring the database of a room (`catalog` or `ledger`) to the newest schema."""
+    """Migrate the database of a room (`catalog` or `ledger`). Raises OperatorError."""
     config = Config()
     config.set_main_option("script_location", str(files("gateway.sql").joinpath("migrations")))
     config.set_main_option("path_separator", "newline")
@@ -37,6 +37,6 @@ async def migrate(engine: AsyncEngine, room: str) -> None:
         detail = f"the {room} at {where} cannot be used: {reason}"
         raise OperatorError(f"{room}_unreachable", detail) from None
     except CommandError as error:
-        # A newer version has been here.
+        # A newer version of the gateway has migrated it.
         detail = f"the {room} has a schema that this version does not know: {error}"
         raise OperatorError(f"{room}_too_new", detail) from None

@@ -1,1 +1,1 @@
-"""The hot state: the only room that knows Redis. See README.md beside this file."""
+"""The hot state: the only room that knows Redis; README.md in this directory describes it."""

@@ -1,4 +1,4 @@
-"""When a change counts as made: what must have it before its caller hears of it."""
+"""When a change is acknowledged: what must have it before its caller gets the answer."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from collections.abc import Awaitable, Callable
 from gateway.errors import Bug, Unavailable
 from gateway.store import keys
 from gateway.store.functions import Functions
-from gateway.store.port import Standing, Store
+from gateway.store.port import ShardState, Store
 from gateway.store.shards import Shards
 
 LOOK_S = 0.005
+"""Seconds between two looks at the ledger's cursors."""
 SYNC_S = 0.0015
-"""About as long as a replica takes to sync."""
+"""Seconds before the replica is asked: about as long as it takes to sync."""
 ASK_AGAIN_MS = 10
+"""Time in ms that one WAITAOF waits for the replica."""
 MARK_MS = 1_000
+"""Life of the mark in ms."""
 
 
 Position = tuple[int, int]
-"""Where a record stands in its shard: epoch, and number within it."""
+"""The place of a record in its shard: epoch, and number within it."""
 Waiting = tuple[int, Position, asyncio.Future[None]]
 
 
 class Replicated:
-    """A change counts once a replica has it on its disk, too. All who wait share one question.
+    """Confirm a change once a replica has it on its disk, too; all callers share one question.
 
-    Asked together with a change, a replica answers from before it synced, and then not for a
-    second: so a mark is set behind the changes, on a connection of its own, and asked for a moment
-    later. That this connection leads to the server that made the changes, and still does when it
-    answers, is checked: behind it a failover may have put another one.
+    A replica that is asked together with a change answers from before it synced, and then not for a
+    second. So a mark is written after the changes, on a connection of its own, and the replica is
+    asked for the mark a little later. A failover may have put another server at the end of this
+    connection. So the shard's epoch must be the record's, and the connection must still be the same
+    when the replica answers.
     """
 
     def __init__(self, functions: Functions, store: Store, wait_s: float) -> None:
@@ -41,7 +45,10 @@ class Replicated:
         self._asking: asyncio.Task[None] | None = None
 
     async def __call__(self, shard: int, position: Position | None) -> None:
-        """Wait for a record; without a position, for the shard's last. Raises Unavailable."""
+        """Wait for a record; without a position, for the shard's last.
+
+        Raises Unavailable.
+        """
         wanted = position or await self._store.last(shard)
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((shard, wanted, done))
@@ -66,8 +73,8 @@ class Replicated:
                     detail = "no replica has the decision on its disk"
                     done.set_exception(Unavailable("store_unavailable", detail))
 
-    async def _ask(self, shards: set[int]) -> dict[int, Standing]:
-        """How these shards stand where a replica has all of it; nothing where none has."""
+    async def _ask(self, shards: set[int]) -> dict[int, ShardState]:
+        """Return the shards' status where a replica has all of it; nothing where none has."""
         there = await self._shards.standing(list(shards))
         connection = self._functions.pipeline.connections
         await self._functions.run(("SET", keys.mark(), 1, "PX", MARK_MS))
@@ -80,12 +87,12 @@ class Replicated:
         return there if replicas and is_same else {}
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._functions.pipeline.close()
 
 
 class Booked:
-    """A change counts once the ledger has its record. All who wait share one look at it."""
+    """Confirm a change once the ledger has its record; all callers share one look at the ledger."""
 
     def __init__(
         self,
@@ -100,7 +107,10 @@ class Booked:
         self._looking: asyncio.Task[None] | None = None
 
     async def __call__(self, shard: int, position: Position | None) -> None:
-        """Wait for a record; without a position, for the shard's last. Raises Unavailable."""
+        """Wait for a record; without a position, for the shard's last.
+
+        Raises Unavailable.
+        """
         wanted = position or await self._store.last(shard)
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((shard, wanted, done))
@@ -109,7 +119,7 @@ class Booked:
         await _within(done, self._wait_s, "the ledger did not have the decision in time")
 
     async def close(self) -> None:
-        """It has nothing of its own."""
+        """Do nothing: there is no connection of its own."""
 
     async def _look(self) -> None:
         while self._waiting:

@@ -1,4 +1,4 @@
-"""The records a process heard of in the last seconds: what a store that lost them is told again."""
+"""Records that were acknowledged to a process in the last seconds, for a store that lost them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from gateway.wire.records import StreamRecord
 
 RECENT_S = 6.0
-"""Longer than a ledger's writer lags, and than a store takes to start again."""
+"""Seconds: longer than a ledger's writer lags, and than a store takes to start again."""
 
 
 class AcknowledgedRecords:
@@ -30,7 +30,7 @@ class AcknowledgedRecords:
             self._records.popleft()
 
     def behind(self, cursors: dict[int, tuple[int, int]]) -> list[StreamRecord]:
-        """Those that are behind each shard's cursor."""
+        """Return the records after each shard's cursor, (epoch, seq)."""
         return [
             record
             for _, record in self._records

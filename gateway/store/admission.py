@@ -1,9 +1,9 @@
-"""Who is served next: a fair queue by org before one connection to a store.
+"""Fair admission: a queue per org in front of one connection to a store.
 
-A connection takes only so much work at a time; the rest waits here, by org, and is let in by
-deficit round robin, so an org that asks for more than its share waits behind itself alone. What
-ends or adds to holds, and what admins change, is let in before new requests. When more is asked
-than can be served, the newest of the longest queue is shed. It knows orgs and amounts of work, and
+A connection takes only so much work at a time. The rest waits here, by org, and is let in by
+deficit round robin, so an org that asks for more than its share delays itself alone. What ends or
+adds to holds, and what admins change, is let in before new requests. When more is asked than can be
+served, the newest of the longest queue is shed. The module knows orgs and amounts of work, and
 nothing of what the work is.
 """
 
@@ -23,45 +23,51 @@ from gateway.errors import Overloaded, Unavailable
 T = TypeVar("T")
 
 WINDOW_S = 0.004
-"""How long a command may wait in the store for those before it. The store answers what it read at
-once together, so who comes next waits twice as long: less would leave the store idle between a
-reply and the next command, more would let whoever came first keep others waiting where no queue is
-fair any more."""
+"""Seconds that a command may wait in the store for the commands before it.
+
+The store answers together what it read together, so the command that comes next waits twice as
+long. Less would leave the store idle between a reply and the next command. More would let the first
+callers keep others waiting in the store, where no queue is fair any more.
+"""
 LEAST_IN_FLIGHT = 2
 """Commands in flight at least: one that is worked on, and one that is there when it is done."""
 FIRST_IN_FLIGHT, MOST_IN_FLIGHT = 16, 512
 USUAL = 12
 """Work of a usual request."""
 SHRINKS_TO = 0.5
-"""The window at least keeps so much of itself in one step: a stall is no reason to close it."""
+"""Part of the window that one step leaves at least: a stall is no reason to close it."""
 QUANTUM = 16
 """Work that a queue may have done in its turn: about a usual request's, in keys it reads."""
 SAMPLES = 64
 """Service times that the estimate is the median of: it follows within a few ms at full load."""
 PATIENCE_S = 0.1
-"""How long the expected wait may exceed its target: shorter bursts are served, not shed."""
+"""Seconds that the expected wait may exceed its target: shorter bursts are served, not shed."""
 TARGET_TIMES, LEAST_TARGET_S = 4, 0.010
-"""The target of a queue, in times that the store takes by itself, and at least: a machine that is
-slow has more patience, and one that is overloaded has not."""
+"""Target of a queue: so many times what the store takes by itself, and at least so many seconds.
+
+A machine that is slow has more patience, and one that is overloaded has not.
+"""
 RETRY_AFTER_S = 1
 
 IS_PATIENT: ContextVar[bool] = ContextVar("IS_PATIENT", default=False)
-"""Whether a task asks for part of something long, such as a batch: it may wait for its turn as long
-as it takes, and is never what makes a queue too long."""
+"""True in a task that asks for part of something long, such as a batch.
+
+It may wait for its turn as long as it takes, and is never what makes a queue too long.
+"""
 
 SHARED = ""
 """The queue of all orgs that were never created."""
 FIRST, LATER = 0, 1
 """Lanes: what ends or adds to holds and what admins change; new requests and events."""
 FIRST_TURNS = 3
-"""Turns that the first lane has for one of the other: it goes before, and starves nobody."""
+"""Turns of the first lane for one of the other: the first goes before, and starves no one."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """One caller in a queue: its work, since when it waits, and what wakes it up.
+    """One caller in a queue: its work, since when it waits, and the future that wakes it up.
 
-    A patient one waits as long as it takes, and is not shed.
+    A patient caller waits as long as it takes, and is not shed.
     """
 
     work: int
@@ -72,7 +78,7 @@ class Waiting:
 
 
 class _Queue:
-    """The callers of one org, in their order, and what of its share of work it has left.
+    """The callers of one org, in their order, and what is left of its share of work.
 
     `work` is that of callers who are not patient: it says how long the queue is.
     """
@@ -94,7 +100,7 @@ class _Queue:
         return one
 
     def newest(self) -> Waiting:
-        """The newest that is not patient; there is one while `work` is not 0."""
+        """Return the newest caller that is not patient; there is one while `work` is not 0."""
         return next(one for one in reversed(self.callers) if not one.is_patient)
 
     def remove(self, one: Waiting) -> None:
@@ -103,10 +109,11 @@ class _Queue:
 
 
 class Admission:
-    """The queue before one connection. Times are seconds of `clock`.
+    """The queues in front of one connection.
 
-    `target_s`: the wait that is aimed at; None derives it from the store's own time.
-    `deadline_s`: nobody waits longer than that. Work is counted in keys that a command reads.
+    Times are seconds of `clock`. `target_s` is the wait that is aimed at; None derives it from the
+    store's own time. No caller waits longer than `deadline_s`, except a patient one. Work is
+    counted in keys that a command reads.
     """
 
     def __init__(
@@ -129,11 +136,11 @@ class Admission:
         """Commands in flight."""
         self._window: float = FIRST_IN_FLIGHT * USUAL
         self._was_full = False
-        """Whether somebody had to wait for the window since it was set last."""
+        """True if a caller had to wait for the window since it was set last."""
         self._unit_s = 0.0
-        """Time that one unit of work takes the store, by the last samples."""
+        """Seconds that one unit of work takes the store, by the last samples."""
         self._store_s = self._least_s = 0.0
-        """How long a command takes, and how long one with next to nothing before it does."""
+        """Seconds that a command takes, and that one with next to nothing before it takes."""
         self._samples: list[tuple[float, float, int]] = []
         self._asked: dict[str, float] = {}
         """Work that each org asked for while too much was asked for, halved as time passes."""
@@ -145,7 +152,7 @@ class Admission:
     async def run(
         self, org: str, work: int, lane: int, command: Callable[[float], Awaitable[T]]
     ) -> T:
-        """Run a command as its org's turn comes; it is told how many seconds it waited.
+        """Run a command when its org's turn comes; the command gets the seconds it waited.
 
         Raises what the command raises, and as `enter` does.
         """
@@ -159,7 +166,10 @@ class Admission:
             self.leave(work, took_s, ahead)
 
     def is_free(self, work: int) -> bool:
-        """Let somebody in at once, if nobody waits and there is room: then `leave` must follow."""
+        """Let a caller in immediately, if no other waits and there is room.
+
+        Returns whether it was let in; then `leave` must follow.
+        """
         if self._queued or (
             self._in_flight + work > self._window and self.commands >= LEAST_IN_FLIGHT
         ):
@@ -170,7 +180,7 @@ class Admission:
         return True
 
     async def enter(self, org: str, work: int, lane: int = LATER) -> float:
-        """Wait for a turn; how long it took, in seconds. `leave` must follow.
+        """Wait for a turn, and return how many seconds it took; `leave` must follow.
 
         Raises Overloaded where the caller is shed, and Unavailable where the store fell silent.
         """
@@ -192,7 +202,7 @@ class Admission:
             return self.clock() - one.since_s
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                # Its turn came in the moment it went away.
+                # Its turn came just as it went away.
                 self.leave(work)
             raise
         finally:
@@ -201,7 +211,11 @@ class Admission:
             del turn, one
 
     def leave(self, work: int, took_s: float = 0.0, ahead: int = 0) -> None:
-        """A command is done. To learn from: how long it took (0: nothing), behind how many."""
+        """Free the room of a command that is done, and learn from how long it took.
+
+        `took_s` is that time in seconds (0: nothing to learn), `ahead` the number of commands
+        before it.
+        """
         if took_s > 0:
             self._samples.append((took_s, took_s / self._in_flight, ahead))
             if len(self._samples) >= SAMPLES:
@@ -214,31 +228,31 @@ class Admission:
             self._let_in(now)
 
     def fail(self, older_than_s: float) -> None:
-        """The store is silent: who waits for longer than that is told so."""
+        """Fail the callers that have waited for longer than `older_than_s`: the store is silent."""
         latest = self.clock() - older_than_s
         detail = f"the store did not answer within {1000 * older_than_s:.0f} ms"
         self._drop(latest, lambda: Unavailable("store_unavailable", detail))
-        # Whoever comes when it answers again finds a new queue.
+        # Callers that come when it answers again find a new queue.
         self._over_since_s = self._under_since_s = None
 
     @property
     def target_s(self) -> float:
-        """The wait that is aimed at."""
+        """The wait that is aimed at, in seconds."""
         if self._fixed_target_s is not None:
             return self._fixed_target_s
         return max(LEAST_TARGET_S, TARGET_TIMES * self._least_s)
 
     @property
     def expected_wait_s(self) -> float:
-        """How long somebody who comes now would wait."""
+        """Seconds that a caller who comes now would wait."""
         return self._sheddable * self._unit_s
 
     def _learn(self) -> None:
-        """Let more in flight while nobody waits long in the store, and less when they do.
+        """Let more in flight while commands do not wait long in the store, and less when they do.
 
-        As TCP Vegas does (Brakmo and Peterson, 1995): what a command takes beyond what one takes
-        that has next to nothing before it is its wait there. An fsync or a network that every
-        command waits for is in both, and so costs no throughput.
+        As TCP Vegas does (Brakmo and Peterson, 1995): what a command takes beyond one that has next
+        to nothing before it is its wait there. An fsync or a network that every command waits for
+        is in both, and so costs no throughput.
         """
         self._store_s = median([took for took, _, _ in self._samples])
         self._unit_s = median([unit for _, unit, _ in self._samples])
@@ -266,14 +280,14 @@ class Admission:
             org, queue = next(iter(queues.items()))
             is_over = self._serve(queue)
             if not queue.callers:
-                # What it did not use is not saved up: only who waits has a share.
+                # An unused share is not saved up: only an org that waits has one.
                 del queues[org]
             elif is_over:
                 queues.move_to_end(org)
         self._look_at_queue(now)
 
     def _look_at_queue(self, now: float) -> None:
-        """An overload begins and ends when the queue was too long, or not, for a while."""
+        """Begin or end an overload when the queue was too long, or not, for a while."""
         if self.expected_wait_s > self.target_s:
             self._under_since_s = None
             if self._over_since_s is None:
@@ -307,8 +321,8 @@ class Admission:
     def _shed(self, now: float) -> None:
         """Shed the newest of the org that asks for most, while too many wait for too long.
 
-        A queue is short because it was shed: so what its org asked for lately counts with it.
-        Whoever waits alone waits for nobody, and is not shed.
+        A queue may be short because it was shed, so what its org asked for lately counts with it. A
+        caller that waits alone waits for no other, and is not shed.
         """
         if self._over_since_s is None or now - self._over_since_s < PATIENCE_S:
             return
@@ -340,7 +354,7 @@ class Admission:
     def _drop(
         self, latest_s: float, fault: Callable[[], Exception], *, spare_patient: bool = False
     ) -> None:
-        """Let go of who waits since before a moment."""
+        """Fail the callers that have waited since `latest_s` or before."""
         for queues in self._lanes:
             for org in [org for org, q in queues.items() if q.callers[0].since_s <= latest_s]:
                 queue = _Queue()
@@ -360,6 +374,6 @@ class Admission:
 
 
 def overloaded() -> Overloaded:
-    """What somebody hears who is shed."""
+    """Make the error of a caller that is shed."""
     detail = "more is asked for than can be decided now; try again in a moment"
     return Overloaded(detail, RETRY_AFTER_S)

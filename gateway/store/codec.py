@@ -1,4 +1,4 @@
-"""How plans and orders become a function's arguments, and its answers values."""
+"""Encode plans and commands as a function's arguments, and decode its answers to values."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from gateway.store import keys
 from gateway.wire import records
 
 UNKNOWN = 9
-"""The authorize function's status when it does not remember the needs: status.lua."""
+"""The authorize function's status when it does not remember the template: status.lua."""
 
 WHENS = {"": 0, ONE_MORE: 1, IF_REFUSED: 2}
-"""When a request adds to a counted tally, as tallies.lua has it: never, always, if refused."""
+"""When a request adds to a COUNTED counter, as the library has it: never, always, if refused."""
 
 pack = msgpack.Encoder().encode
 outcome_of = msgpack.Decoder(Outcome).decode
@@ -42,13 +42,13 @@ _numbers = msgpack.Decoder(tuple[int, ...]).decode
 
 
 def decode_hold(value: bytes) -> tuple[Hold, bytes]:
-    """A stored hold: the length of its state, the state, what was asked."""
+    """Decode a stored hold: the length of its state, the state, what was asked."""
     (size,) = struct.unpack_from("<I", value)
     return records.decode_hold(value[4 : 4 + size]), value[4 + size :]
 
 
 def kept_under(shard: int, org: str, idempotency: Idempotency | None) -> tuple[str, bytes, int]:
-    """The key an outcome is kept under, the body's digest, and how long (0: not at all)."""
+    """Return a stored result's key, the body's digest, and its life in ms (0: not stored)."""
     if idempotency is None:
         return keys.nothing(shard), b"", 0
     key = keys.org_prefix(shard, org) + idempotency.name
@@ -56,7 +56,7 @@ def kept_under(shard: int, org: str, idempotency: Idempotency | None) -> tuple[s
 
 
 def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
-    """Four values a source, as the functions' draw and pay read them."""
+    """List four values per source, in the order in which the library's draw and pay read them."""
     spec: list[int | str] = []
     for s in sources:
         spec += (s.floor, s.expires_ms, s.perishable, s.name)
@@ -64,10 +64,12 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
 
 
 def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
-    """The change that all know of by now; of each window its signal's place, since, width.
+    """List a plan's velocity counters, as the authorize function reads them.
 
-    Then, if there are tallies: keys of counted ones, their widths, and when they are added to;
-    three values of each set; keys and widths of what is first met; keys of entries of lists.
+    The first list is the latest rule change that every worker knows, then of each declared window
+    its signal's place, the change since which it is counted, and its width (ms). If there are other
+    counters, more lists follow: keys of counts; their widths; when they are added to; three values
+    per set; keys and widths of first times; keys of list items.
     """
     windows: list[int] = [plan.version]
     for place, of in enumerate(plan.windows):
@@ -97,7 +99,7 @@ def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
 
 
 def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:
-    """What happened before a tally was counted, as the warm function reads it."""
+    """Encode what happened before a counter counted it, as the backfill function reads it."""
     flat: list[str | int] = []
     for bucket, (n, micros) in past.buckets.items():
         flat += (bucket, n, micros)
@@ -109,9 +111,9 @@ def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:
 
 
 class Prepared(Struct):
-    """What the authorize function gets for every plan with the same needs.
+    """What the authorize function gets for every plan with the same template.
 
-    `told` is sent once and known to the store by its digest `id` from then on, as long as
+    The template is sent once. From then on the store knows it by its digest `id`, as long as
     `is_known`: a store that forgot it asks for it again.
     """
 
@@ -126,7 +128,7 @@ class Prepared(Struct):
 
 
 def prepare(needs: PlanTemplate) -> Prepared:
-    """Keys and arguments that all plans with these needs share."""
+    """Derive the keys and arguments that all plans with this template share."""
     shard = keys.shard_of(needs.org)
     prefix = keys.org_prefix(shard, needs.org)
     epoch = keys.epoch(shard)
@@ -166,19 +168,19 @@ def prepare(needs: PlanTemplate) -> Prepared:
 def grant_spec(
     org: str, currency: str, given: Grant, ttl_ms: int, epoch: int
 ) -> tuple[str | int, ...]:
-    """The grant function's argument."""
+    """Make the grant function's argument."""
     expires_ms = given.expires_ms or 0
     return (org, currency, given.id, given.kind, given.amount_micros, expires_ms, ttl_ms, epoch)
 
 
 def position(line_id: bytes) -> tuple[int, int]:
-    """(epoch, seq) of a stream entry's id."""
+    """Parse a stream record's id into (epoch, seq)."""
     epoch, _, seq = line_id.partition(b"-")
     return int(epoch), int(seq)
 
 
 def reply_of(raw: Any) -> tuple[Reply, bytes | None]:
-    """The common part of a reply, and its packed outcome when there is one."""
+    """Decode the common part of a reply; its packed outcome, when there is one, comes second."""
     status, now_ms = raw[0], raw[1]
     if status in (Status.DONE, Status.ROOM):
         at = position(raw[3]) if len(raw) > 3 else None
@@ -194,7 +196,7 @@ def reply_of(raw: Any) -> tuple[Reply, bytes | None]:
 
 
 def with_moved(raw: Any) -> tuple[Reply, bytes | None]:
-    """The reply of a function that moves funds outside requests, and its packed result."""
+    """Decode the reply of a function that moves funds outside requests, and its packed result."""
     reply, out = reply_of(raw)
     if out is not None:
         reply.moved = _moved(out)
@@ -202,7 +204,10 @@ def with_moved(raw: Any) -> tuple[Reply, bytes | None]:
 
 
 def kept_reply(value: bytes, digest: bytes, result: type[Outcome | Ended | Moved]) -> Reply:
-    """What stands under an idempotency key: digest, length of the result, result, body."""
+    """Decode a stored result: digest, length of the result, result, body.
+
+    The reply is a REPLAY, or REUSED where the digest is another one.
+    """
     if value[:16] != digest:
         return Reply(Status.REUSED)
     (size,) = struct.unpack_from("<I", value, 16)

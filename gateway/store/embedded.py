@@ -15,32 +15,32 @@ from gateway.errors import OperatorError
 
 PR_SET_PDEATHSIG = 1
 MALLOC = "glibc.malloc.tcache_count=2000"
-"""The wheel's Valkey has no jemalloc: a longer cache of freed pieces saves 5 % of its time.
+"""Tunables of the allocator: a longer cache of freed pieces saves 5 % of Valkey's time.
 
-An operator's own tunables go before it.
+The wheel's Valkey has no jemalloc. An operator's own tunables override these.
 """
 REWRITE_AT = "1gb"
-"""The append-only file's length at which it is written anew, which takes a core for seconds.
+"""Length of the append-only file at which it is written anew, which takes a core for seconds.
 
 At full load that is once a minute; a file of this length loads in 5 s.
 """
 LOCK_TOLD_AT = 10
-"""Tries, ten a second, after which somebody hears what is waited for."""
+"""Tries, ten a second, after which the wait for the lock is reported."""
 MAX_SOCKET_PATH = 100
-"""Unix socket paths end at 107 bytes on Linux; leave room for the suffix Valkey may add."""
+"""Longest path of a Unix socket: Linux ends it at 107 bytes, and Valkey may add a suffix."""
 
 
 FOR_REQUESTS = 0.9
-"""How much of the store's memory new requests may fill."""
+"""Part of the store's memory that new requests may fill."""
 
 
 def bare_environment() -> dict[str, str]:
-    """The environment of a process of ours: without settings, and so without secrets."""
+    """Make the environment of a process of ours: without settings, and so without secrets."""
     return {name: value for name, value in os.environ.items() if not name.startswith("SPENDGATE_")}
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its control group's."""
+    """Return the bytes of memory this process may use: the machine's, or its control group's."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         bound = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
@@ -50,7 +50,10 @@ def machine_memory() -> int:
 
 
 def runtime_directory() -> Path:
-    """A directory of this user's alone for sockets and locks. Raises OperatorError."""
+    """Make a directory of this user's alone for sockets and locks.
+
+    Raises OperatorError where another user owns it.
+    """
     directory = Path(f"/tmp/spendgate-{os.geteuid()}")  # noqa: S108  ours alone: checked here
     directory.mkdir(mode=0o700, exist_ok=True)
     if directory.is_symlink() or directory.lstat().st_uid != os.geteuid():
@@ -60,16 +63,17 @@ def runtime_directory() -> Path:
 
 
 def die_with_parent() -> None:
-    """In a child on Linux: be terminated when the parent dies, so that no orphan is left."""
+    """Let a child on Linux be terminated when its parent dies, so that no orphan is left."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class EmbeddedStore:
-    """A Valkey process whose data live in `directory`; restarted when it crashes.
+    """A Valkey process whose data live in `directory`; it is restarted when it crashes.
 
-    Its `appendfsync` decides what a power cut loses: `always` nothing that was acknowledged,
-    `everysec` a second, "" everything since the ledger's last record.
+    `appendfsync` decides what a power cut loses: `always` nothing that was acknowledged, `everysec`
+    a second, "" everything since the ledger's last record. `memory_mb` is what it may use in MiB
+    (0: half the machine's).
     """
 
     def __init__(
@@ -95,7 +99,7 @@ class EmbeddedStore:
 
     @property
     def url(self) -> str:
-        """Where to reach it."""
+        """The URL under which it is reached."""
         return f"unix://{self._socket}"
 
     @property
@@ -104,7 +108,10 @@ class EmbeddedStore:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start it and wait until it answers. Raises OperatorError when it does not."""
+        """Start it and wait until it answers.
+
+        Raises OperatorError when it does not.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         await self._take_directory()
         await self._spawn()

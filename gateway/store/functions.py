@@ -1,4 +1,4 @@
-"""Calling the functions of a library over a pipeline."""
+"""Call the functions of a library over a pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFUSALS = ("LOADING", "OOM", "READONLY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN"
 
 
 class Functions:
-    """The functions of a library on one store; loaded where they are missing."""
+    """The functions of a library on one store; they are loaded where they are missing."""
 
     def __init__(self, pipeline: Pipeline, library: Library) -> None:
         self.pipeline = pipeline
@@ -24,7 +24,7 @@ class Functions:
         self.names = library.names
 
     async def load(self) -> None:
-        """Load the library unless it is there; another version's stays beside it."""
+        """Load the library unless it is there; that of another version stays beside it."""
         try:
             await self.pipeline.call("FUNCTION", "LOAD", self._library.source)
         except hiredis.ReplyError as error:
@@ -32,11 +32,14 @@ class Functions:
                 raise _fault(error) from error
 
     def command(self, name: str, keys: list[str], args: Command) -> Command:
-        """The command that calls a function."""
+        """Make the command that calls a function."""
         return ("FCALL", self.names[name], len(keys), *keys, *args)
 
     async def call(self, name: str, keys: list[str], args: Command, *, urgent: bool = False) -> Any:
-        """Call a function. Raises Unavailable, or Bug where the function failed."""
+        """Call a function.
+
+        Raises Unavailable, or Bug where the function failed.
+        """
         command = self.command(name, keys, args)
         run = self.pipeline.call_urgent if urgent else self.pipeline.call
         try:
@@ -48,14 +51,17 @@ class Functions:
         return await self.run(command)
 
     async def run(self, command: Command) -> Any:
-        """Run any command. Raises as call does."""
+        """Run any command; raises as `call` does."""
         try:
             return await self.pipeline.call(*command)
         except hiredis.ReplyError as error:
             raise _fault(error) from error
 
     async def run_all(self, commands: list[Command]) -> list[Any]:
-        """Run commands in order; their replies in the same order. Raises as call does."""
+        """Run commands in order; return their replies in that order.
+
+        Raises as `call` does.
+        """
         try:
             return await self.pipeline.call_many(commands)
         except hiredis.ReplyError as error:

@@ -1,7 +1,7 @@
-"""A local file of what could not be told to the store: written and synced before it is answered.
+"""A local file of what could not reach the store: written and synced before it is answered.
 
 Each process has a file of its own, locked while it lives. The lock of a file whose process died can
-be taken: whoever does settles what stands in it.
+be taken: the process that takes it settles what is in the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEAD = struct.Struct("<II")
 
 
 class Journal:
-    """Entries appended by this process, and those that dead processes left."""
+    """Entries that this process appended, and those that dead processes left."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -35,10 +35,13 @@ class Journal:
         """Entries of this process that are not settled yet."""
 
     async def append(self, entry: bytes) -> None:
-        """Write an entry and wait until it is on disk. Raises OSError: then nothing is written."""
+        """Write an entry and wait until it is on disk.
+
+        Raises OSError: then nothing is written.
+        """
         done = asyncio.get_running_loop().create_future()
         self._pending.append((entry, done))
-        # Those that come while a write is under way share the next one.
+        # Entries that come while a write is under way share the next one.
         async with self._writing:
             await self._flush()
         await done
@@ -70,13 +73,13 @@ class Journal:
                 written += os.pwrite(self._file, data[written:], self._size + written)
             os.fdatasync(self._file)
         except OSError:
-            # A torn entry would hide those behind it.
+            # A torn entry would hide those after it.
             os.ftruncate(self._file, self._size)
             raise
         self._size += len(data)
 
     async def forget(self, count: int) -> None:
-        """Forget the first `count` waiting entries: they are settled. An empty file is kept."""
+        """Forget the first `count` waiting entries, which are settled; an empty file stays."""
         async with self._writing:
             del self.waiting[:count]
             if not self.waiting and self._file >= 0:
@@ -84,7 +87,7 @@ class Journal:
                 self._size = 0
 
     def orphans(self) -> Iterator[tuple[Path, list[bytes]]]:
-        """Files of dead processes with their entries. Each is locked as long as it is looked at."""
+        """Yield files of dead processes with their entries, each locked while it is looked at."""
         for path in self._directory.glob(f"*{SUFFIX}"):
             if path == self._path:
                 continue
@@ -98,17 +101,17 @@ class Journal:
                 os.close(file)
 
     def knows(self, text: str) -> bool:
-        """Whether any process's entries that are not settled contain a text."""
+        """Return whether any process's entries that are not settled contain a text."""
         wanted = text.encode()
         for path in self._directory.glob(f"*{SUFFIX}"):
-            # Whoever settles it may remove it meanwhile.
+            # The process that settles it may remove it meanwhile.
             with suppress(FileNotFoundError):
                 if wanted in path.read_bytes():
                     return True
         return False
 
     def close(self) -> None:
-        """Let go of the file, and remove it when nothing waits in it."""
+        """Close the file, and remove it when nothing waits in it."""
         if self._file >= 0:
             if not self.waiting:
                 self._path.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ FIELDS = ("name", "keys", "args", "flags", "meaning")
 
 @dataclass(frozen=True)
 class Header:
-    """The contract a Lua function states in its first lines."""
+    """The contract that a Lua function states in its first lines."""
 
     name: str
     keys: str
@@ -54,7 +54,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Library:
-    """A library as FUNCTION LOAD takes it, and what its functions are called there."""
+    """A library as FUNCTION LOAD takes it, and the names of its functions there."""
 
     name: str
     source: str
@@ -62,12 +62,15 @@ class Library:
 
 
 def read(path: str) -> str:
-    """A Lua file of this package."""
+    """Read a Lua file of this package."""
     return files("gateway.store").joinpath("lua", *path.split("/")).read_text("utf-8")
 
 
 def header(source: str) -> Header:
-    """Parse a function's header contract. Raises ValueError when a field is missing."""
+    """Parse a function's header contract.
+
+    Raises ValueError when a field is missing.
+    """
     found: dict[str, str] = {}
     for line in source.splitlines():
         field, colon, value = line.removeprefix("-- ").partition(":")
@@ -95,7 +98,7 @@ def _body(sources: dict[str, str]) -> str:
 
 @lru_cache(maxsize=4)
 def build(clock: str | None = None) -> Library:
-    """The library; its functions' names carry a digest, so two versions run side by side.
+    """Build the library; its functions' names carry a digest, so two versions run side by side.
 
     `clock` replaces include/clock.lua under the same names: tests shift the time with it.
     """

@@ -1,4 +1,4 @@
-"""The memory store: core's reference machine behind the port. For tests and to read."""
+"""The memory store: core's reference machine as a store, for tests and to read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gateway.wire.records import StreamRecord
 
 
 class MemoryStore:
-    """A store that forgets everything when the process ends. `clock` gives Unix ms."""
+    """A store that forgets everything when the process ends; `clock` gives Unix ms."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -161,10 +161,10 @@ class MemoryStore:
         return found
 
     async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
-        """Records stay: the sequence is their position."""
+        """Do nothing: a record's number is its place, so records stay."""
 
     async def ping(self) -> int:
         return self._clock()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no connection."""

@@ -19,22 +19,22 @@ from gateway.settings import redacted
 Argument = str | bytes | int
 
 FLUSH_AT = 4
-"""Write out after this many queued commands: early enough that store and gateway overlap."""
+"""Queued commands after which they are written: early enough that store and gateway overlap."""
 
 
 NUMBERS = [b"%04d" % number for number in range(4096)]
-"""What tells replies apart: more than ever wait at once, made once."""
+"""Numbers that distinguish replies: more than ever wait at the same time, made once."""
 PINGS = [b"*2\r\n$4\r\nPING\r\n$4\r\n%b\r\n" % number for number in NUMBERS]
 NOTHING = object()
 LOOK = 0.1
-"""How often a silent connection is looked at, as a part of the time it may be silent."""
+"""Time between two looks at a silent connection, as a part of the time it may be silent."""
 READ_AGAIN_S = 0.001
-"""One more read of the socket: after the loop itself stalled, what came meanwhile lies there."""
+"""Seconds for one more read of the socket: after the loop itself stalled, replies may be there."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store is and how to sign in."""
+    """The address of a store, and how to sign in."""
 
     host: str = ""
     port: int = 6379
@@ -46,7 +46,10 @@ class Address:
 
 
 def parse_url(url: str) -> Address:
-    """redis://, rediss://, valkey(s):// or unix:// to an address. Raises OperatorError."""
+    """Parse a redis://, rediss://, valkey(s):// or unix:// url to an address.
+
+    Raises OperatorError.
+    """
     parts = urlparse(url)
     shown = redacted(url)
     schemes = {"redis": False, "valkey": False, "rediss": True, "valkeys": True, "unix": False}
@@ -80,7 +83,7 @@ def _address(parts: ParseResult, *, tls: bool) -> Address:
 
 @dataclass
 class Patience:
-    """How long a connection may be silent, and urgent callers may wait. Seconds.
+    """Seconds that a connection may be silent, and that urgent callers may wait.
 
     `on_silent` is called while the connection is silent for longer than `urgent_s`, with that time.
     """
@@ -92,13 +95,13 @@ class Patience:
 
 
 class _Protocol(asyncio.Protocol):
-    """Replies in the order of the commands. A lost connection fails what waits, never mixes.
+    """Replies in the order of the commands; a lost connection fails what waits, and never mixes.
 
-    Behind each command goes a PING with its number: a reply counts only with that number behind
-    it. So a reply that got lost, or came twice, on the way ends the connection and reaches nobody.
+    After each command goes a PING with its number: a reply counts only with that number after it.
+    So a reply that got lost, or came twice, on the way ends the connection and reaches no caller.
 
-    A connection is *silent* while commands wait and no byte comes: that, and not how long a command
-    takes, tells a store that hangs from one that is busy.
+    A connection is *silent* while commands wait and no byte comes. That, and not how long a command
+    takes, distinguishes a store that hangs from one that is busy.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, patience: Patience) -> None:
@@ -125,7 +128,7 @@ class _Protocol(asyncio.Protocol):
         """Queue one command; its reply, or an error, resolves the future."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self.is_lost:
-            # Lost between the moment it was made and the moment its caller went on.
+            # Lost after it was made and before its caller went on.
             future.set_exception(_no_answer())
             return future
         self._sent = at = (self._sent + 1) % len(NUMBERS)
@@ -165,7 +168,7 @@ class _Protocol(asyncio.Protocol):
         return None
 
     def _deliver(self, number: Any) -> bool:
-        """Give the reply to whose it is; False when it is not certain whose that is."""
+        """Give the reply to its caller; False when it is not certain whose it is."""
         reply, self._reply = self._reply, NOTHING
         if not self._waiting:
             return False
@@ -186,11 +189,11 @@ class _Protocol(asyncio.Protocol):
 
     @property
     def silent_s(self) -> float:
-        """How long something has been waiting without a byte coming; 0 when nothing waits."""
+        """Seconds that something has waited without a byte coming; 0 when nothing waits."""
         return monotonic() - max(self._heard_at, self._sent_at[0]) if self._sent_at else 0.0
 
     def _look(self) -> None:
-        """Look after the connection while anything waits on it."""
+        """Watch the connection while anything waits on it."""
         self._timer = None
         if not self._waiting or self.is_lost:
             return
@@ -203,7 +206,7 @@ class _Protocol(asyncio.Protocol):
         self._timer = self._loop.call_later(max(READ_AGAIN_S, wait_s), self._look)
 
     def _look_again(self) -> None:
-        """It was silent for too long: unless something has come by now, nobody waits any more."""
+        """Give up on a connection that was silent for too long, unless a byte has come by now."""
         self._timer = None
         patience, silent_s = self._patience, self.silent_s
         if silent_s >= patience.silent_s:
@@ -215,7 +218,7 @@ class _Protocol(asyncio.Protocol):
             self._timer = self._loop.call_later(LOOK * patience.urgent_s, self._look)
 
     def _let_go(self, latest: float) -> None:
-        """Let urgent callers go whose command is older; a late reply reaches nobody."""
+        """Fail urgent callers whose command was sent by `latest`; a late reply reaches none."""
         for (future, _, urgent), sent_at in zip(self._waiting, self._sent_at, strict=True):
             if sent_at > latest:
                 return
@@ -225,7 +228,7 @@ class _Protocol(asyncio.Protocol):
                 future.set_exception(Unavailable("store_unavailable", detail))
 
     def abort(self) -> None:
-        """Drop the connection: what waits fails, and no late reply can reach anybody."""
+        """Drop the connection: what waits fails, and no late reply can reach a caller."""
         if self._transport is not None:
             self._transport.abort()
         self.connection_lost(None)
@@ -248,12 +251,12 @@ def _no_answer() -> Unavailable:
 
 
 class Pipeline:
-    """A connection to the store that reconnects. Whoever waits does so while replies are coming.
+    """A connection to the store that reconnects; callers wait as long as replies are coming.
 
-    A connection that is silent for `deadline_s` is dropped: all its callers hear Unavailable, and
-    what was executed late is settled by the plan's own time limit. Urgent callers hear it after
-    `urgent_s` of silence, or when a store that does answer has kept them for `longest_s`; they
-    leave the connection as it is.
+    A connection that is silent for `deadline_s` is dropped: all its callers get Unavailable, and
+    what was executed late is settled by the plan's own time limit. Urgent callers get it after
+    `urgent_s` of silence, or when a store that does answer has kept them waiting for `longest_s`;
+    the connection then stays as it is.
     """
 
     def __init__(
@@ -271,17 +274,20 @@ class Pipeline:
         self._protocol: _Protocol | None = None
         self._connecting: asyncio.Task[_Protocol] | None = None
         self.connections = 0
-        """How many there have been: the same number before and after is the same connection."""
+        """Connections so far: the same number before and after means the same connection."""
 
     async def call(self, *args: Argument) -> Any:
-        """Run one command. Raises Unavailable, or hiredis.ReplyError for the store's own errors."""
+        """Run one command.
+
+        Raises Unavailable, or hiredis.ReplyError for the store's own errors.
+        """
         protocol = self._protocol
         if protocol is None or protocol.is_lost:
             protocol = await self._connect()
         return await protocol.call(args)
 
     async def call_urgent(self, *args: Argument) -> Any:
-        """As call, for somebody who cannot wait for long."""
+        """Run one command as `call` does, for a caller that cannot wait for long."""
         protocol = self._protocol
         if protocol is None or protocol.is_lost:
             try:
@@ -292,7 +298,7 @@ class Pipeline:
         return await protocol.call(args, urgent=True)
 
     async def call_many(self, commands: list[tuple[Argument, ...]]) -> list[Any]:
-        """Run commands in order over the one connection; their replies in the same order."""
+        """Run commands in order over the one connection; return replies in the same order."""
         protocol = self._protocol
         if protocol is None or protocol.is_lost:
             protocol = await self._connect()

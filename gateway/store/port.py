@@ -1,4 +1,4 @@
-"""What the rest of the gateway asks of a store, whichever it is."""
+"""The port of a store: what the rest of the gateway asks of one, whichever it is."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from gateway.core.velocity import Entry, Past
 from gateway.wire.records import StreamRecord
 
 Result = Outcome | Ended | Moved
-"""What a function that is called under an idempotency key ends with."""
+"""The result of a function that is called under an idempotency key."""
 TOLD, UNDONE = "told", "undone"
-"""What becomes of a decision whose answer came too late; see `claim`."""
+"""The fates of a decision whose answer was lost: acknowledged, or reversed; see `claim`."""
 
 
 class Snapshot(Struct, frozen=True):
-    """Balances together with the last record of the shard that may have moved them."""
+    """Balances (micros), with the last record of the shard that may have moved them."""
 
     shard: int
     epoch: int
@@ -41,8 +41,11 @@ class Snapshot(Struct, frozen=True):
     balances: tuple[int, ...]
 
 
-class Standing(Struct, frozen=True):
-    """Whether a shard is open, its epoch (0: none), and (epoch, seq) of its last record."""
+class ShardState(Struct, frozen=True):
+    """The status of a shard.
+
+    It is whether the shard is open, its epoch (0: none), and (epoch, seq) of its last record.
+    """
 
     is_open: bool
     epoch: int
@@ -50,7 +53,10 @@ class Standing(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """The hot state. Every method raises `Unavailable` when the store does not answer in time."""
+    """The hot state.
+
+    Every method raises Unavailable when the store does not answer in time.
+    """
 
     async def authorize(self, plan: Plan) -> Reply:
         """Decide a plan; see core.machine.authorize."""
@@ -73,100 +79,104 @@ class Store(Protocol):
         ...
 
     async def event(self, order: EventOrder) -> Reply:
-        """Record and count what happened outside requests; see core.machine.event."""
+        """Record and count a business event; see core.machine.event."""
         ...
 
     async def kept(self, org: str, idempotency: Idempotency, result: type[Result]) -> Reply | None:
-        """What is kept under an idempotency key, as a REPLAY or REUSED; None when nothing is."""
+        """Return a stored result by its key, as a REPLAY or REUSED; None when there is none."""
         ...
 
     async def claim(self, decision_id: str, purpose: str) -> str:
-        """Say what becomes of a decision nobody was told of; what was said first stays.
+        """Record the fate of a decision whose answer was lost; the first one recorded stays.
 
-        TOLD to whoever repeated the call, or UNDONE. Returns which of them it is.
+        The decision is acknowledged (a retry got the answer) or reversed. Returns the fate that is
+        recorded.
         """
         ...
 
     async def lease(self, name: str, holder: str, for_ms: int) -> bool:
-        """Take, or prolong, what one of many does for all; whether the holder has it."""
+        """Take, or prolong, a lease on what one process does for all, for `for_ms`.
+
+        Returns whether the holder has it.
+        """
         ...
 
     async def forget(self, org: str, idempotency: Idempotency) -> None:
-        """Keep no longer what was answered under an idempotency key."""
+        """Delete the result that is stored under an idempotency key."""
         ...
 
     async def expire(self, shards: range, limit: int) -> int:
-        """End what is due in these shards, at most `limit` in each; how many ended."""
+        """End what is due in these shards, at most `limit` in each; return how many ended."""
         ...
 
     async def hold(self, hold_id: str) -> tuple[Hold, bytes] | None:
-        """A hold and what was asked for it, or None when the store does not know it (any more)."""
+        """Return a hold and what was asked for it, or None when the store does not know it."""
         ...
 
     async def grants(self, org: str) -> tuple[int, list[tuple[bytes, int]]]:
-        """The version of an org's grants, and each one's metadata and remaining micros."""
+        """Return the version of an org's grants, and each one's metadata and remaining micros."""
         ...
 
     async def fence(self, version: Version, shards: tuple[int, ...]) -> int:
-        """Raise a version to at least `expected` in these shards; the highest one found."""
+        """Raise a version to at least `expected` in these shards; return the highest one found."""
         ...
 
     async def warm(self, past: Sequence[Past]) -> None:
-        """Add to tallies what happened before they were counted; see core.velocity.add_past."""
+        """Backfill velocity counters with what happened before; see core.velocity.add_past."""
         ...
 
     async def standing(self, entries: Collection[str]) -> set[str]:
-        """Those of the entries of lists (names of their tallies) that stand now."""
+        """Return which of these list items are on their list, by the names of their counters."""
         ...
 
     async def followed(self) -> int:
-        """The number of the last change of lists that was taken over; 0 for none."""
+        """Return the number of the last list change that was applied; 0 for none."""
         ...
 
     async def forget_lists(self) -> None:
-        """Forget all lists, and what was followed."""
+        """Delete all lists, and the number of the last list change."""
         ...
 
     async def follow(self, entries: Sequence[Entry]) -> int:
-        """Take over changes of lists; see core.velocity.follow."""
+        """Apply list changes; see core.velocity.follow."""
         ...
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
-        """Balances and gauges of an org at one point of its shard's records."""
+        """Read balances and gauges of an org at one point of its shard's records."""
         ...
 
     async def first_body(self, name: str, digest: bytes, kept_ms: int) -> bytes:
-        """The digest that came first under a name; this one, where it is the first."""
+        """Return the digest that came first under a name; this one, where it is the first."""
         ...
 
     async def is_known(self, org: str) -> bool:
-        """Whether an org asked for anything within a day."""
+        """Return whether an org asked for anything within a day."""
         ...
 
     async def last(self, shard: int) -> tuple[int, int]:
-        """(epoch, seq) of a shard's last record; seq is -1 where there is none."""
+        """Return (epoch, seq) of a shard's last record; seq is -1 where there is none."""
         ...
 
     async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-        """(used, held) of window counters; zeros where there is none."""
+        """Return (used, held) of window counters, in micros; zeros where there is none."""
         ...
 
     async def targets(self, org: str, index: str) -> list[str]:
-        """The targets in use of a cap that each one of a level has its own of."""
+        """List the targets in use of a cap that each entity of a level has its own of."""
         ...
 
     async def records(self, after: Mapping[int, tuple[int, int]], limit: int) -> list[StreamRecord]:
-        """The next records of each shard behind (epoch, seq), at most `limit` a shard."""
+        """Read the next records of each shard after (epoch, seq), at most `limit` per shard."""
         ...
 
     async def trim(self, upto: Mapping[int, tuple[int, int]]) -> None:
-        """Forget records up to and with (epoch, seq) of each shard."""
+        """Delete records up to and including (epoch, seq) of each shard."""
         ...
 
     async def ping(self) -> int:
-        """The store's clock in Unix ms."""
+        """Return the store's clock in Unix ms."""
         ...
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         ...

@@ -1,4 +1,4 @@
-"""What is read of the hot state beside decisions. Every method raises Unavailable."""
+"""Reads of the hot state beside decisions; every method raises Unavailable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RedisReadings:
     _functions: Functions
 
     async def snapshot(self, org: str, names: tuple[str, ...]) -> Snapshot:
-        """Balances and gauges of an org at one point of its shard's records."""
+        """Read balances and gauges of an org at one point of its shard's records."""
         shard = keys.shard_of(org)
         prefix = keys.org_prefix(shard, org)
         of = [keys.stream(shard), *(prefix + name for name in names)]
@@ -27,25 +27,25 @@ class RedisReadings:
         return Snapshot(shard, epoch, seq if epoch else -1, now_ms, balances)
 
     async def first_body(self, name: str, digest: bytes, kept_ms: int) -> bytes:
-        """The digest that came first under a name; this one, where it is the first."""
+        """Return the digest that came first under a name; this one, where it is the first."""
         key = keys.tally(0, "", name)
         found = await self._functions.run(("SET", key, digest, "NX", "GET", "PX", kept_ms))
         return digest if found is None else bytes(found)
 
     async def is_known(self, org: str) -> bool:
-        """Whether an org asked for anything within a day."""
+        """Return whether an org asked for anything within a day."""
         prefix = keys.org_prefix(keys.shard_of(org), org)
         return bool(await self._functions.run(("EXISTS", prefix + signal_name("o"))))
 
     async def last(self, shard: int) -> tuple[int, int]:
-        """(epoch, seq) of a shard's last record; seq is -1 where there is none."""
+        """Return (epoch, seq) of a shard's last record; seq is -1 where there is none."""
         of = [keys.stream(shard), keys.epoch(shard)]
         ((_, _, last),) = await self._functions.call("standing", of, ())
         epoch, seq = position(last)
         return epoch, seq if epoch else -1
 
     async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-        """(used, held) of window counters; zeros where there is none."""
+        """Return (used, held) of window counters, in micros; zeros where there is none."""
         if not names:
             return []
         prefix = keys.org_prefix(keys.shard_of(org), org)
@@ -54,6 +54,6 @@ class RedisReadings:
         return [(int(used), int(held)) for used, held in pairs]
 
     async def targets(self, org: str, index: str) -> list[str]:
-        """The targets in use of a cap that each one of a level has its own of."""
+        """List the targets in use of a cap that each entity of a level has its own of."""
         prefix = keys.org_prefix(keys.shard_of(org), org)
         return sorted(v.decode() for v in await self._functions.run(("SMEMBERS", prefix + index)))

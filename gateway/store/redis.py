@@ -52,14 +52,14 @@ from gateway.wire.records import StreamRecord, encode_kept
 
 
 class Confirm(Protocol):
-    """Waits until a change counts as made."""
+    """A wait until a change counts as made."""
 
     async def __call__(self, shard: int, position: tuple[int, int] | None) -> None:
-        """Wait for a shard's record, or for all there are. Raises Unavailable."""
+        """Wait for a shard's record, or for all there are; raises Unavailable."""
         ...
 
     async def close(self) -> None:
-        """Let go of what it needs."""
+        """Close the connection that it needs, if any."""
         ...
 
 
@@ -82,7 +82,7 @@ class RedisStore(RedisTallies, RedisReadings):
         self.admission = admission or Admission()
         functions.pipeline.patience.on_silent = self.admission.fail
         self.confirm: Confirm | None = None
-        """Waits until a change counts as made; None: as soon as the store says so."""
+        """The wait until a change counts as made; None: it counts as soon as the store says so."""
         self._functions = functions
         self._pipeline = functions.pipeline
         self._late_capture_ms = late_capture_ms
@@ -91,7 +91,7 @@ class RedisStore(RedisTallies, RedisReadings):
         """The newest epoch known of each shard."""
         self.recent = AcknowledgedRecords()
         self.met_closed = asyncio.Event()
-        """Set when a shard was found closed."""
+        """Event that is set when a shard was found closed."""
 
     async def authorize(self, plan: Plan) -> Reply:
         needs = plan.needs
@@ -108,7 +108,7 @@ class RedisStore(RedisTallies, RedisReadings):
         return reply
 
     async def _decide(self, plan: Plan, prepared: Prepared, waited_s: float) -> Reply:
-        """Ask for a decision; how long it waited for its turn does not count as late."""
+        """Ask for a decision; the time it waited for its turn does not count as late."""
         needs, shard, idempotency = plan.needs, prepared.shard, plan.idempotency
         idem_key, digest, ttl_ms = prepared.nothing, b"", 0
         if idempotency is not None:
@@ -147,7 +147,7 @@ class RedisStore(RedisTallies, RedisReadings):
     async def _in_turn(
         self, name: str, org: str, of: list[str], args: Command, lane: int = FIRST
     ) -> Any:
-        """Call a function as the org's turn comes."""
+        """Call a function when the org's turn comes."""
         call = self._functions.call
         return await self.admission.run(org, len(of), lane, lambda _: call(name, of, args))
 
@@ -170,7 +170,7 @@ class RedisStore(RedisTallies, RedisReadings):
         self.recent.add(StreamRecord(shard, epoch, seq, kind, out, body, terms, name))
 
     async def _confirmed(self, shard: int, reply: Reply) -> Reply:
-        """A reply whose change counts as made; a repeated call's first may not have been yet."""
+        """Return a reply once its change counts as made: a replayed one may not have been yet."""
         if self.confirm is not None and reply.status in (Status.DONE, Status.REPLAY):
             await self.confirm(shard, reply.position)
         return reply
@@ -394,5 +394,5 @@ class RedisStore(RedisTallies, RedisReadings):
 
 
 def _behind(epoch: int, seq: int) -> str:
-    """The id behind which the next record stands; an epoch that has begun has none yet."""
+    """Return the stream id to read after; seq -1 (no record yet) ends the epoch before."""
     return f"{epoch}-{seq}" if seq >= 0 else f"{epoch - 1}-{LAST_SEQ}"

@@ -1,4 +1,4 @@
-"""Building a closed shard again from values: how each is laid out, and in which commands."""
+"""Rebuild a closed shard from values: how each is laid out, and in which commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Command = tuple[Argument, ...]
 
 
 class Restorer:
-    """Commands that build shards, by shard. Times are Unix ms of the store's clock; 0 is never."""
+    """Commands that build shards, by shard.
+
+    Times are Unix ms of the store's clock; 0 is never.
+    """
 
     def __init__(self) -> None:
         self.commands: dict[int, list[Command]] = defaultdict(list)
@@ -37,13 +40,13 @@ class Restorer:
             self._plain[shard] += (key, value)
 
     def balance(self, shard: int, org: str, name: str, value: int, expires_ms: int) -> None:
-        """A balance."""
+        """Add a balance."""
         self._set(shard, keys.org_prefix(shard, org) + name, value, expires_ms)
 
     def window(
         self, shard: int, org: str, name: str, counts: tuple[int, int], expires_ms: int, index: str
     ) -> None:
-        """A window's counter: used and held; and its target in the index of a cap without one."""
+        """Add a window's counter, (used, held), and its target to its `index` ("" for none)."""
         prefix = keys.org_prefix(shard, org)
         used, held = (min(MAX_MICROS, max(0, count)) for count in counts)
         self._set(shard, prefix + name, struct.pack("<dd", used, held), expires_ms)
@@ -54,7 +57,7 @@ class Restorer:
                 commands += [("PEXPIREAT", prefix + index, expires_ms, how) for how in ("NX", "GT")]
 
     def hold(self, shard: int, hold_id: str, hold: Hold, note: bytes, until_ms: int) -> None:
-        """A hold that is open, or that expired and may be captured until then."""
+        """Add a hold that is open, or one that expired and may be captured until `until_ms`."""
         state = records.encode_hold(hold)
         value = struct.pack("<I", len(state)) + state + note
         self._set(shard, keys.hold(shard, hold_id), value, until_ms)
@@ -65,29 +68,29 @@ class Restorer:
                     self._gauges[shard, hold.org, entry.name] += entry.amount
 
     def grant(self, shard: int, org: str, grant_id: str, meta: bytes, expires_ms: int) -> None:
-        """What is known of a grant: its currency and metadata."""
+        """Add what is known of a grant: its currency and metadata."""
         commands = self.commands[shard]
         commands.append(("HSET", keys.org_prefix(shard, org) + "grants", grant_id, meta))
         if expires_ms:
             commands.append(("ZADD", keys.due(shard), expires_ms, names.due_grant(org, grant_id)))
 
     def kept(self, shard: int, org: str, kept: StoredResult, out: bytes, body: bytes) -> None:
-        """An outcome under its idempotency key."""
+        """Add a result that is stored under an idempotency key."""
         value = kept.digest + struct.pack("<I", len(out)) + out + body
         self._set(shard, keys.org_prefix(shard, org) + kept.name, value, kept.expires_ms)
 
     def undone(self, shard: int, org: str, decision_id: str, kept: str, until_ms: int) -> None:
-        """That a decision was taken back, and so is its kept outcome ("" for none)."""
+        """Add the reversal of a decision, and delete its stored result ("" for none)."""
         if kept:
             self.commands[shard].append(("DEL", keys.org_prefix(shard, org) + kept))
         self._set(shard, keys.claim(shard, decision_id), UNDONE, until_ms)
 
     def version(self, shard: int, version: Version) -> None:
-        """A version's fence."""
+        """Add a version's fence."""
         self._set(shard, keys.version(shard, version), version.expected)
 
     def take(self) -> dict[int, list[Command]]:
-        """The commands so far; those that follow begin anew."""
+        """Return the commands so far; those that follow begin anew."""
         taken, self.commands = self.commands, defaultdict(list)
         plain, self._plain = self._plain, defaultdict(list)
         for shard, pairs in plain.items():

@@ -1,4 +1,4 @@
-"""Shards as a whole: whether they are open, and how a closed one is told, wiped, built, opened."""
+"""Shards as a whole: their status, and how a closed one is wiped, rebuilt and opened."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from gateway.store import keys
 from gateway.store.codec import position
 from gateway.store.functions import Command, Functions
 from gateway.store.pipeline import Argument
-from gateway.store.port import Standing
+from gateway.store.port import ShardState
 from gateway.wire.records import StreamRecord
 
 OLDEST_VERSION = (7, 2)
-"""As INFO's redis_version tells it, which Valkey 8 gives as 7.2 too."""
+"""The oldest version that is accepted, as INFO's redis_version has it; Valkey 8 has 7.2, too."""
 LOCK_MS = 15_000
+"""Life of a lock in ms."""
 OFFERS_MS = 60_000
+"""Life of offered records in ms."""
 AT_A_TIME = 400
 """Records in one call: a function's arguments must fit Lua's stack."""
 ARGUMENTS = 2_000
-"""After so many a call is full; the last command may add a few hundred."""
+"""Arguments after which a call is full; the last command may add a few hundred."""
 SCANNED_AT_A_TIME = 2_000
 
 _pack = msgpack.Encoder().encode
@@ -32,7 +34,7 @@ _record = msgpack.Decoder(StreamRecord)
 
 @dataclass(frozen=True)
 class Booked:
-    """Whose a store is, the last batch of the ledger it was booked in, and what stopped that."""
+    """The owner of a store, the last ledger batch that it was booked in, and what stopped that."""
 
     deployment: str = ""
     n: int = 0
@@ -41,14 +43,17 @@ class Booked:
 
 
 class Shards:
-    """What is done to shards rather than in them."""
+    """Operations on shards rather than in them."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
         self._deployment = ""
 
     async def check_server(self, durability: str) -> None:
-        """Raise OperatorError on a server that cannot keep money as safe as that."""
+        """Check that the server keeps money as safe as `durability` says.
+
+        Raises OperatorError where it cannot.
+        """
         text = (await self._functions.run(("INFO", "everything"))).decode()
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
@@ -72,7 +77,7 @@ class Shards:
         try:
             _, found = await self._functions.run(("CONFIG", "GET", "appendfsync"))
         except Bug:
-            # Not told here: some services keep CONFIG to themselves.
+            # Not known here: some services do not allow CONFIG.
             found = b"always"
         if not is_appending or found != b"always":
             how = f"appendfsync is {found.decode()}" if is_appending else "appendonly is off"
@@ -83,7 +88,7 @@ class Shards:
             )
 
     async def booked(self) -> Booked:
-        """Whose the store is, and in which batch of the ledger it was booked last."""
+        """Return the store's owner, and in which batch of the ledger it was booked last."""
         flat = await self._functions.run(("HGETALL", keys.deployment()))
         found = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
         return Booked(
@@ -94,25 +99,25 @@ class Shards:
         )
 
     async def claim(self, deployment: str) -> None:
-        """Let a store that is nobody's belong to a deployment."""
+        """Let a store without an owner belong to a deployment."""
         await self._functions.run(("HSETNX", keys.deployment(), "id", deployment))
         self._deployment = deployment
 
     async def book(self, n: int, digest: bytes) -> None:
-        """Remember the last batch of the ledger that the store was booked in."""
-        # With whose it is: a store that was flushed meanwhile is still ours.
+        """Write down the last batch of the ledger that the store was booked in."""
+        # The owner is written, too: a store that was flushed meanwhile is still ours.
         whose = ("id", self._deployment) if self._deployment else ()
         await self._functions.run(("HSET", keys.deployment(), "n", n, "hash", digest, *whose))
 
     async def stop(self, reason: str) -> None:
-        """Tell all gateways that nothing more is booked, and why; "" that it is again."""
+        """Report to all gateways that nothing more is booked, and why; "": it is again."""
         said: Command = ("HDEL", keys.deployment(), "stopped")
         if reason:
             said = ("HSET", *said[1:], reason)
         await self._functions.run(said)
 
     async def memory(self) -> tuple[int, int]:
-        """Bytes that the store uses, and the most it may (0: no bound)."""
+        """Return the bytes that the store uses, and the most it may use (0: no bound)."""
         text = (await self._functions.run(("INFO", "memory"))).decode()
         info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         return int(info["used_memory"]), int(info.get("maxmemory", 0))
@@ -125,17 +130,17 @@ class Shards:
         """Load the library unless it is there."""
         await self._functions.load()
 
-    async def standing(self, shards: Sequence[int]) -> dict[int, Standing]:
-        """How each of these shards stands."""
+    async def standing(self, shards: Sequence[int]) -> dict[int, ShardState]:
+        """Return the status of each of these shards."""
         of = [key for shard in shards for key in (keys.stream(shard), keys.epoch(shard))]
         found = await self._functions.call("standing", of, ())
         return {
-            shard: Standing(bool(is_open), int(epoch), position(last))
+            shard: ShardState(bool(is_open), int(epoch), position(last))
             for shard, (is_open, epoch, last) in zip(shards, found, strict=True)
         }
 
     async def open(self, epochs: Mapping[int, int]) -> None:
-        """Open shards on the server there is, each at its epoch."""
+        """Open shards on the current server, each at its epoch."""
         of = [keys.epoch(shard) for shard in epochs]
         if of:
             await self._functions.call("open", of, tuple(epochs.values()))
@@ -145,18 +150,18 @@ class Shards:
         await self._functions.run(("DEL", *(keys.epoch(shard) for shard in shards)))
 
     async def lock(self, shards: Sequence[int], holder: str) -> list[int]:
-        """Take, or prolong, the right to open these shards; those it was taken of."""
+        """Take, or prolong, the right to open these shards; return those it was taken of."""
         of = [keys.lock(shard) for shard in shards]
         taken = await self._functions.call("lock", of, (holder, LOCK_MS))
         return [shards[i - 1] for i in taken]
 
     async def unlock(self, shards: Sequence[int], holder: str) -> None:
-        """Let go of locks that are the holder's own."""
+        """Delete locks that are the holder's own."""
         for shard in await self.lock(shards, holder):
             await self._functions.run(("DEL", keys.lock(shard)))
 
     async def wipe(self, shards: Sequence[int]) -> None:
-        """Remove everything of these closed shards but their locks and what was handed in."""
+        """Remove everything of these closed shards but their locks and offered records."""
         wanted, cursor = set(shards), b"0"
         kept = {key(shard) for shard in shards for key in (keys.lock, keys.offers)}
         while True:
@@ -172,7 +177,10 @@ class Shards:
                 return
 
     async def restore(self, holder: str, commands: Mapping[int, list[Command]]) -> None:
-        """Run commands on closed shards whose locks are the holder's. Raises Unavailable."""
+        """Run commands on closed shards whose locks are the holder's.
+
+        Raises Unavailable where a shard is open, or its lock is not the holder's.
+        """
         calls: list[Command] = []
         for shard, of_shard in commands.items():
             of, parts = [keys.lock(shard), keys.epoch(shard)], list[Argument]([holder])
@@ -188,7 +196,7 @@ class Shards:
                 raise Unavailable("store_unavailable", "somebody else opens the shards")
 
     async def offer(self, offered: Sequence[StreamRecord]) -> None:
-        """Hand in acknowledged records of closed shards."""
+        """Offer acknowledged records of closed shards."""
         by_shard: dict[int, list[bytes]] = {}
         for record in offered:
             by_shard.setdefault(record.shard, []).append(_pack(record))
@@ -205,22 +213,22 @@ class Shards:
             await self._functions.run_all(calls)
 
     async def offers(self, shards: Sequence[int]) -> list[StreamRecord]:
-        """What was handed in for these shards."""
+        """Return the records that were offered for these shards."""
         calls: list[Command] = [("LRANGE", keys.offers(shard), 0, -1) for shard in shards]
         found = await self._functions.run_all(calls)
         return [_record.decode(packed) for of_shard in found for packed in of_shard]
 
     async def drop_offers(self, shards: Sequence[int]) -> None:
-        """Forget what was handed in."""
+        """Delete the offered records."""
         await self._functions.run(("UNLINK", *(keys.offers(shard) for shard in shards)))
 
     async def backlog(self) -> int:
-        """How many records stand in the streams: those the ledger does not have, and few more."""
+        """Count the records in the streams: those the ledger does not have, and few more."""
         of = [keys.stream(shard) for shard in range(keys.SHARDS)]
         return int(await self._functions.call("backlog", of, ()))
 
     async def versions(self, of: Sequence[tuple[int, Version]]) -> list[int]:
-        """The numbers at which these versions are fenced; 0 where one is not."""
+        """Return the numbers at which these versions are fenced; 0 where one is not."""
         if not of:
             return []
         names = (keys.version(shard, version) for shard, version in of)

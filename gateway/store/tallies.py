@@ -1,4 +1,4 @@
-"""What rules want counted and looked up, kept up to date beside the requests that meet it."""
+"""Velocity counters and lists in Redis, kept up to date beside the requests that read them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.store.functions import Functions
 WARMED_AT_ONCE = 300
 """Buckets and members in one call: others wait for it."""
 WARM_PAUSE_S = 0.005
+"""Seconds between two calls."""
 SCANNED_AT_ONCE = 1_000
 
 
@@ -23,7 +24,7 @@ class RedisTallies:
     _functions: Functions
 
     async def warm(self, past: Sequence[Past]) -> None:
-        """Add to tallies what happened before they were counted. Raises Unavailable."""
+        """Backfill velocity counters with what happened before they counted; raises Unavailable."""
         some: list[Past] = []
         size = 0
         for one in past:
@@ -32,7 +33,7 @@ class RedisTallies:
             if size >= WARMED_AT_ONCE:
                 await self._warm(some)
                 some, size = [], 0
-                # Nobody is in a hurry but those who are decided meanwhile.
+                # The backfill is in no hurry; the requests that are decided meanwhile are.
                 await asyncio.sleep(WARM_PAUSE_S)
         if some:
             await self._warm(some)
@@ -42,7 +43,7 @@ class RedisTallies:
         await self._functions.call("warm", of, (pack([past_spec(one) for one in some]),))
 
     async def standing(self, entries: Collection[str]) -> set[str]:
-        """Those of the entries of lists that stand now. Raises Unavailable."""
+        """Return those of these list items that are on their list; raises Unavailable."""
         if not entries:
             return set()
         of = [keys.tally(0, "", name) for name in entries]
@@ -50,16 +51,19 @@ class RedisTallies:
         return {name for name, value in zip(entries, values, strict=True) if value is not None}
 
     async def lease(self, name: str, holder: str, for_ms: int) -> bool:
-        """Take, or prolong, what one of many does for all; whether the holder has it."""
+        """Take, or prolong, a lease on what one process does for all, for `for_ms`.
+
+        Returns whether the holder has it.
+        """
         key = keys.tally(0, "", names.join("lease", name))
         return bool(await self._functions.call("lock", [key], (holder, for_ms)))
 
     async def followed(self) -> int:
-        """The number of the last change of lists that was taken over; 0 for none."""
+        """Return the number of the last list change that was applied; 0 for none."""
         return int(await self._functions.run(("GET", keys.tally(0, "", MARK))) or 0)
 
     async def forget_lists(self) -> None:
-        """Forget all lists, and what was followed. Raises Unavailable."""
+        """Delete all lists, and the number of the last list change; raises Unavailable."""
         await self._functions.run(("DEL", keys.tally(0, "", MARK)))
         cursor, pattern = b"0", "{e*}/" + entry_name("*", "*")
         while True:
@@ -71,7 +75,10 @@ class RedisTallies:
                 return
 
     async def follow(self, entries: Sequence[Entry]) -> int:
-        """Take over changes of lists; the number of the last one. Raises Unavailable."""
+        """Apply list changes; return the number of the last one.
+
+        Raises Unavailable.
+        """
         of = [keys.tally(0, "", name) for name in (MARK, *(entry.name for entry in entries))]
         told = pack([(entry.n, entry.expires_ms, entry.is_gone) for entry in entries])
         return int(await self._functions.call("follow", of, (told,)))

@@ -43,7 +43,7 @@ def _degraded(risk: Risk | None) -> str:
 
 
 class _Limit(NamedTuple):
-    """One limit of an answer: what stands before its remainder, and behind it."""
+    """One limit of an answer: the bytes before and after its remainder."""
 
     place: int
     measure: int

@@ -1,4 +1,4 @@
-"""What callers hear: one struct an answer, and how a decision becomes one."""
+"""Answers about spending: one struct each, made from a decision."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class EndAnswer(Answer):
 
 
 class HoldAnswer(Answer):
-    """A hold as it stands."""
+    """A hold with its current status."""
 
     id: str
     status: str
@@ -172,7 +172,7 @@ class AdjustmentAnswer(Answer):
 
 @lru_cache(maxsize=4096)
 def rfc3339(ms: int) -> str:
-    """A moment in UTC with milliseconds."""
+    """Format a time (Unix ms) in UTC, with milliseconds."""
     text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 

@@ -260,7 +260,7 @@ class CredentialsAnswer(Answer):
 class RuleSetAnswer(Answer):
     """A rule set: `mode` is draft, shadow, active or retired; `percent` its share of orgs.
 
-    `rules` and `text` are told of one that is asked for alone.
+    `rules` and `text` are present when a single rule set is requested.
     """
 
     id: str
@@ -299,8 +299,8 @@ class Share(Answer):
     percent: int
 
 
-class StandingAnswer(Answer):
-    """What decides now: the first whose share an org falls in; and what stands in shadow."""
+class PoliciesAnswer(Answer):
+    """Rule sets in force, the first whose share an org falls in decides; and those in shadow."""
 
     active: list[Share]
     shadows: list[str]
@@ -322,9 +322,9 @@ class RuleReport(Answer):
 
 
 class ReportAnswer(Answer):
-    """What a rule set saw and matched in whole days (UTC), today's up to now.
+    """Requests and matches of a rule set in whole days (UTC), today's up to now.
 
-    `requests` by mode; `behind` records of the ledger were not looked at yet.
+    `requests` by mode; `behind`: records of the ledger that are not projected yet.
     """
 
     ruleset: str
@@ -336,7 +336,7 @@ class ReportAnswer(Answer):
 
 
 class ReviewAnswer(Answer):
-    """A decision that somebody should look at, and the rules that it matched."""
+    """A decision that waits for review, and the rules it matched."""
 
     decision: str
     at: str
@@ -348,7 +348,7 @@ class ReviewAnswer(Answer):
 
 
 class ReviewsAnswer(Answer):
-    """Decisions up for review, the oldest first; `cursor` goes on behind them."""
+    """Decisions that wait for review, oldest first; `cursor` requests the next page."""
 
     reviews: list[ReviewAnswer]
     cursor: str | None

@@ -101,7 +101,7 @@ class BatchItem(AuthorizeBody, frozen=True):
 
 
 class BatchBody(Message, frozen=True):
-    """Up to 500 authorizes, each standing alone."""
+    """Up to 500 authorize requests, decided independently."""
 
     requests: Annotated[
         list[Any],
@@ -346,7 +346,7 @@ class LabelBody(Message, frozen=True):
 
 
 class LabelsBody(Message, frozen=True):
-    """Many labels; each stands alone."""
+    """Many labels, recorded independently."""
 
     labels: Annotated[list[LabelBody], Meta(min_length=1, max_length=500)]
 
@@ -371,7 +371,7 @@ class EventBody(Message, frozen=True):
 
 
 class ItemBody(Message, frozen=True):
-    """What stands on a list: until `expires_at`, and why."""
+    """A list item: how long it stays on the list, and why."""
 
     expires_at: Time | UnsetType | None = UNSET
     note: Text | UnsetType | None = UNSET
@@ -392,7 +392,7 @@ class ItemsBody(Message, frozen=True):
 
 
 class SpanBody(Message, frozen=True):
-    """A span of time (absent: the last day), and the labels that count: those told before."""
+    """A span of time (absent: the last day); labels count if recorded before `labels_by`."""
 
     from_: Time | None = field(default=None, name="from")
     to: Time | None = None

@@ -8,10 +8,10 @@ from gateway.wire.answers import Answer
 
 
 class ModelAnswer(Answer):
-    """A model: `mode` is draft, shadow, active or retired; `trained` tells on what it was.
+    """A model: `mode` is draft, shadow, active or retired; `trained` describes its training data.
 
-    `thresholds` are its own, or those it was activated with. `text` is told of one that is asked
-    for alone.
+    `thresholds` are its own, or those it was activated with. `text` is present when a single model
+    is requested.
     """
 
     id: str
@@ -59,9 +59,9 @@ class ComparedModel(Answer):
 
 
 class ComparisonAnswer(Answer):
-    """A model beside the one that scores, on the same logged requests and labels.
+    """A model compared with the champion, on the same logged requests and labels.
 
-    `is_cut` where windows that nobody counted then were not counted from their beginning.
+    `is_cut`: some recomputed counters do not reach back to their beginning.
     """
 
     requests: int

@@ -78,7 +78,7 @@ class Problem(Answer):
 
 
 def problem(error: SpendgateError) -> Problem:
-    """The problem a fault becomes. A bug tells nothing of the inside."""
+    """Convert a fault to a problem. A bug reveals nothing of the inside."""
     detail = "please report this; nothing more is told" if error.code == "bug" else error.detail
     errors: list[ErrorItem] | UnsetType = UNSET
     if isinstance(error, CallerError) and (error.pointer or error.status == 422):

@@ -174,7 +174,7 @@ def decode_asked(body: bytes) -> RequestRecord:
 
 
 def decode_happened(body: bytes) -> EventRecord:
-    """What an event told."""
+    """Decode a business event."""
     return _happened.decode(body)
 
 

@@ -6,7 +6,7 @@ from gateway.wire.answers import Answer, ReasonAnswer
 
 
 class ItemAnswer(Answer):
-    """What stands on a list. It is kept as a keyed hash: `value` is what the caller gave."""
+    """A list item. The gateway has only a keyed hash; `value` is what the caller sent."""
 
     list: str
     value: str
@@ -75,7 +75,7 @@ class BacktestAnswer(Answer):
 
 
 class LoggedAnswer(Answer):
-    """A decision as the log lists it; GET /v1/decisions/{id} tells all of it."""
+    """A decision in the log; GET /v1/decisions/{id} has all of it."""
 
     id: str
     at: str

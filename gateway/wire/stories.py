@@ -1,4 +1,4 @@
-"""A decision as those read it who look behind it: the decision, the charge, the movements."""
+"""Answers about one decision: the decision, its charges, the movements of balances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.wire.answers import Answer, AuthorizeAnswer, HoldAnswer
 
 
 class Place(Answer):
-    """Where a record stands: its row in the ledger, its place in its shard, and when it was."""
+    """Position of a record: row in the ledger, epoch and number in its shard, and time."""
 
     row: int
     shard: int
@@ -19,7 +19,7 @@ class Place(Answer):
 
 
 class AskedPart(Answer):
-    """What was asked. What is personal stands in `context` as keyed hashes."""
+    """The request. Personal data in `context` are keyed hashes."""
 
     subject: dict[str, str]
     product: str
@@ -57,10 +57,10 @@ class ScorePart(Answer):
 
 
 class RiskPart(Answer):
-    """How the request was assessed: by which rule set, when, and what matched.
+    """Assessment of the request: rule set, time and matches.
 
-    `unknown` counts rules that could not be told, as something they read was missing. `score` is
-    null where no model scored it, as `degraded` says where one should have.
+    `unknown` counts rules whose facts were missing. `score` is null where no model scored the
+    request; `degraded` is true where one should have.
     """
 
     ruleset: str | None
@@ -110,7 +110,7 @@ class Movement(Place):
 
 
 class LabelAnswer(Answer):
-    """What a decision turned out to be; since when that is known, and when we were told."""
+    """A label: since when the fact is known, and when it was recorded."""
 
     decision: str
     label: str
@@ -127,10 +127,10 @@ class LabelsAnswer(Answer):
 
 
 class DecisionAnswer(Answer):
-    """Three linked datasets under one id: the decision, its charges, and how balances moved.
+    """Three linked datasets under one id: the decision, its charges, and movements of balances.
 
-    `tallies` are what rules had counted, by what they read.
-    `labels` say what it turned out to be, in the order they came: the last one holds.
+    `tallies` are the velocity counters by the facts that read them. `labels` are in the order they
+    were recorded: the last one is valid.
     """
 
     id: str
@@ -150,9 +150,9 @@ class DecisionAnswer(Answer):
 
 
 class ReplayAnswer(Answer):
-    """A decision made again from its record: the answer, and how it was assessed.
+    """A decision made again from its record: answer and assessment.
 
-    Where it is not the `same`, what the record says itself is told, too.
+    If it is not the `same`, the recorded result is included, too.
     """
 
     id: str

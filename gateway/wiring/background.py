@@ -47,15 +47,15 @@ from gateway.store.shards import Shards
 from gateway.wiring import pseudonym_key
 from gateway.wiring.identity import Identity
 from gateway.wiring.parts import (
-    Chores,
     Lease,
+    Tasks,
     accessory,
     build_functions,
     build_store,
+    cancel_tasks,
     counting_hooks,
     dispose,
     start,
-    stop_chores,
     write_counts,
 )
 from gateway.wiring.store_watch import StoreWatch
@@ -105,7 +105,7 @@ class Background:
     on_event: Callable[[str], None]
     engines: tuple[Engine, ...]
     writing: asyncio.Future[None] | None = None
-    chores: Chores = ()
+    chores: Tasks = ()
 
     def start(self, settings: Settings) -> None:
         """Start writing, and opening shards that are found closed."""
@@ -154,7 +154,7 @@ class Background:
     async def stop(self) -> None:
         """Stop, with every record that is in the store written."""
         self.writer.end()
-        await stop_chores(self.chores)
+        await cancel_tasks(self.chores)
         if self.writing is not None:
             await asyncio.gather(self.writing, return_exceptions=True)
         await self.writer.drain()

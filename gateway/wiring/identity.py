@@ -1,8 +1,8 @@
-"""Which deployment store, ledger, catalog and data directory belong to: it must be one.
+"""Check that store, ledger, catalog and data directory belong to one deployment.
 
-A store that is booked in another ledger, or in an older copy of its own, would decide on balances
-that nobody can explain afterwards. So each has the deployment's id, and the store has the last
-batch that it was booked in; both are compared at every start.
+A store that was booked in another ledger, or in an older copy, would decide on balances that cannot
+be explained afterwards. So each has the deployment's id, and the store has the last batch it was
+booked in; both are compared at every start.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ CANCEL_AGAIN_S = 1.0
 METRICS_EVERY_S = 1.0
 ACCESSORY_PAUSE_S = 10
 
-Chores = tuple[asyncio.Future[None], ...]
+Tasks = tuple[asyncio.Future[None], ...]
 """Tasks that run beside the main work until they are cancelled."""
 
 
@@ -68,7 +68,7 @@ def build_store(settings: Settings, functions: Functions) -> RedisStore:
 
 
 class Lease:
-    """What one of many processes does for all: whoever has the lease, which it prolongs in time."""
+    """One of many processes works for all: the one that holds the lease, and renews it in time."""
 
     def __init__(self, store: RedisStore, name: str, for_ms: int) -> None:
         self._store = store
@@ -92,7 +92,7 @@ def counting_hooks(settings: Settings, name: str) -> CountingHooks:
 
 
 async def write_counts(hooks: CountingHooks, before: Callable[[], None] | None = None) -> None:
-    """Write what hooks counted for whoever asks, again and again; `before` may add to it."""
+    """Write counts to the metrics file, every second; `before` may add to them."""
     said = ""
     while True:
         if before is not None:
@@ -107,10 +107,10 @@ async def write_counts(hooks: CountingHooks, before: Callable[[], None] | None =
         await asyncio.sleep(METRICS_EVERY_S)
 
 
-async def stop_chores(chores: Chores) -> None:
-    """Cancel chores and wait until they are gone.
+async def cancel_tasks(chores: Tasks) -> None:
+    """Cancel tasks and wait until they have ended.
 
-    A cancellation that comes as a wait ends may be swallowed: it is repeated.
+    A cancellation that arrives as a wait ends may be swallowed, so it is repeated.
     """
     while left := [chore for chore in chores if not chore.done()]:
         for chore in left:
@@ -124,8 +124,8 @@ async def dispose(engines: tuple[Engine, ...]) -> None:
         await engine.dispose()
 
 
-def start(*chores: Awaitable[None]) -> Chores:
-    """Start chores. One that fails ends the process, which is started again: none dies unseen."""
+def start(*chores: Awaitable[None]) -> Tasks:
+    """Start tasks. If one fails the process ends and is restarted, so no failure goes unseen."""
     tasks = tuple(asyncio.ensure_future(chore) for chore in chores)
     for task in tasks:
         task.add_done_callback(_end_with)
@@ -133,7 +133,7 @@ def start(*chores: Awaitable[None]) -> Chores:
 
 
 def accessory(name: str, chore: Callable[[], Awaitable[None]]) -> Awaitable[None]:
-    """A chore that nothing depends on: when it fails that is logged, and it is begun again."""
+    """A task that nothing depends on: its failure is logged, and it is restarted."""
 
     async def run() -> None:
         while True:

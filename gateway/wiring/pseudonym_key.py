@@ -1,8 +1,7 @@
-"""The key of pseudonyms: outside the catalog, so that a copied catalog tells nothing of people.
+"""The key of pseudonyms, kept outside the catalog, so that a copied catalog reveals no person.
 
-Addresses, devices and list items are known by hashes under this key alone. It never changes: with
-another one no list and no window would know anybody again. The catalog holds its fingerprint, so
-that a wrong key is refused and not used.
+Addresses, devices and list items are stored as hashes under this key. It never changes: another key
+would match no list item and no counter. The catalog has its fingerprint, so a wrong key is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ COMMAND_S = 20
 
 
 def fingerprint(key: bytes) -> str:
-    """What tells a key from others and nothing about it."""
+    """Fingerprint of a key: identifies it and reveals nothing about it."""
     return blake2b(key, digest_size=8, person=b"spendgate.finger").hexdigest()
 
 

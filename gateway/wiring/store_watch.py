@@ -1,4 +1,4 @@
-"""What an operator must hear of the store before it hurts: its memory fills up, its clock jumps."""
+"""Warn the operator of the store's memory filling up and its clock jumping."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StoreWatch:
         self._is_full = is_full
 
     def look_at_clock(self, now_ms: int, passed_s: float) -> None:
-        """What the store's clock shows, and what a clock shows that nobody sets."""
+        """Compare the store's clock with a monotonic one."""
         offset_ms = now_ms - 1000 * passed_s
         jump_ms = 0.0 if self._offset_ms is None else offset_ms - self._offset_ms
         self._offset_ms = offset_ms

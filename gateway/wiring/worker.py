@@ -39,14 +39,14 @@ from gateway.store.redis import Confirm, RedisStore
 from gateway.store.shards import Shards
 from gateway.wiring import pseudonym_key
 from gateway.wiring.parts import (
-    Chores,
+    Tasks,
     accessory,
     build_functions,
     build_store,
+    cancel_tasks,
     counting_hooks,
     dispose,
     start,
-    stop_chores,
     write_counts,
 )
 
@@ -63,11 +63,11 @@ class Worker:
 
     services: Services
     engines: tuple[Engine, ...]
-    chores: Chores
+    chores: Tasks
 
     async def close(self) -> None:
         """Let go of everything."""
-        await stop_chores((*self.chores, *self.services.tasks))
+        await cancel_tasks((*self.chores, *self.services.tasks))
         self.services.outage.journal.close()
         await self.services.store.close()
         await dispose(self.engines)
@@ -122,7 +122,7 @@ async def build_worker(
         _refresh(rules.refresh, RULES_EVERY_S),
         accessory("metrics", lambda: write_counts(hooks, count_unsettled)),
         _sweep(store, settings.sweep_ms / 1000),
-        _hand_in(store, shards, ledger),
+        _offer_records(store, shards, ledger),
         _watch_backlog(services, shards),
         _settle(services, on_event),
     )
@@ -132,7 +132,7 @@ async def build_worker(
 async def serve_worker(
     settings: Settings, name: str, on_event: Callable[[str], None]
 ) -> tuple[Worker, Serving]:
-    """A worker that serves. `name` tells its counts from those of other workers."""
+    """Start a worker that serves. `name` separates its counts from those of other workers."""
     raise_file_limit()
     sys.setswitchinterval(THREADS_GIVE_WAY_S)
     hooks = counting_hooks(settings, name)
@@ -181,15 +181,15 @@ async def _watch_backlog(services: Services, shards: Shards) -> None:
 
 
 async def _settle(services: Services, on_event: Callable[[str], None]) -> None:
-    """Undo and charge what an outage left behind."""
+    """Reverse and charge what an outage left."""
     while True:
         await asyncio.sleep(SETTLE_LOOK_S)
         with suppress(SpendgateError):
             await stand_in_settlement.settle(services, on_event)
 
 
-async def _hand_in(store: RedisStore, shards: Shards, ledger: Ledger) -> None:
-    """Tell whoever opens closed shards what this worker remembers and the ledger does not have."""
+async def _offer_records(store: RedisStore, shards: Shards, ledger: Ledger) -> None:
+    """Offer acknowledged records that the ledger lacks to the process that opens closed shards."""
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSED_LOOK_S):

@@ -144,7 +144,7 @@ async def spend_unheard(caller: Caller, proxy: Proxy) -> None:
         await asyncio.sleep(0.5)
     await eventually(lambda: funds(caller, "acme"), (start[0] - 6 * CENT, 0, 0), 8)
     # A worker that had not met the org yet only heard, too late, that its plan was stale.
-    undone = await counted(caller, "spendgate_undone_total")
+    undone = await counted(caller, "spendgate_reversed_total")
     assert 20 < undone <= 6 * 19
     (row,) = (await caller.ok("GET", "/v1/orgs/acme/usage?group_by="))["rows"]
     assert 10 < row["requests"] - 1 - 6 < undone, "what was refunded had been charged"
@@ -187,17 +187,17 @@ async def test_nothing_is_left_of_what_was_under_way_when_the_store_stopped(
         await caller.authorize(org, capture=True)
         start = await funds(caller, org)
         heard: list[dict[str, Any]] = []
-        unheard = 0
+        unacknowledged = 0
 
         async def call(number: int) -> None:
-            nonlocal unheard
+            nonlocal unacknowledged
             body = asked(org, capture=number % 2 == 0)
             status, answer, _ = await caller.send("POST", "/v1/authorize", body, f"key-{number}")
             assert status == 200
             if answer["decision"] == "allow":
                 heard.append(answer)
             else:
-                unheard += 1
+                unacknowledged += 1
 
         for round_number in range(15):
             calls = [asyncio.create_task(call(50 * round_number + n)) for n in range(50)]
@@ -205,7 +205,7 @@ async def test_nothing_is_left_of_what_was_under_way_when_the_store_stopped(
             await asyncio.sleep(0.004 + 0.0015 * round_number)
             with hanging(gateway):
                 await asyncio.gather(*calls)
-        assert unheard and heard
+        assert unacknowledged and heard
         captured = sum(1 for a in heard if a["hold"] is None)
         kept = (start[0] - CENT * len(heard), CENT * (len(heard) - captured), 0)
         await eventually(lambda: funds(caller, org), kept, 8)

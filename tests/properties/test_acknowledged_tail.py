@@ -10,7 +10,7 @@ from gateway.core.holds import LATE_CAPTURE_MS, HoldStatus
 from gateway.core.postings import balance_of, of_ended, of_moved, of_outcome
 from gateway.core.replay import Changes
 from gateway.core.request_record import AdminNote, EndNote, RequestRecord
-from gateway.flows.operations.acknowledged_tail import behind, sound
+from gateway.flows.operations.acknowledged_tail import after_ledger, sound
 from gateway.ledger.batch import Head
 from gateway.ledger.port import Written
 from gateway.wire import records
@@ -62,7 +62,7 @@ def test_no_hold_gives_back_what_no_record_took(
         live(life, step)
     whole = lines_of(life)
     offered = [line for line in whole if not forgotten >> line.seq & 1]
-    lines = sound(behind(offered, NOTHING), [])
+    lines = sound(after_ledger(offered, NOTHING), [])
     by_postings, by_holds = held_by_postings_and_by_holds(lines)
     assert by_postings == by_holds
     if offered == whole:
@@ -72,6 +72,6 @@ def test_no_hold_gives_back_what_no_record_took(
 def test_holes_are_filled_and_what_the_ledger_has_is_left_out() -> None:
     made = [StreamRecord(3, 2, seq, "authorize", b"", b"") for seq in (4, 6, 4, 9)]
     older = StreamRecord(3, 1, 8, "authorize", b"", b"")
-    found = behind([*made, older], Written(Head(), {3: (2, 4)}, {}, 0))
+    found = after_ledger([*made, older], Written(Head(), {3: (2, 4)}, {}, 0))
     told = [(line.epoch, line.seq, line.kind == LOST) for line in found]
     assert told == [(2, 5, True), (2, 6, False), (2, 7, True), (2, 8, True), (2, 9, False)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.cli.times import moment, span_of
+from gateway.cli.times import rfc3339_of, span_of
 from gateway.errors import OperatorError
 
 NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
@@ -26,13 +26,13 @@ NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_a_time_is_how_long_ago_a_day_or_an_instant(text: str | None, at: str | None) -> None:
-    assert moment(text, NOW) == at
+    assert rfc3339_of(text, NOW) == at
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "1y", "-1d", "999999w", "2026-13-01", "1.5h"])
 def test_anything_else_is_refused_with_what_it_takes(text: str) -> None:
     with pytest.raises(OperatorError, match="how long ago"):
-        moment(text, NOW)
+        rfc3339_of(text, NOW)
 
 
 def test_a_span_is_a_query() -> None:

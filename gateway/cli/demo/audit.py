@@ -28,9 +28,9 @@ def cost_micros(charge: Charge) -> int:
 
 
 async def audit(gateway: Spendgate, charges: list[Charge]) -> dict[str, Any]:
-    """Trace and price list against what callers heard and what the ledger booked.
+    """Compare trace and price list with answers and with the ledger.
 
-    A charge that no caller heard of was refunded: both stand in the ledger.
+    A charge whose answer was lost was refunded: the ledger has both.
     """
     books = await gateway.call("GET", "/v1/ledger/trial_balance")
     usd = books["currencies"]["USD"]

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from gateway.cli.demo.audit import audit
 from gateway.cli.demo.data import trace
-from gateway.cli.demo.replay import Replay, Tally
+from gateway.cli.demo.replay import Counts, Replay
 from gateway.cli.demo.world import set_up
 from gateway.cli.process import warn
 from gateway.cli.serve import Deployment
@@ -80,7 +80,7 @@ async def _job(deployment: Deployment, settings: Settings, requests: int | None,
     return _summary(tally, seconds, report, found)
 
 
-async def _replay(gateway: Spendgate, requests: int | None, seed: int) -> Tally:
+async def _replay(gateway: Spendgate, requests: int | None, seed: int) -> Counts:
     total = sum(1 for _ in trace()) if requests is None else requests
     columns = (
         TextColumn("replaying an hour of LLM requests"),
@@ -92,7 +92,7 @@ async def _replay(gateway: Spendgate, requests: int | None, seed: int) -> Tally:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("replay", total=total, seen="")
 
-        def step(tally: Tally) -> None:
+        def step(tally: Counts) -> None:
             if tally.done % 20 == 0 or tally.done == total:
                 allowed = tally.decisions["allowed"]
                 denied = tally.decisions.total() - allowed
@@ -115,7 +115,7 @@ def _usd(micros: int) -> str:
     return f"{micros / 1_000_000:,.6f} USD"
 
 
-def _summary(tally: Tally, seconds: float, report: dict[str, Any], found: dict[str, Any]) -> bool:
+def _summary(tally: Counts, seconds: float, report: dict[str, Any], found: dict[str, Any]) -> bool:
     """Print what happened; whether everything agrees."""
     decisions = [(reason, f"{n:,}") for reason, n in tally.decisions.most_common()]
     console.print(_table("\ndecisions", decisions))

@@ -37,8 +37,8 @@ class Charge:
 
 
 @dataclass
-class Tally:
-    """What the callers saw."""
+class Counts:
+    """Counts of what callers saw."""
 
     decisions: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
@@ -51,15 +51,15 @@ class Tally:
 class Replay:
     """The hour, as fast as `callers` callers can send it. `seed` decides who does what."""
 
-    def __init__(self, gateway: Spendgate, seed: int, on_step: Callable[[Tally], None]) -> None:
+    def __init__(self, gateway: Spendgate, seed: int, on_step: Callable[[Counts], None]) -> None:
         self._gateway = gateway
         self._chance = random.Random(seed)  # noqa: S311  decides no secret
         self._on_step = on_step
         self._customers = customers()
         self._weights = [customer.weight for customer in self._customers]
-        self.tally = Tally()
+        self.tally = Counts()
 
-    async def run(self, limit: int | None = None) -> Tally:
+    async def run(self, limit: int | None = None) -> Counts:
         """Send all requests of the trace, or the first `limit`."""
         waiting = asyncio.Queue[tuple[int, TraceRequest, Customer, str, float]]()
         for number, request in enumerate(trace()):

@@ -29,7 +29,7 @@ class Created:
 async def create(
     services: AccountServices, body: CredentialBody, caller: Caller, bearer: str
 ) -> Created:
-    """Make a credential. Nobody gives away more than they have. Raises CallerError."""
+    """Create a credential with at most the caller's own rights. Raises CallerError."""
     _check_reach(caller, body.scopes, body.org or "")
     now_ms, expires_ms = services.clock.now_ms(), milliseconds(body.expires_at) or 0
     if expires_ms and expires_ms <= now_ms:

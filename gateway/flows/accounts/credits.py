@@ -115,7 +115,7 @@ async def adjust(
 ) -> Moves:
     """Correct an org's funds by an amount, or to an amount, computed in the store.
 
-    `undo` says which decision it takes back, where it does.
+    `undo` names the decision that the adjustment reverses.
     """
     if (body.amount_micros is None) == (body.set_available_micros is None):
         raise CallerError(

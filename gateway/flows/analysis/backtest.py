@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 
 from gateway.core.commands import Outcome
 from gateway.core.request_record import RequestRecord
-from gateway.flows.analysis.point_in_time import READ, InOrder, Line, Lookback, begins, cold
+from gateway.flows.analysis.point_in_time import (
+    READ,
+    InOrder,
+    Line,
+    PointInTime,
+    begins,
+    missing_since,
+)
 from gateway.flows.analysis.services import AnalysisServices
 from gateway.flows.risk.assessment import STOPS, is_assessed, reads_of
-from gateway.flows.risk.judgement import judge, known_behind, rehearsed
+from gateway.flows.risk.judgement import judge, known_after, rehearsed
 from gateway.flows.risk.policies import Cited
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
@@ -73,10 +80,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Span:
-    """What is looked at: at most the newest `most` records of [from, to), Unix ms.
+    """The records to look at: the newest `most` of [from, to), Unix ms.
 
-    Labels count that were told before `labels_ms` (0: all). Windows that nobody counted are counted
-    from at most `most_back` records before it (0: from all that matter).
+    Labels count if they were recorded before `labels_ms` (0: all). Counters that were not counted
+    live are recomputed from at most `most_back` records before the span (0: from all that matter).
     """
 
     from_ms: int
@@ -90,12 +97,12 @@ Progress = Callable[[int, int], Awaitable[None]]
 """Hears how many rows of how many were looked at; raises Stopped where that is enough."""
 
 
-async def unheard(done: int, rows: int) -> None:
-    """Progress that nobody wants to hear of."""
+async def no_progress(done: int, rows: int) -> None:
+    """Ignore progress."""
 
 
 async def backtest(
-    services: AnalysisServices, phased: Phased, span: Span, progress: Progress = unheard
+    services: AnalysisServices, phased: Phased, span: Span, progress: Progress = no_progress
 ) -> Backtest:
     """Try a rule set on what was decided. Raises Unavailable, or what `progress` raises."""
     history = services.history
@@ -104,9 +111,9 @@ async def backtest(
     changes = await services.rulesets.changes()
     trial = Trial(phased, span, from_row)
     first = from_row
-    names = cold(changes, reads_of(phased.ruleset), span.from_ms)
+    names = missing_since(changes, reads_of(phased.ruleset), span.from_ms)
     if names:
-        trial.lookback = Lookback(names, services.secret)
+        trial.lookback = PointInTime(names, services.secret)
         where = (from_row, span.from_ms, span.most_back)
         first, trial.found.is_cut = await begins(history, trial.lookback, *where)
     for at in range(first, rows, AT_A_TIME):
@@ -131,7 +138,7 @@ class Trial:
 
     def __init__(self, phased: Phased, span: Span, from_row: int) -> None:
         self.span = span
-        self.lookback: Lookback | None = None
+        self.lookback: PointInTime | None = None
         self.found = Backtest(rules={rule.id: Hits() for rule in phased.ruleset.rules})
         self._phased = phased
         self._from_row = from_row
@@ -160,7 +167,7 @@ class Trial:
         return [note.id for _, _, _, note in self._ready if isinstance(note, RequestRecord)]
 
     def entries(self) -> set[str]:
-        """Entries of lists of which it is wanted whether they stand."""
+        """List items whose membership is asked for."""
         if self.lookback is None:
             return set()
         asked = (note for _, _, _, note in self._ready if isinstance(note, RequestRecord))
@@ -210,7 +217,7 @@ def _try(
     at_ms = risk.at_ms if risk is not None else out.now_ms
     is_own = risk is not None and risk.ruleset == phased.ruleset.id
     # What it did not know when it decided it does not know now.
-    known = known_behind(asked, out, at_ms, None if is_own else more)
+    known = known_after(asked, out, at_ms, None if is_own else more)
     amount, whole = asked.amount, rehearsed(phased, asked, known)
     is_lifted = risk is not None and risk.is_lifted and whole.action == "challenge"
     _count(found, amount, label, is_stopped=whole.action in STOPS and not is_lifted)

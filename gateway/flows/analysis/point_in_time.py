@@ -1,7 +1,7 @@
 """Recompute velocity counters as of each past request, from the log.
 
-The reference machine on the records, in the order of the store's clock and, within a moment, of
-the shards' sequences. Who stands on a list is what stands there now: lists have no past.
+Runs the reference machine on the records, ordered by the store's clock and, within a millisecond,
+by the shards' sequences. Lists have no history: membership is as of now.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Line = tuple[int, StreamRecord, Out, Note | None]
 """The number of its row, the record, and what is in it."""
 
 
-def cold(changes: Sequence[Change], reads: Iterable[str], from_ms: int) -> tuple[str, ...]:
-    """Those of the names that not every record from a moment on (Unix ms) tells by itself."""
+def missing_since(changes: Sequence[Change], reads: Iterable[str], from_ms: int) -> tuple[str, ...]:
+    """Names whose counters are missing in some records since a time (Unix ms)."""
     known = declared(changes)
     warm_ms: dict[str, int] = {}
     for change in changes:
@@ -61,8 +61,8 @@ class _Known:
     looked_up: list[str] = field(default_factory=list)
 
 
-class Lookback:
-    """Counts `names` from nothing; to be begun two windows before what is looked at."""
+class PointInTime:
+    """Counts `names` from zero; must begin two windows before the first request of interest."""
 
     def __init__(self, names: Iterable[str], secret: bytes) -> None:
         wanted = {name: Declared(0, is_warm=True) for name in names}
@@ -81,9 +81,9 @@ class Lookback:
         return self._known(asked).entries
 
     def seen(self, asked: RequestRecord, out: Outcome, standing: Collection[str]) -> dict[str, int]:
-        """What a request would have been shown, by name; then it counts.
+        """Readings of a request by counter name; the request is counted afterwards.
 
-        `standing` are the entries of lists that stand.
+        `standing`: digests of list items that are on their lists.
         """
         known = self._known(asked)
         steps = self._all_steps(known, asked, out.now_ms)
@@ -102,7 +102,7 @@ class Lookback:
             key += (terms.product, terms.customer, asked.run, asked.caller)
         known = self._cache.get(key)
         if known is None:
-            tallies, names = self._tallying.all_tallies(asked)
+            tallies, names = self._tallying.all_counters(asked)
             if len(self._cache) >= MOST_KNOWN:
                 self._cache.clear()
             known = self._cache[key] = self._split(key, tallies, names)
@@ -146,7 +146,7 @@ class Lookback:
             steps = self._all_steps(self._known(of), of, out.now_ms)
             self._running.meet(steps, (of.amount, out.allowed), out.now_ms)
         elif isinstance(of, EventRecord) and isinstance(out, Moved):
-            for tally in self._tallying.told(out.org, of):
+            for tally in self._tallying.of_event(out.org, of):
                 self._running.tell(tally, min(of.at_ms, out.now_ms), of.amount, out.now_ms)
         self._sweep(out.now_ms)
 
@@ -160,11 +160,11 @@ class Lookback:
 
 
 async def begins(
-    history: History, lookback: Lookback, from_row: int, from_ms: int, most_back: int
+    history: History, lookback: PointInTime, from_row: int, from_ms: int, most_back: int
 ) -> tuple[int, bool]:
-    """The row to begin counting at, for what begins at a row and a moment (Unix ms).
+    """Row at which counting must begin, for a span that begins at a row and time (Unix ms).
 
-    And whether that is later than it takes: with at most so many records before (0: all).
+    Also whether `most_back` records (0: no bound) cut it short.
     """
     since_ms = max(from_ms, await history.moment_before(from_row))
     first = await history.row_at(since_ms - lookback.windows_ms)
@@ -174,7 +174,7 @@ async def begins(
 
 
 class InOrder:
-    """Rows of the ledger, in the order of their moments."""
+    """Rows of the ledger, ordered by the store's clock."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[tuple[int, int, int, int], Line]] = []

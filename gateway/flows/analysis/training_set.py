@@ -1,7 +1,7 @@
 """Turn the decision log into training rows: the vectors as they were, or would have been, live.
 
-What was counted when a request was decided stands in its record; what nobody counted then is
-computed from the log by the reference machine, as of each moment.
+A record has what was counted when it was decided. Counters that did not exist then are recomputed
+from the log by the reference machine, as of each request.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from gateway.flows.analysis.point_in_time import (
     SETTLED_MS,
     InOrder,
     Line,
-    Lookback,
+    PointInTime,
     begins,
-    cold,
+    missing_since,
 )
 from gateway.flows.risk.assessment import is_assessed
-from gateway.flows.risk.judgement import facts_behind
+from gateway.flows.risk.judgement import facts_after
 from gateway.ledger.history import History
 from gateway.wire.records import StreamRecord
 from models.features import Assembler, reads_of, specs_of
@@ -39,10 +39,10 @@ FOR_EVER = 2**53
 
 @dataclass
 class TrainingRows:
-    """Requests in their order: moments (Unix ms), amounts, vectors, and when each was told to be
-    fraud, and cleared of it (0: never).
+    """Requests in order: times (Unix ms), amounts, vectors, and when each was labelled fraud, and
+    cleared of it (Unix ms; 0: never).
 
-    `is_cut` where windows that nobody counted were not counted from their beginning.
+    `is_cut`: some recomputed counters do not reach back to their beginning.
     """
 
     features: tuple[str, ...]
@@ -57,11 +57,11 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows: of which features, of [from, to) (Unix ms), the newest of at most `most` records.
+    """Rows to make: these features, of [from, to) (Unix ms), the newest of at most `most` records.
 
-    What nobody counted then is computed from at most `most_back` records before them (0: from all
-    that matter; in both). Where only those matter that a model scored, it is named: their records
-    tell all.
+    Missing counters are recomputed from at most `most_back` records before the span (0: all that
+    matter, for both). With a `model`, only requests that it scored are of interest: their records
+    are complete.
     """
 
     features: tuple[str, ...]
@@ -83,12 +83,12 @@ class Sources:
     secret: bytes
 
 
-def nobody(done: int, rows: int) -> None:
-    """Progress that nobody wants to hear of."""
+def no_progress(done: int, rows: int) -> None:
+    """Ignore progress."""
 
 
 async def training_rows(
-    sources: Sources, wanted: Wanted, progress: Callable[[int, int], None] = nobody
+    sources: Sources, wanted: Wanted, progress: Callable[[int, int], None] = no_progress
 ) -> TrainingRows:
     """The rows that are wanted. Raises Unavailable, or ModelError for unknown features."""
     collector, history = Collector(wanted), sources.history
@@ -100,7 +100,7 @@ async def training_rows(
     names = [n for n in collector.reads if n.startswith("velocity.") or MEMBERSHIP in n]
     names = [n for n in names if n not in SIGNALS]
     if not wanted.scored_by:
-        names = list(cold(await sources.rulesets.changes(), names, wanted.from_ms))
+        names = list(missing_since(await sources.rulesets.changes(), names, wanted.from_ms))
         first = await _look_back(sources, collector, names, first)
     for at in range(first, last, AT_A_TIME):
         lines = await history.numbered(at, min(AT_A_TIME, last - at), READ)
@@ -119,7 +119,7 @@ async def _look_back(sources: Sources, collector: Collector, names: list[str], f
     if not names:
         return first
     wanted = collector.wanted
-    collector.lookback = Lookback(names, sources.secret)
+    collector.lookback = PointInTime(names, sources.secret)
     read = {name.rpartition("@")[2] for name in names if MEMBERSHIP in name}
     collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
     where = (first, wanted.from_ms, wanted.most_back)
@@ -128,14 +128,14 @@ async def _look_back(sources: Sources, collector: Collector, names: list[str], f
 
 
 class Collector:
-    """Makes vectors of records as they come, in the order of their moments."""
+    """Turns records into vectors as they come, ordered by the store's clock."""
 
     def __init__(self, wanted: Wanted) -> None:
         specs = specs_of(wanted.features)
         self.wanted = wanted
         self.found = TrainingRows(wanted.features)
         self.reads = reads_of(specs)
-        self.lookback: Lookback | None = None
+        self.lookback: PointInTime | None = None
         self.from_row = 0
         self.standing: Collection[str] = ()
         """Entries of lists that stand now: lists have no past."""
@@ -172,7 +172,7 @@ class Collector:
 
     def _add(self, asked: RequestRecord, out: Outcome, more: dict[str, int]) -> None:
         at_ms = asked.risk.at_ms if asked.risk is not None else out.now_ms
-        facts = {**more, **facts_behind(asked, out, at_ms)}
+        facts = {**more, **facts_after(asked, out, at_ms)}
         found = self.found
         found.decisions.append(asked.id)
         found.at_ms.append(out.now_ms)

@@ -15,7 +15,7 @@ CATCH_UP_S = 2.0
 async def find(
     services: SharedServices, decision_id: str, caller: Caller
 ) -> tuple[RecordRow, list[Stored]]:
-    """A decision's own record, and all that stands under its id. Raises 404."""
+    """Find a decision's own record, and all records under its id. Raises 404."""
     stored = await written(services, decision_id)
     for record in (of.record for of in stored if of.record is not None):
         bound = caller.credential.org

@@ -23,6 +23,6 @@ async def trial_balance(services: SharedServices) -> dict[str, Any]:
 
 
 async def head(services: SharedServices) -> dict[str, Any]:
-    """The end of the chain: whoever publishes it can later prove that nothing before it changed."""
+    """Return the head of the chain: once published, it proves that nothing before it changed."""
     found = await services.ledger.head()
     return {"batch": found.n, "rows": found.rows, "hash": found.hash.hex()}

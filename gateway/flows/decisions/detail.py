@@ -18,7 +18,7 @@ from gateway.core.terms import signal_entities
 from gateway.flows.books.decision_records import find
 from gateway.flows.decisions.services import DecisionServices
 from gateway.flows.risk.compile_process import explain_elsewhere
-from gateway.flows.risk.judgement import facts_behind, judge, with_shadows
+from gateway.flows.risk.judgement import facts_after, judge, with_shadows
 from gateway.flows.risk.scoring import thresholds_of
 from gateway.flows.shared.caller import Caller
 from gateway.ledger.batch import RecordRow, Stored
@@ -40,7 +40,7 @@ async def get(
     whole, told = judge(await services.rules.of(asked), asked, out)
     judged = with_shadows(await services.rules.shadows_of(asked), whole, out), told
     labels = await services.labels.told(record.id)
-    score = await score_told(services, *judged)
+    score = await score_part(services, *judged)
     return _story(record, (*judged, score), stored, found, labels, services.clock.now_ms())
 
 
@@ -63,18 +63,18 @@ def _story(
         answer=answers.authorize_answer(conclude(asked, out)),
         signals=_signals(asked, out),
         tallies=tallied_of(asked, out),
-        risk=risk_told(asked.risk),
+        risk=risk_part(asked.risk),
         scoring=score,
         hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
         events=[_event(row) for row in found],
         charges=[part for of in stored for part in _charges(of)],
         movements=[part for of in stored for part in _movements(of)],
-        labels=[label_told(label) for label in labels],
+        labels=[label_part(label) for label in labels],
     )
 
 
 def _place(row: RecordRow) -> dict[str, Any]:
-    """Where a record stands, as the fields of a Place."""
+    """A record's position, as the fields of a Place."""
     at = rfc3339(row.at_ms)
     return {"row": row.row, "shard": row.shard, "epoch": row.epoch, "seq": row.seq, "at": at}
 
@@ -94,10 +94,10 @@ def _asked(asked: RequestRecord) -> stories.AskedPart:
     )
 
 
-async def score_told(
+async def score_part(
     services: DecisionServices, asked: RequestRecord, out: Outcome
 ) -> stories.ScorePart | None:
-    """How a request was scored, with the vector and what each feature contributed to it."""
+    """Explain a score: the vector, and what each feature contributed."""
     risk = asked.risk
     scoring = risk.scoring if risk is not None else None
     if risk is None or scoring is None or scoring.score is None:
@@ -105,7 +105,7 @@ async def score_told(
     served = await services.rules.served(scoring.model)
     stored = await services.models.find(scoring.model)
     assert stored is not None, "nothing removes a model"
-    vector = served.assembler.vector(facts_behind(asked, out, risk.at_ms))
+    vector = served.assembler.vector(facts_after(asked, out, risk.at_ms))
     average, added = await asyncio.to_thread(explain_elsewhere, stored.text, vector)
     by_weight = sorted(zip(served.features, added, strict=True), key=lambda one: -abs(one[1]))
     values = zip(served.features, vector, strict=True)
@@ -120,8 +120,8 @@ async def score_told(
     )
 
 
-def risk_told(risk: Risk | None) -> stories.RiskPart | None:
-    """An assessment as callers see it."""
+def risk_part(risk: Risk | None) -> stories.RiskPart | None:
+    """Present an assessment to callers."""
     if risk is None:
         return None
     return stories.RiskPart(
@@ -140,8 +140,8 @@ def risk_told(risk: Risk | None) -> stories.RiskPart | None:
     )
 
 
-def label_told(label: Label) -> stories.LabelAnswer:
-    """A label as callers see it."""
+def label_part(label: Label) -> stories.LabelAnswer:
+    """Present a label to callers."""
     return stories.LabelAnswer(
         decision=label.decision,
         label=label.label,

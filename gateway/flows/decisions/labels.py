@@ -7,7 +7,7 @@ from gateway.core.request_record import RequestRecord
 from gateway.errors import CallerError
 from gateway.flows.books import decision_records
 from gateway.flows.decisions.services import DecisionServices
-from gateway.flows.risk.events import CLOCKS_DIFFER_MS, tell_label
+from gateway.flows.risk.events import CLOCKS_DIFFER_MS, record_label
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import reused
 from gateway.wire import records
@@ -16,7 +16,7 @@ from gateway.wire.messages import LabelBody
 
 
 async def add(services: DecisionServices, body: LabelBody, caller: Caller) -> tuple[Label, bool]:
-    """Keep what a decision turned out to be, and whether this call told it before.
+    """Label a decision. Returns the label, and whether a call under the same key had set it.
 
     Raises CallerError: 404 without such a decision, 422 where it was observed before it was made
     or in the future.
@@ -50,5 +50,5 @@ async def add(services: DecisionServices, body: LabelBody, caller: Caller) -> tu
         raise reused()
     _, _, asked = records.read(row.source)
     assert isinstance(asked, RequestRecord)
-    await tell_label(services, asked, kept, caller)
+    await record_label(services, asked, kept, caller)
     return kept, kept is not made

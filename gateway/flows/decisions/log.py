@@ -31,9 +31,9 @@ _Decided = tuple[int, RequestRecord, Outcome]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which decisions of a span (Unix ms): of an org, with an outcome, for a reason ("" for any).
+    """Filter of the log: span (Unix ms), org, outcome, reason ("" for any), at most `limit`.
 
-    Those behind the row `before` come with the calls that follow.
+    `before` is the row of the cursor: only older rows follow.
     """
 
     from_ms: int
@@ -46,7 +46,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Logged:
-    """A decision of the log, the row it stands in, and when the store made it (Unix ms)."""
+    """A decision, its row in the ledger, and the time the store made it (Unix ms)."""
 
     row: int
     at_ms: int

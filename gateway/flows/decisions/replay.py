@@ -60,11 +60,11 @@ def replayed(
         if risk.is_lifted and fresh.risk is not None:
             lift_challenge(fresh)
     parts = ((asked, out), (fresh, decided_again(fresh, out)))
-    recorded, again = (_told(*part, cited, shadows) for part in parts)
+    recorded, again = (_answered(*part, cited, shadows) for part in parts)
     return Replayed(recorded, again)
 
 
-def _told(
+def _answered(
     asked: RequestRecord, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]
 ) -> tuple[answers.AuthorizeAnswer, Risk | None]:
     judged, told = judge(cited, asked, out)

@@ -10,7 +10,7 @@ from gateway.core.request_record import RequestRecord
 from gateway.errors import CallerError
 from gateway.flows.books import decision_records
 from gateway.flows.decisions.services import DecisionServices
-from gateway.flows.risk.events import tell_label
+from gateway.flows.risk.events import record_label
 from gateway.flows.risk.judgement import judge
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
@@ -24,7 +24,7 @@ FIRST = (0, "")
 async def waiting(
     services: DecisionServices, after: tuple[int, str], limit: int, caller: Caller
 ) -> list[Review]:
-    """Decisions up for review behind a place in the queue, oldest first."""
+    """List decisions that wait for review, oldest first, after a place in the queue."""
     caller.check_unbound(SEE)
     return await services.matches.reviews(after, limit)
 
@@ -50,5 +50,5 @@ async def resolve(
     if (kept.author, kept.label) != (author, body.label):
         detail = f"{kept.author} found it to be {kept.label}; POST /v1/labels corrects that"
         raise CallerError("already_reviewed", detail, status=409)
-    await tell_label(services, asked, kept, caller)
+    await record_label(services, asked, kept, caller)
     return kept, kept is not made

@@ -15,8 +15,8 @@ from gateway.wire import records
 from gateway.wire.records import LOST, StreamRecord
 
 
-def behind(offered: Iterable[StreamRecord], written: Written) -> list[StreamRecord]:
-    """What was handed in and is behind the ledger, each record once, holes filled as lost."""
+def after_ledger(offered: Iterable[StreamRecord], written: Written) -> list[StreamRecord]:
+    """Select offered records that come after the ledger's cursor, each once, with holes as lost."""
     by_shard: dict[int, dict[Position, StreamRecord]] = {}
     for record in offered:
         by_shard.setdefault(record.shard, {})[record.epoch, record.seq] = record
@@ -66,7 +66,7 @@ def _held(row: HotRow) -> int:
 
 
 def _follows(line: StreamRecord, held: dict[str, int]) -> bool:
-    """Whether a record finds its hold as it is known; then what it holds is known behind it."""
+    """True if the record fits what its hold is known to have. Advances `held` past it."""
     _, out, note = records.read(line)
     if isinstance(out, Ended):
         if held.get(out.hold_id) != out.held:

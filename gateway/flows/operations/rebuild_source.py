@@ -58,7 +58,7 @@ class Contents:
                 if kept.expires_ms > now_ms:
                     org = records.org_of_kept(line.kept)
                     restorer.kept(line.shard, org, kept, line.out, line.terms + line.body)
-                    _undo(restorer, line, org, kept.expires_ms)
+                    _reverse(restorer, line, org, kept.expires_ms)
             yield restorer
         async for page in _ahead(self.orgs(shards)):
             for shard, version in page:
@@ -112,8 +112,8 @@ async def _ahead(pages: AsyncIterator[T]) -> AsyncIterator[T]:
         fetching.cancel()
 
 
-def _undo(restorer: Restorer, line: StreamRecord, org: str, until_ms: int) -> None:
-    """Forget what a decision left that was taken back later: its lines stand before this one."""
+def _reverse(restorer: Restorer, line: StreamRecord, org: str, until_ms: int) -> None:
+    """Remove what a reversed decision left; its records precede this one."""
     if line.kind in ("finish", "adjust"):
         _, note = records.decode(line)
         if isinstance(note, EndNote | AdminNote) and note.undo is not None:

@@ -102,10 +102,10 @@ class Reconciler:
             after = page[-1]
 
     async def org(self, org: str) -> list[Difference]:
-        """Hot balances beside the ledger's, both as of one record.
+        """Compare hot balances with the ledger's, both as of one record.
 
-        The store tells balances together with the last record that may have moved them, and the
-        ledger answers as of that record.
+        The store returns balances with the last record that may have moved them; the ledger answers
+        as of that record.
         """
         # A grant or period that begins between two reads looks like a difference: it does not stay.
         found: list[Difference] = []

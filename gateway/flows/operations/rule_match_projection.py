@@ -1,7 +1,7 @@
 """Project rule matches out of the ledger, for the review queue and reports.
 
-Of each decision it tells what its record and the rule sets it cites tell, so it can be done at any
-time, and again; each row counts once.
+A match follows from a decision's record and the rule sets it cites, so the projection can run at
+any time and again; each row counts once.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Gatherer:
 
 
 def gather(seen: Iterable[Seen]) -> Gathered:
-    """What these decisions tell of the rule sets that decided them, and of those in shadow."""
+    """Compute matches of the rule sets that decided these requests, and of those in shadow."""
     found = Gathered()
     for one in seen:
         judged, _ = judge(one.cited, one.asked, one.out)

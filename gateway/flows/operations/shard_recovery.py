@@ -1,8 +1,8 @@
 """Open shards: compare store and ledger, rebuild what differs, begin a new epoch.
 
-A store that started anew, was flushed, or is another server finds its shards closed. Whoever holds
-their locks lets the ledger take in what the streams still hold and what living gateways remember
-of the last seconds; if the store is not where the ledger is then, the shards are built from it.
+A store that started anew, was flushed or is another server has all shards closed. The process that
+holds their locks lets the ledger read what the streams still have and what living gateways remember
+of the last seconds. Where store and ledger differ after that, the shards are rebuilt.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.lists import Lists
 from gateway.errors import Bug, Unavailable
-from gateway.flows.operations.acknowledged_tail import behind, holds_named, sound
+from gateway.flows.operations.acknowledged_tail import after_ledger, holds_named, sound
 from gateway.flows.operations.rebuild_source import Contents, StoredResult
 from gateway.flows.risk.list_sync import follow
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter, SecondWriter, Written
 from gateway.ledger.writer import Writer
 from gateway.store import keys
-from gateway.store.port import Standing
+from gateway.store.port import ShardState
 from gateway.store.redis import RedisStore
 from gateway.store.restore import Restorer
 from gateway.store.shards import LOCK_MS, Shards
@@ -56,7 +56,7 @@ class Report:
 
 
 class Recovery:
-    """Opens shards as soon as they are found closed. One at a time does, whoever has the locks."""
+    """Opens shards soon after they were closed. Locks in the store elect one process at a time."""
 
     def __init__(
         self,
@@ -94,17 +94,17 @@ class Recovery:
     async def open_closed(self) -> Report:
         """Open every closed shard whose lock is free."""
         standing = await self._shards.standing(ALL_SHARDS)
-        await self._leave_what_was_succeeded(standing)
+        await self._reconnect_if_superseded(standing)
         closed = [shard for shard, at in standing.items() if not at.is_open]
         report = await self.recover(closed) if closed else Report()
         self._is_first = False
         return report
 
-    async def _leave_what_was_succeeded(self, standing: dict[int, Standing]) -> None:
-        """Connect anew where the store still lives in an epoch that the ledger has left behind.
+    async def _reconnect_if_superseded(self, standing: dict[int, ShardState]) -> None:
+        """Reconnect where the store is still in an epoch that the ledger has passed.
 
-        After a failover a connection to the old primary may live on; nothing of it will ever be
-        written.
+        After a failover, a connection to the old primary may survive; the ledger will accept
+        nothing of it.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._look_behind_at_s:
@@ -203,9 +203,9 @@ class Recovery:
         return not self._is_first or now_ms - latest_ms < QUIET_MS
 
     async def _take_in(self, mine: list[int], report: Report) -> set[int]:
-        """Let the ledger take in what was handed in; the shards it was about."""
+        """Write offered records to the ledger. Returns the shards they belong to."""
         written = await self._ledger_writer.written()
-        lines = behind(await self._shards.offers(mine), written)
+        lines = after_ledger(await self._shards.offers(mine), written)
         if any(line.kind == LOST for line in lines):
             await self._writer.save_hot()
             lines = sound(lines, await self._ledger_writer.hot(holds_named(lines)))
@@ -255,12 +255,12 @@ async def _alone(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
-def _is_intact(at: Standing, written: Written, shard: int) -> bool:
+def _is_intact(at: ShardState, written: Written, shard: int) -> bool:
     """Whether a shard's last record and epoch are those of the ledger."""
     return not difference(at, written, shard)
 
 
-def difference(at: Standing, written: Written, shard: int) -> str:
+def difference(at: ShardState, written: Written, shard: int) -> str:
     """What of a shard, whose records have all been written, is not as in the ledger; or ""."""
     cursor, last = written.cursors.get(shard), written.last.get(shard, (0, 0))
     if cursor is not None and at.epoch == 0:

@@ -1,7 +1,7 @@
 """Fill newly declared velocity counters from the log.
 
-Nobody counts a request twice: its record says behind which change it was counted. An attempt that
-is broken off leaves nothing behind, since each begins to count anew.
+A record says after which change of rules it was counted, so no request is counted twice. An attempt
+that breaks off leaves no trace: each attempt counts under a generation of its own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Warmer:
         """Behind this change nothing is cold."""
 
     async def run(self) -> None:
-        """Warm for ever."""
+        """Backfill for ever."""
         pause_s = LOOK_S
         while True:
             try:
@@ -70,7 +70,7 @@ class Warmer:
             await asyncio.sleep(pause_s)
 
     async def step(self) -> None:
-        """Warm what is cold, if anything is. Raises Unavailable."""
+        """Backfill the counters that are pending, if any. Raises Unavailable."""
         version = await self._rulesets.version()
         if version == self._done:
             return
@@ -83,7 +83,7 @@ class Warmer:
             return
         keeping = asyncio.create_task(self._keep_lease())
         try:
-            await self._warm(version, cold)
+            await self._backfill(version, cold)
         finally:
             keeping.cancel()
 
@@ -93,7 +93,7 @@ class Warmer:
             with suppress(SpendgateError):
                 await self._store.lease(LEASE, self._holder, LEASE_MS)
 
-    async def _warm(self, version: int, cold: tuple[str, ...]) -> None:
+    async def _backfill(self, version: int, cold: tuple[str, ...]) -> None:
         # First what may fail: an attempt that is broken off must begin to count anew.
         await self._caught_up()
         began = Change(0, "", WARMING, EVERYBODY, OURSELVES, "", await self._store.ping(), cold)
@@ -154,7 +154,7 @@ class PastOf:
                     if tally.adds != IF_REFUSED or is_refused:
                         self._note(tally, of.amount, out.now_ms)
             elif isinstance(of, EventRecord) and isinstance(out, Moved):
-                for tally in self._tallying.untold(out.org, of):
+                for tally in self._tallying.uncounted_of_event(out.org, of):
                     self._note(tally, of.amount, min(of.at_ms, out.now_ms))
 
     def _note(self, tally: Tally, amount: int, at_ms: int) -> None:

@@ -1,8 +1,8 @@
 """Assess a request before the store is asked; what follows from it is added to the plan.
 
-In two phases: what a request itself says can refuse it before the store is asked. What the store
-counted is known afterwards, and what follows from it is a pure function of the record: a repeated
-call and whoever reads it later come to the same.
+Two phases: rules that read the request alone can refuse it before the store is asked. What the
+store counts is judged afterwards, as a pure function of the record, so a retry and every later
+reader get the same result.
 """
 
 from __future__ import annotations

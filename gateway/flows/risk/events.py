@@ -25,16 +25,16 @@ LABELLED = "labelled_"
 """How the types of events begin that tell of a label."""
 
 
-class Told(Struct, frozen=True):
-    """An event as it was recorded, when it happened, and whether it was told before."""
+class Recorded(Struct, frozen=True):
+    """A recorded event, the time it happened (Unix ms), and whether this is a retry."""
 
     moved: Moved
     at_ms: int
     is_replay: bool
 
 
-async def tell(services: RiskServices, body: EventBody, caller: Caller) -> Told:
-    """Record an event once, and count it when it happened. Raises CallerError or Unavailable."""
+async def record(services: RiskServices, body: EventBody, caller: Caller) -> Recorded:
+    """Record an event once, counted when it happened. Raises CallerError or Unavailable."""
     subject, now_ms = body.subject, services.clock.now_ms()
     caller.check_org(subject.org)
     at_ms = milliseconds(body.at)
@@ -52,19 +52,19 @@ async def tell(services: RiskServices, body: EventBody, caller: Caller) -> Told:
         is_bound=bool(caller.credential.org),
     )
     once = caller.idempotency(subject.org, body, services.settings.admin_kept_s)
-    reply = await _record(services, subject.org, happened, once)
+    reply = await _append(services, subject.org, happened, once)
     moved = moved_of(reply)
     if reply.status is not Status.REPLAY:
-        return Told(moved, happened.at_ms, is_replay=False)
-    return Told(moved, records.decode_happened(reply.body).at_ms, is_replay=True)
+        return Recorded(moved, happened.at_ms, is_replay=False)
+    return Recorded(moved, records.decode_happened(reply.body).at_ms, is_replay=True)
 
 
-async def tell_label(
+async def record_label(
     services: RiskServices, asked: RequestRecord, label: Label, caller: Caller
 ) -> None:
-    """Count what a decision was labelled, from now on; within a day the same counts once.
+    """Count a label from now on; the same label counts once a day.
 
-    It counts when it is told, never when it was observed: what was decided meanwhile did not know.
+    It counts when it is recorded, not when it was observed: decisions in between did not know it.
     Raises Unavailable.
     """
     terms = asked.terms
@@ -83,14 +83,14 @@ async def tell_label(
     once = Idempotency(
         names.outcome(f"{label.label}.{label.decision}"), bytes(DIGEST_BYTES), kept_ms
     )
-    await _record(services, terms.org, happened, once)
+    await _append(services, terms.org, happened, once)
 
 
-async def _record(
+async def _append(
     services: RiskServices, org: str, happened: EventRecord, once: Idempotency | None
 ) -> Reply:
     tallying = services.rules.policies.tallying
-    tallies = tallying.told(org, happened)
+    tallies = tallying.of_event(org, happened)
     if tallying:
         happened = replace(happened, tallied=tallying.note())
     order = EventOrder(

@@ -25,9 +25,9 @@ from rules.ruleset import Rule
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a request behind the store: its facts, and the moment they are as of.
+    """What is known of a request after the store: its facts, and the time they are as of (Unix ms).
 
-    `hits` are the built-in lists that it stands on, as rules.
+    `hits`: the built-in lists the request is on, as rules.
     """
 
     facts: Facts
@@ -58,7 +58,7 @@ def weigh(phased: Phased, first: Sequence[str], known: Known, asked: RequestReco
 
 
 def with_lists(found: Weighed, hits: tuple[Rule, ...]) -> Weighed:
-    """With the built-in lists that a request stands on: one that blocks is stronger than all."""
+    """Add built-in list hits; a block is stronger than all rules."""
     if not hits:
         return found
     matches = (*hits, *found.matches)
@@ -66,10 +66,10 @@ def with_lists(found: Weighed, hits: tuple[Rule, ...]) -> Weighed:
     return Weighed(action, matches, found.unknown)
 
 
-def known_behind(
+def known_after(
     asked: RequestRecord, out: Outcome, at_ms: int, more: Mapping[str, int] | None = None
 ) -> Known:
-    """A request's own facts, and what the store counted before it; `more` where it did not."""
+    """A request's facts and what the store counted before it; `more` fills missing readings."""
     facts = facts_of(asked, at_ms)
     facts.update(velocities_of(asked.terms, out.signals))
     if more:
@@ -78,18 +78,18 @@ def known_behind(
     return Known(facts, at_ms, list_hits(asked, out))
 
 
-def facts_behind(asked: RequestRecord, out: Outcome, at_ms: int) -> Facts:
-    """All that a model may read of a request: its facts, what was counted, and what stood."""
-    known = known_behind(asked, out, at_ms)
+def facts_after(asked: RequestRecord, out: Outcome, at_ms: int) -> Facts:
+    """All facts a model may read: the request, its counters, and funds before it."""
+    known = known_after(asked, out, at_ms)
     known.facts.update(standing_of(asked, out))
     return known.facts
 
 
 def judge(cited: Cited, asked: RequestRecord, out: Outcome) -> tuple[RequestRecord, Outcome]:
-    """A record with what follows from all that is known by now: a pure function of it.
+    """Judge a record by what is known after the store: a pure function of it.
 
-    What is refused only now is told as if nothing had been taken: it is given back. Without the
-    rule set that it cites, what it says itself is all that is known.
+    A request that is refused only now is reported as if nothing had been taken, as its hold is
+    released. Where the cited rule set is missing, the record's own refusals are all that is known.
     """
     risk, phased = asked.risk, cited.rules
     if risk is None:
@@ -98,7 +98,7 @@ def judge(cited: Cited, asked: RequestRecord, out: Outcome) -> tuple[RequestReco
     reads_store = phased is not None and (phased.after is not None or waits(asked))
     known = None
     if is_scored or (reads_store and out.allowed):
-        known = known_behind(asked, out, risk.at_ms)
+        known = known_after(asked, out, risk.at_ms)
     scoring = risk.scoring
     if is_scored and scoring is not None and cited.model is not None and known is not None:
         known.facts.update(standing_of(asked, out))
@@ -186,15 +186,15 @@ def rehearsed(phased: Phased, asked: RequestRecord, known: Known) -> Weighed:
 
 
 def with_shadows(shadows: Iterable[Phased], asked: RequestRecord, out: Outcome) -> RequestRecord:
-    """With what shadows that read what the store counted would have done.
+    """Add what rule sets in shadow would have done, as far as they read counters.
 
-    It follows from the record, as what `judge` says, and is told wherever the record is.
+    Like the judgement, it follows from the record, and is computed whenever the record is read.
     """
     late = [shadow for shadow in shadows if shadow.after is not None or waits(asked)]
     risk = asked.risk
     if not late or risk is None or not is_assessed(asked, out):
         return asked
-    known = known_behind(asked, out, risk.at_ms)
+    known = known_after(asked, out, risk.at_ms)
     told = {shadow.ruleset: shadow for shadow in risk.shadows}
     for shadow in late:
         name, found = shadow.ruleset.id, rehearsed(shadow, asked, known)

@@ -1,7 +1,7 @@
 """Find out which built-in lists a request is on, from its record.
 
-Whoever is blocked is stopped, whatever the rules say; whoever is allowed is exempt from rules. So
-while an allow list is in use, rules wait until the store has told who stands on it.
+A block entry denies whatever the rules say; an allow entry exempts from rules. So while an allow
+list is in use, rules wait until the store has reported list membership.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def waits(asked: RequestRecord) -> bool:
 
 
 def list_hits(asked: RequestRecord, out: Outcome) -> tuple[Rule, ...]:
-    """The built-in lists that a request stands on, each as the rule that it is."""
+    """List the built-in lists a request is on, each as a rule."""
     if asked.tallied is None:
         return ()
     pairs = zip(asked.tallied.reads, out.seen, strict=False)

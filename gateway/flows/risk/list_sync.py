@@ -9,9 +9,9 @@ AT_A_TIME = 500
 
 
 async def follow(lists: Lists, store: Store) -> None:
-    """Let the store take over what changed since it last did. Raises Unavailable.
+    """Apply to the store what changed in the catalog since it last did. Raises Unavailable.
 
-    Whoever does it does it for all; twice at once does no harm.
+    Any worker does it for all; doing it twice does no harm.
     """
     if await store.followed() > await lists.last():
         # The catalog is an older one than the store followed: from the beginning.

@@ -1,6 +1,6 @@
 """Put and remove list items.
 
-What stands on a list is known by its keyed hash alone.
+The catalog has only the keyed hash of a value.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def items(
     note: str,
     caller: Caller,
 ) -> list[Item]:
-    """What is to stand on a list, in each spelling of its value. Raises CallerError."""
+    """Make the items for a value, one for each spelling of it. Raises CallerError."""
     now_ms = services.clock.now_ms()
     expires_ms = milliseconds(expires_at) or 0
     if expires_at is not None and expires_ms <= now_ms:
@@ -79,7 +79,7 @@ def items(
 
 
 async def remove(services: RiskServices, name: str, value: str, caller: Caller) -> None:
-    """Take something off a list. Raises 404 when it does not stand there."""
+    """Remove an item from a list. Raises 404 when it is not on it."""
     await find(services, name, value, caller)
     who, digests = (caller.credential.id, services.clock.now_ms()), _digests(services, name, value)
     gone = [Item(name, digest, 0, "", *who, is_gone=True) for digest in digests]
@@ -88,7 +88,7 @@ async def remove(services: RiskServices, name: str, value: str, caller: Caller) 
 
 
 async def find(services: RiskServices, name: str, value: str, caller: Caller) -> Item:
-    """What is known of a value on a list. Raises 404 when it does not stand there (any more)."""
+    """Find an item by its value. Raises 404 when it is not on the list, or has expired."""
     caller.check_unbound(CHANGE)
     # The first is the one spelling that all others have, too.
     found = await services.lists.find(name, _digests(services, name, value)[0])

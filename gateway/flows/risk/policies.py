@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from gateway.catalog.declared_counters import declared
 from gateway.catalog.models import Models
-from gateway.catalog.policy_log import EVERYBODY, Change, RuleSets, Standing, standing
+from gateway.catalog.policy_log import EVERYBODY, Change, PoliciesInForce, RuleSets, standing
 from gateway.core.request_record import RequestRecord, Scoring
 from gateway.errors import Bug, Unavailable
 from gateway.flows.risk.compile_process import compile_elsewhere, model_elsewhere
@@ -149,7 +149,7 @@ class Rules:
             )
             self._settle()
 
-    async def _champion(self, now: Standing) -> tuple[Served | None, bool]:
+    async def _champion(self, now: PoliciesInForce) -> tuple[Served | None, bool]:
         """The model that scores, if it can be read; and whether that is the last word."""
         if not now.champion:
             return None, True
@@ -162,7 +162,7 @@ class Rules:
             self._on_event(f"model {now.champion} does not score yet: {error}")
             return None, False
 
-    def _scoring(self, now: Standing, champion: Served | None) -> Scoring | None:
+    def _scoring(self, now: PoliciesInForce, champion: Served | None) -> Scoring | None:
         if not now.champion:
             return None
         if champion is None:
@@ -250,7 +250,7 @@ class Rules:
 
 
 def _keep(kept: dict[str, T], name: str, found: T, most: int) -> None:
-    """Keep what was used last: it stands last, and the oldest goes."""
+    """Move an entry to the end of the LRU order and evict the oldest."""
     kept[name] = found
     while len(kept) > most:
         del kept[next(iter(kept))]

@@ -1,7 +1,7 @@
 """Score a request with the model, and apply thresholds. Pure.
 
-A score counts as a rule that matched: whoever is exempt is exempt from it, and a passed check lifts
-the challenge that it asks for.
+A score counts as a matched rule: an exempt request is exempt from it, and a passed step-up lifts
+its challenge.
 """
 
 from __future__ import annotations

@@ -40,11 +40,11 @@ _hashed = lru_cache(maxsize=32_768)(hashed)
 
 @dataclass(frozen=True)
 class _Window:
-    """A counted window or set: its entity, how its name begins, and what its numbers are read as.
+    """A counter or set: its entity, the beginning of its name, and the facts its numbers become.
 
-    `of` is whose different values are counted, "" for requests and money; `event` the type of what
-    is told from outside, "" for requests; `same` what requests must have in common ("": nothing);
-    `adds` what each adds, unless that is a member.
+    `of`: the field whose distinct values count ("": requests and money). `event`: type of a
+    business event ("": requests). `same`: the field that requests must share ("": none). `adds`:
+    what each adds, unless that is a member.
     """
 
     kind: int
@@ -73,7 +73,7 @@ class _List:
 
 
 class VelocityCounters:
-    """What is counted behind one change of rules; replaced as a whole. Pure."""
+    """The velocity counters of one change of rules; replaced as a whole. Pure."""
 
     def __init__(self, version: int, wanted: Mapping[str, Declared], secret: bytes) -> None:
         self.version = version
@@ -96,7 +96,7 @@ class VelocityCounters:
 
     @property
     def may_exempt(self) -> bool:
-        """Whether rules wait until it is known who stands on the allow list."""
+        """True if rules must wait for membership of the allow list."""
         return "allow" in self._built_in
 
     @property
@@ -104,8 +104,8 @@ class VelocityCounters:
         """Whether a list alone may stop a request."""
         return "block" in self._built_in
 
-    def meet(self, asked: RequestRecord, at_ms: int) -> CountersInPlay:
-        """What a request meets at a moment; it is noted in it what the numbers are read as."""
+    def in_play(self, asked: RequestRecord, at_ms: int) -> CountersInPlay:
+        """Select a request's counters at a time (Unix ms); note in it what the numbers become."""
         if not self:
             return CountersInPlay(version=self.settled)
         terms = asked.terms
@@ -113,45 +113,47 @@ class VelocityCounters:
         found = [windows]
         for name, one in (("user", terms.user), ("key", terms.key)):
             if one:
-                windows, told = self._signals[name]
+                windows, of_event = self._signals[name]
                 found.append(windows)
-                reads += told
-        tallies, others = self._tallies(asked, self._others, at_ms)
+                reads += of_event
+        tallies, others = self._counters(asked, self._others, at_ms)
         asked.tallied = CountersRead(self.version, (*reads, *others), at_ms)
         return CountersInPlay(tuple(found), tuple(tallies), self.settled)
 
-    def all_tallies(self, asked: RequestRecord) -> tuple[list[Tally], list[str]]:
-        """The same all as tallies, but those of `alike`, and what their numbers are read as."""
-        return self._tallies(asked, self._unlike, 0)
+    def all_counters(self, asked: RequestRecord) -> tuple[list[Tally], list[str]]:
+        """All counters of a request but those of `alike`, and the facts their numbers become."""
+        return self._counters(asked, self._unlike, 0)
 
     def likeness(self, asked: RequestRecord, now_ms: int) -> tuple[str, ...]:
         """What it has in common with others, of all that a window asks for, in its order."""
-        at_ms = _moment(asked, now_ms)
+        at_ms = _counted_at_ms(asked, now_ms)
         return tuple([_likeness(asked, same, at_ms) for same in self._sames])
 
     def alike(
         self, asked: RequestRecord, place: int, likeness: str
     ) -> tuple[list[Tally], list[str]]:
-        """The tallies of requests that have one thing in common with it (by its place above)."""
+        """Counters of requests that share one property with this one (by its place above)."""
         same = self._sames[place]
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
         windows = (window for window in self._windows if window.same == same)
-        pairs = [(entities.tally(window, {same: likeness}), window.names) for window in windows]
-        found = [(tally, told) for tally, told in pairs if tally is not None]
-        return [tally for tally, _ in found], [name for _, told in found for name in told]
+        pairs = [(entities.counter(window, {same: likeness}), window.names) for window in windows]
+        found = [(counter, of_event) for counter, of_event in pairs if counter is not None]
+        return [counter for counter, _ in found], [
+            name for _, of_event in found for name in of_event
+        ]
 
-    def _tallies(
+    def _counters(
         self, asked: RequestRecord, windows: tuple[_Window, ...], at_ms: int
     ) -> tuple[list[Tally], list[str]]:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
         likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
         for window in windows:
-            tally = entities.tally(window, likeness)
-            if tally is not None:
-                found.append(tally)
+            counter = entities.counter(window, likeness)
+            if counter is not None:
+                found.append(counter)
                 # Without a member of its own it is not told whether that was met.
-                reads += window.names if tally.adds or not window.of else (window.names[0], "")
+                reads += window.names if counter.adds or not window.of else (window.names[0], "")
         for one in self._lists:
             digest = entities.digest(one.field, asked, self._secret)
             if digest:
@@ -166,30 +168,35 @@ class VelocityCounters:
         return found, reads
 
     def note(self) -> CountersRead:
-        """What the record of an event says: behind which change it was counted."""
+        """The change after which an event is counted, as its record has it."""
         return CountersRead(self.version, ())
 
     def uncounted(self, asked: RequestRecord, now_ms: int) -> list[Tally]:
-        """Of the windows a request meets, those that it was not counted in when it was decided."""
-        version, at_ms = asked.tallied.version if asked.tallied else 0, _moment(asked, now_ms)
+        """Counters of a request that did not exist when it was decided."""
+        version, at_ms = (
+            asked.tallied.version if asked.tallied else 0,
+            _counted_at_ms(asked, now_ms),
+        )
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
         windows = (w for w in self._windows if version < w.since and not w.event)
         likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
-        return [tally for w in windows if (tally := entities.cold(w, likeness)) is not None]
+        return [counter for w in windows if (counter := entities.pending(w, likeness)) is not None]
 
-    def told(self, org: str, happened: EventRecord) -> tuple[Tally, ...]:
-        """The tallies that an event counts in."""
-        return tuple(replace(tally, adds=ONE_MORE) for tally in self._told(org, happened, -1))
+    def of_event(self, org: str, happened: EventRecord) -> tuple[Tally, ...]:
+        """Counters that an event increments."""
+        return tuple(
+            replace(counter, adds=ONE_MORE) for counter in self._of_event(org, happened, -1)
+        )
 
-    def untold(self, org: str, happened: EventRecord) -> list[Tally]:
-        """Of the windows an event counts in, those that it was not counted in when it was told."""
+    def uncounted_of_event(self, org: str, happened: EventRecord) -> list[Tally]:
+        """Counters of an event that did not exist when it was recorded."""
         version = happened.tallied.version if happened.tallied is not None else 0
-        return self._told(org, happened, version)
+        return self._of_event(org, happened, version)
 
-    def _told(self, org: str, happened: EventRecord, version: int) -> list[Tally]:
+    def _of_event(self, org: str, happened: EventRecord, version: int) -> list[Tally]:
         windows = (w for w in self._windows if w.event == happened.type and version < w.since)
         entities = _Entities(org, happened, happened.context)
-        found = (entities.tally(window, {}) for window in windows)
+        found = (entities.counter(window, {}) for window in windows)
         return [t for t in found if t is not None and (t.org or not happened.is_bound)]
 
     @property
@@ -211,12 +218,12 @@ class VelocityCounters:
 
 
 def listed(name: str, digest: str) -> Tally:
-    """Whether an item, by its digest, stands on a list."""
+    """The list key of an item's digest, as a counter that reads membership."""
     return Tally(LISTED, "", entry_name(name, digest))
 
 
 class _Entities:
-    """Who a request is of, as the names of tallies have it."""
+    """The entities of a request, as they appear in counter names."""
 
     def __init__(
         self, org: str, of: RecordedTerms | EventRecord, context: Mapping[str, str | int]
@@ -237,8 +244,8 @@ class _Entities:
         """What a built-in list would say of a field."""
         return entry_of(field, self._org, self._own, self._context)
 
-    def tally(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
-        """The window's tally of its entity, or None where the request names none."""
+    def counter(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
+        """The counter of this entity, or None where the request has no such entity."""
         entity = window.entity
         is_own = entity in OWN
         value = self._own[entity] if is_own else self._context.get(entity, "")
@@ -253,10 +260,10 @@ class _Entities:
         adds = self._member(window.of) if window.of else window.adds
         return Tally(window.kind, org, names.join(*parts), window.width_ms, adds)
 
-    def cold(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
-        """The same, as what happened before is added to it."""
+    def pending(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
+        """The same counter, under the name that a backfill adds to."""
         if not window.is_signal:
-            return self.tally(window, likeness)
+            return self.counter(window, likeness)
         value = self._own[window.entity]
         if not value:
             return None
@@ -283,12 +290,12 @@ def _other(field: str, asked: RequestRecord) -> str:
     customer = asked.terms.customer
     others = {"product": asked.terms.product, "run": asked.run, "credential": asked.caller}
     if customer is not None:
-        others |= {"org.plan": customer.plan, "org.type": customer.type}
+        others |= {f"org.{name}": getattr(customer, name) for name in ("plan", "type", "country")}
     return others.get(field, "")
 
 
-def _moment(asked: RequestRecord, now_ms: int) -> int:
-    """As of when a request was counted: our clock's moment, where its record tells it."""
+def _counted_at_ms(asked: RequestRecord, now_ms: int) -> int:
+    """Time a request was counted: this gateway's clock, where the record has it (Unix ms)."""
     return asked.tallied.at_ms if asked.tallied is not None and asked.tallied.at_ms else now_ms
 
 
@@ -309,23 +316,23 @@ def _read(wanted: Mapping[str, Declared]) -> tuple[tuple[_Window, ...], tuple[_L
     found: dict[tuple[object, ...], list[str]] = {}
     lists: list[_List] = []
     for name, state in sorted(wanted.items()):
-        value, told = parse(name).value, name if state.is_warm else ""
+        value, of_event = parse(name).value, name if state.is_warm else ""
         if isinstance(value, Membership):
             lists.append(_List(value.field, value.list, name))
         elif isinstance(value, Velocity):
             group, place = GROUPS[value.kind]
             key = (ORDER.index(group), group, value.entity, value.window_ms, state.since)
             places = found.setdefault((*key, value.of, value.same), ["", ""])
-            places[place] = told
+            places[place] = of_event
     windows = [_window(key, places) for key, places in sorted(found.items())]
     return tuple(windows), tuple(lists)
 
 
-def _window(key: tuple[Any, ...], told: list[str]) -> _Window:
+def _window(key: tuple[Any, ...], of_event: list[str]) -> _Window:
     _, group, entity, width_ms, since, of, same = key
     kind, letter, adds = KINDS[group]
     series = (letter, f"{since}.{width_ms}" + (f".{of or same}" if of or same else ""))
-    read_as = tuple(told[:1]) if group == "age" else tuple(told)
+    read_as = tuple(of_event[:1]) if group == "age" else tuple(of_event)
     member, event = (of, "") if kind == DISTINCT else ("", of)
     return _Window(kind, entity, series, width_ms, member, read_as, since, event, same, adds)
 

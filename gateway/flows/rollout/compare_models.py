@@ -48,9 +48,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Requests that were looked at, their labels, and what each model makes of them.
+    """Requests compared, their labels, and each model's result.
 
-    `is_cut` where windows that nobody counted were not counted from their beginning.
+    `is_cut`: some recomputed counters do not reach back to their beginning.
     """
 
     requests: int

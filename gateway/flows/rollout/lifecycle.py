@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from gateway.catalog.declared_counters import WANTED_MS, declared
-from gateway.catalog.policy_log import EVERYBODY, ROLLED_BACK, WARMING, Change, Standing, standing
+from gateway.catalog.policy_log import (
+    EVERYBODY,
+    ROLLED_BACK,
+    WARMING,
+    Change,
+    PoliciesInForce,
+    standing,
+)
 from gateway.errors import CallerError, Unavailable
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.shared.caller import Caller
@@ -35,8 +42,8 @@ def check_note(note: str | None) -> None:
         raise CallerError("invalid_request", detail, pointer="/note")
 
 
-def made_before(changes: Sequence[Change], key: str) -> Standing | None:
-    """What stood behind the change that the same call made before. Raises CallerError."""
+def made_before(changes: Sequence[Change], key: str) -> PoliciesInForce | None:
+    """State after the change that this same call made earlier. Raises CallerError."""
     name = key.partition(" ")[0]
     for place, change in enumerate(changes, 1):
         if key and change.once.partition(" ")[0] == name:
@@ -46,10 +53,10 @@ def made_before(changes: Sequence[Change], key: str) -> Standing | None:
     return None
 
 
-async def warm(
+async def backfill(
     services: RolloutServices, name: str, reads: tuple[str, ...], caller: Caller
 ) -> None:
-    """Have counted what something reads, and wait until all of it is known. Raises Unavailable."""
+    """Declare counters that something reads; wait until they are filled. Raises Unavailable."""
     loop = asyncio.get_running_loop()
     until = loop.time() + WARM_PATIENCE_S
     while True:
@@ -72,8 +79,8 @@ async def warm(
 
 async def change(
     services: RolloutServices, wanted: Change, check: Check | None = None
-) -> Standing | None:
-    """Make a change behind the latest one, unless the same call has made it: what stood then."""
+) -> PoliciesInForce | None:
+    """Append a change to the log, once per call. A retry returns the state after the first."""
     made = replace(wanted, at_ms=services.clock.now_ms())
     for _ in range(ATTEMPTS):
         changes = await services.rulesets.changes()

@@ -18,9 +18,9 @@ STOPS = ("block", "challenge")
 async def check_blast(
     services: RolloutServices, served: Served, cuts: Cuts, body: ActivateModelBody
 ) -> None:
-    """Raise CallerError where a model would stop too much, or knows other requests than these.
+    """Raise CallerError where a model would deny too much, or saw other traffic in training.
 
-    Whoever forces it says why in a note, as with rule sets.
+    `force` skips the check and needs a note, as with rule sets.
     """
     if body.force:
         if not body.note:

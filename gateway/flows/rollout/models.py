@@ -14,13 +14,20 @@ from gateway.catalog.policy_log import (
     ROLLED_BACK,
     Change,
     Cuts,
-    Standing,
+    PoliciesInForce,
     last_champion,
     standing,
 )
 from gateway.errors import Bug, CallerError, Unavailable
 from gateway.flows.risk.compile_process import model_elsewhere
-from gateway.flows.rollout.lifecycle import ATTEMPTS, change, check_note, made_before, once_of, warm
+from gateway.flows.rollout.lifecycle import (
+    ATTEMPTS,
+    backfill,
+    change,
+    check_note,
+    made_before,
+    once_of,
+)
 from gateway.flows.rollout.model_guard import check_blast
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.rollout.stored_models import CHANGE, find, reads_of, served_or_refused
@@ -54,10 +61,10 @@ async def submit(services: RolloutServices, body: ModelBody, caller: Caller) -> 
 
 async def activate(
     services: RolloutServices, model: str, body: ActivateModelBody, caller: Caller
-) -> tuple[Standing, bool]:
-    """Set a model to shadow, active or retired; whether the same call did so before.
+) -> tuple[PoliciesInForce, bool]:
+    """Set a model to shadow, active or retired. Returns whether this is a retry.
 
-    What it reads is counted, and warm, before it scores. Raises CallerError or Unavailable.
+    Its counters are filled before it scores. Raises CallerError or Unavailable.
     """
     caller.check_unbound(CHANGE)
     key = once_of(caller, body)
@@ -78,7 +85,7 @@ async def activate(
             cuts = _cuts(served, body)
             await check_blast(services, served, cuts, body)
         _check_count(await services.rulesets.changes(), _made(model, body, caller, reads))
-        await warm(services, model, reads, caller)
+        await backfill(services, model, reads, caller)
     made = _made(model, body, caller, reads, key=key, cuts=cuts)
     before = await change(services, made, _check_count)
     if before is not None:
@@ -114,7 +121,7 @@ def _check_count(changes: Sequence[Change], made: Change) -> None:
         raise CallerError("too_many_models", detail, status=409)
 
 
-async def rollback(services: RolloutServices, caller: Caller) -> Standing:
+async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce:
     """Let the model score again that did before the last change; none, where none did.
 
     Called again under its idempotency key it does nothing more. Raises CallerError.
@@ -129,7 +136,7 @@ async def rollback(services: RolloutServices, caller: Caller) -> Standing:
         step = replace(_step_back(changes, caller, key), at_ms=services.clock.now_ms())
         if step.mode == "active":
             # One step back all that it reads is counted on; further back it is counted anew.
-            await warm(services, step.ruleset, step.reads, caller)
+            await backfill(services, step.ruleset, step.reads, caller)
             changes = await services.rulesets.changes()
             if last_champion(changes) != (step.ruleset, step.cuts):
                 continue

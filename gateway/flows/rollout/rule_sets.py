@@ -10,7 +10,7 @@ from gateway.catalog.policy_log import (
     EVERYBODY,
     ROLLED_BACK,
     Change,
-    Standing,
+    PoliciesInForce,
     Stored,
     previous,
     standing,
@@ -22,7 +22,14 @@ from gateway.errors import CallerError, Unavailable
 from gateway.flows.analysis.backtest import Span, backtest
 from gateway.flows.risk.assessment import reads_of
 from gateway.flows.risk.compile_process import compile_elsewhere
-from gateway.flows.rollout.lifecycle import ATTEMPTS, change, check_note, made_before, once_of, warm
+from gateway.flows.rollout.lifecycle import (
+    ATTEMPTS,
+    backfill,
+    change,
+    check_note,
+    made_before,
+    once_of,
+)
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.shared.caller import Caller
 from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
@@ -77,7 +84,7 @@ async def find(services: RolloutServices, ruleset: str) -> Stored:
 
 async def activate(
     services: RolloutServices, ruleset: str, body: ActivateBody, caller: Caller
-) -> tuple[Standing, bool]:
+) -> tuple[PoliciesInForce, bool]:
     """Set a rule set to shadow, active or retired; whether the same call did so before.
 
     Raises CallerError where that may not be.
@@ -104,7 +111,7 @@ async def activate(
     reads: tuple[str, ...] = ()
     if body.mode != "retired":
         reads = reads_of((await services.rules.compiled(ruleset)).ruleset)
-        await warm(services, ruleset, reads, caller)
+        await backfill(services, ruleset, reads, caller)
     said = (caller.credential.id, body.note or "", 0)
     made = Change(0, ruleset, body.mode, percent, *said, reads, key)
     before = await change(services, made, _check_count if body.mode != "retired" else None)
@@ -113,10 +120,10 @@ async def activate(
     return standing(await services.rulesets.changes()), False
 
 
-async def rollback(services: RolloutServices, caller: Caller) -> Standing:
-    """Put in force again what was before the last change of what decides. Raises CallerError.
+async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce:
+    """Activate what was in force before the last change. Raises CallerError.
 
-    Called again under its idempotency key it does nothing more.
+    A retry under the same idempotency key changes nothing more.
     """
     caller.check_unbound(CHANGE)
     kept, note = caller.idempotency("", EmptyBody(), 0), ROLLED_BACK
@@ -190,7 +197,7 @@ async def _check_blast(services: RolloutServices, ruleset: str, body: ActivateBo
 
 @dataclass(frozen=True)
 class Report:
-    """What a rule set saw and matched in some days; `behind` records were not looked at yet."""
+    """Requests and matches of a rule set by day; `behind` records are not projected yet."""
 
     requests: dict[str, int]
     rules: dict[tuple[str, str], RuleTotals]

@@ -1,7 +1,7 @@
 """Cache org profiles and compiled terms; bounded, refreshed when stale.
 
-An org nobody knows is planned as a free user without asking SQL: if it exists after all, the
-store's fence says so. So a million free users cost the catalog nothing.
+An unknown org is planned as a free user without asking SQL; if it exists after all, the store's
+fence makes the plan stale. So a million free users cost the catalog nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Profiles:
         return (await self._entry(org)).profile
 
     async def terms(self, lineage: Lineage, product: str, now_ms: int) -> Terms:
-        """Terms for a lineage and product at a moment of the store's clock."""
+        """Compile terms for a lineage and product at a time of the store's clock (Unix ms)."""
         entry = self._entries.get(lineage.org) or await self._entry(lineage.org)
         found = entry.terms.get((lineage, product))
         if found is not None and _holds_at(found, now_ms):
@@ -99,7 +99,7 @@ class Profiles:
         await asyncio.shield(task)
 
     async def without_store(self, org: str) -> Profile:
-        """The profile as far as it can be told without the store: grants may be missing."""
+        """Load a profile without the store: grants may be missing."""
         entry = self._entries.get(org)
         if entry is not None and not entry.profile.is_free:
             return entry.profile

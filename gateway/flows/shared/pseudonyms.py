@@ -51,7 +51,7 @@ def masked(context: Context | None, secret: bytes) -> dict[str, str | int]:
 def plain(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address without its disguises: IPv4 within IPv6, and the name of somebody's interface."""
+    """Normalise an address: IPv4 within IPv6 becomes IPv4, an interface name is cut off."""
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
     return address

@@ -65,7 +65,7 @@ async def when_stale(
 
 
 def moved_of(reply: Reply) -> Moved:
-    """What a call did that moves funds or tells an event. Raises CallerError or Unavailable."""
+    """Result of a call that moves funds or records an event. Raises CallerError or Unavailable."""
     if reply.status is Status.REUSED:
         raise reused()
     if reply.status is Status.CLOSED:

@@ -30,7 +30,7 @@ from gateway.wire.allowed import AllowedAnswers
 from gateway.wire.messages import AuthorizeBody, BatchBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
-UNHEARD_MS = 120_000
+UNACKNOWLEDGED_MS = 120_000
 """A decision that nobody heard of is undone long before it is so old."""
 STRANGERS_UNTIL = 0.9
 """How full the store may be for free users of whom it knows nothing to be let in."""
@@ -71,7 +71,7 @@ async def authorize(services: SpendServices, body: AuthorizeBody, caller: Caller
         opened = await allow(services, request, id_body, idempotency)
         if opened is not None:
             return Authorized(opened)
-        services.outage.note_unheard(ids.DECISION + id_body, request, idempotency)
+        services.outage.note_unacknowledged(ids.DECISION + id_body, request, idempotency)
         return _refused(services, request, id_body, Reason.store_unavailable, error.detail)
 
 
@@ -105,7 +105,7 @@ async def _backlogged(
     if idempotency is not None:
         kept = await services.store.kept(request.lineage.org, idempotency, Outcome)
         if kept is not None:
-            return Authorized(await _told(services, None, kept, None), is_replay=True)
+            return Authorized(await _answer_to(services, None, kept, None), is_replay=True)
     return _refused(services, request, id_body, Reason.ledger_backlog, services.backlog_detail)
 
 
@@ -204,7 +204,7 @@ async def _decide(
             if is_verified:
                 org = request.lineage.org
                 reply = await kept_or(services, org, idempotency, Outcome, error)
-                return Authorized(await _told(services, None, reply, None), is_replay=True)
+                return Authorized(await _answer_to(services, None, reply, None), is_replay=True)
             # What this worker believes may be old; before it refuses, it looks.
             await services.profiles.load(request.lineage.org)
             is_verified = True
@@ -213,7 +213,7 @@ async def _decide(
         asked = plan.make(
             terms, request, ids.DECISION + id_body, ids.HOLD + id_body, amount, is_partial
         )
-        met = policies.tallying.meet(asked, at_ms)
+        met = policies.tallying.in_play(asked, at_ms)
         if not policies.is_empty or asked.tallied is not None:
             await enforcement.before(services, policies, asked, request, at_ms)
         order = plan.assemble(
@@ -238,28 +238,28 @@ async def _decide(
             else:
                 request = structs.replace(request, quantity=smaller)
         else:
-            answer = await _told(services, asked, reply, terms.needs)
+            answer = await _answer_to(services, asked, reply, terms.needs)
             return Authorized(answer, reply.status is Status.REPLAY)
 
 
-async def _told(
+async def _answer_to(
     services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
 ) -> answers.AuthorizeAnswer | Raw:
-    """The answer to an authorize, as its record is judged."""
+    """Build the answer to an authorize from its judged record."""
     _check(reply)
     if asked is None or asked.risk is not None or reply.status is Status.REPLAY:
         asked, reply = await enforcement.after(services, asked, reply)
         if reply.status is Status.REPLAY and asked is not None and asked.mode != Mode.DRY:
-            await _tell_again(services, asked.id, reply)
+            await _claim_for_retry(services, asked.id, reply)
     return _answer(services, asked, reply, needs)
 
 
-async def _tell_again(services: SpendServices, decision_id: str, reply: Reply) -> None:
-    """A repeated call may be the first to hear of the decision: then it is not undone any more."""
+async def _claim_for_retry(services: SpendServices, decision_id: str, reply: Reply) -> None:
+    """Claim a decision for a retry, so that it is not reversed if its first answer was lost."""
     outcome = reply.outcome
     if outcome is None or not outcome.allowed:
         return
-    if services.clock.now_ms() - outcome.now_ms > UNHEARD_MS:
+    if services.clock.now_ms() - outcome.now_ms > UNACKNOWLEDGED_MS:
         return
     if await services.store.claim(decision_id, TOLD) != TOLD:
         detail = f"{decision_id} was undone: nobody had heard of it; try again"

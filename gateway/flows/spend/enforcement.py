@@ -62,9 +62,9 @@ async def before(
 async def after(
     services: SpendServices, asked: RequestRecord | None, reply: Reply
 ) -> tuple[RequestRecord | None, Reply]:
-    """The request and its reply as they are told; what was held is given back, or settled.
+    """Judge a reply and enforce it: release the hold, or capture it. Returns the judged request.
 
-    Both can be done again: a repeated call finishes what the first one began. Raises Unavailable.
+    Both can be repeated: a retry completes what the first call began. Raises Unavailable.
     """
     out = reply.outcome
     if reply.status is Status.REPLAY:

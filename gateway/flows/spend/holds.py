@@ -56,7 +56,7 @@ def _no_hold(hold_id: str) -> CallerError:
 
 
 async def get(services: SpendServices, hold_id: str, caller: Caller) -> answers.HoldAnswer:
-    """A hold as it stands."""
+    """Find a hold with its current status."""
     hold, asked = await find(services, hold_id, caller)
     return answers.hold_answer(hold_id, hold, asked, services.clock.now_ms())
 
@@ -130,13 +130,13 @@ def _finished(services: SpendServices, hold_id: str, reply: Reply) -> Finished:
 
 
 def _ended(hold_id: str, reply: Reply) -> Ended:
-    check_standing(hold_id, reply)
+    check_reply(hold_id, reply)
     assert reply.ended is not None
     return reply.ended
 
 
-def check_standing(hold_id: str, reply: Reply) -> None:
-    """Raise what a reply about a hold says: reused key, ended, gone, or out of service."""
+def check_reply(hold_id: str, reply: Reply) -> None:
+    """Raise the error a reply about a hold implies: reused key, ended, not found, unavailable."""
     if reply.status is Status.REUSED:
         raise reused()
     if reply.status is Status.ENDED and reply.hold is not None:
@@ -181,7 +181,7 @@ async def extend(
         if reply.status is Status.STALE:
             await when_stale(services, hold.org, reply, started)
             continue
-        check_standing(hold_id, reply)
+        check_reply(hold_id, reply)
         answer = answer_of(services, addition, reply, None)
         return Finished(answer, reply.status is Status.REPLAY)
 
@@ -211,7 +211,7 @@ async def _extension(
     pointer = "/quantity" if body.amount_micros is None else "/amount_micros"
     check_range(hold.amount + amount, "the hold", pointer)
     addition = plan.make(terms, request, decision_id, hold_id, amount)
-    met = services.rules.policies.tallying.meet(addition, services.clock.now_ms())
+    met = services.rules.policies.tallying.in_play(addition, services.clock.now_ms())
     order = plan.assemble(
         terms,
         addition,

@@ -11,7 +11,7 @@ from gateway.flows.spend.stand_in_state import StandIn
 
 @dataclass
 class Health:
-    """What a worker knows of store and ledger; its chores keep it up to date."""
+    """What a worker knows of store and ledger; background tasks keep it up to date."""
 
     backlog: int = 0
     stopped_by: str = ""

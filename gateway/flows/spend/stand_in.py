@@ -47,14 +47,14 @@ async def allow(
         return None
     answer = answers.opened_answer(asked, now_ms + request.hold_ttl_ms)
     outage.keep(idempotency, answer)
-    services.hooks.on_opened(terms.needs.currency, amount)
+    services.hooks.on_stand_in(terms.needs.currency, amount)
     return answer
 
 
 def unlimited_terms(
     profile: Profile, lineage_terms: LineageTerms, product: str, now_ms: int
 ) -> Terms:
-    """Terms under which caps count and do not deny: nobody can ask them, or it was promised."""
+    """Terms whose caps count but do not deny: nothing can check them, or it was approved."""
     price_plan = replace(profile.plan, caps=_shadows(profile.plan.caps), rate_limits=())
     profile = replace(profile, plan=price_plan, caps=_shadows(profile.caps), rate_limits=())
     lineage_terms = replace(lineage_terms, caps=_shadows(lineage_terms.caps), rate_limits=())

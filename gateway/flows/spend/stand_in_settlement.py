@@ -42,11 +42,11 @@ OURSELVES = Credential("spendgate", "spendgate", ALL_SCOPES, "")
 
 
 async def settle(services: SpendServices, on_event: Callable[[str], None]) -> None:
-    """Undo and charge what can be. Raises Unavailable when store or ledger do not answer yet.
+    """Reverse and charge what an outage left. Raises Unavailable while store or ledger are down.
 
-    What cannot be done at all is told: whoever reads it settles it by hand.
+    `on_event` reports what cannot be settled, for a person to settle by hand.
     """
-    await _undo_unheard(services, on_event)
+    await _reverse_unacknowledged(services, on_event)
     outage = services.outage
     if outage.journal.waiting:
         entries = list(outage.journal.waiting)
@@ -59,24 +59,24 @@ async def settle(services: SpendServices, on_event: Callable[[str], None]) -> No
         path.unlink(missing_ok=True)
 
 
-async def _undo_unheard(services: SpendServices, on_event: Callable[[str], None]) -> None:
-    loop, unheard = asyncio.get_running_loop(), services.outage.unheard
+async def _reverse_unacknowledged(services: SpendServices, on_event: Callable[[str], None]) -> None:
+    loop, unacknowledged = asyncio.get_running_loop(), services.outage.unacknowledged
     wait_s = services.settings.decision_deadline_ms / 1000 + SETTLE_AFTER_S
-    while unheard and unheard[0].at_s + wait_s < loop.time():
-        due = [u for u in list(unheard)[:AT_A_TIME] if u.at_s + wait_s < loop.time()]
+    while unacknowledged and unacknowledged[0].at_s + wait_s < loop.time():
+        due = [u for u in list(unacknowledged)[:AT_A_TIME] if u.at_s + wait_s < loop.time()]
         decided = await _decided(services, [u.decision_id for u in due])
         for one in due:
             found = decided.get(one.decision_id)
             try:
                 if found is not None and found.allowed:
-                    await _undo(services, one, found)
+                    await _reverse(services, one, found)
             except CallerError as error:
                 on_event(f"{one.decision_id} of {one.org} was heard by nobody, not undone: {error}")
-            unheard.popleft()
+            unacknowledged.popleft()
 
 
 async def _decided(services: SpendServices, decisions: Iterable[str]) -> dict[str, Decided]:
-    """What the store did with these, as the ledger tells it once it has all there is of them."""
+    """What the store decided on these, read from the ledger once it has caught up."""
     wanted = list(decisions)
     for shard in {ids.shard_in(decision) for decision in wanted} - {None}:
         assert shard is not None
@@ -84,7 +84,7 @@ async def _decided(services: SpendServices, decisions: Iterable[str]) -> dict[st
     return await services.ledger.decided(wanted)
 
 
-async def _undo(services: SpendServices, one: Unacknowledged, decided: Decided) -> None:
+async def _reverse(services: SpendServices, one: Unacknowledged, decided: Decided) -> None:
     if await services.store.claim(one.decision_id, UNDONE) != UNDONE:
         # A repeated call was told of it meanwhile: it stands.
         return
@@ -113,7 +113,7 @@ async def _undo(services: SpendServices, one: Unacknowledged, decided: Decided) 
         )
         ourselves = _as_ourselves(names.join("undone", one.decision_id))
         await credits.adjust(services, one.org, body, ourselves, undo)
-    services.hooks.on_undone()
+    services.hooks.on_reversed()
 
 
 def _as_ourselves(key: str) -> Caller:
@@ -158,7 +158,7 @@ async def _charge_one(
             except CallerError as error:
                 if error.code != "hold_already_ended":
                     raise
-    services.hooks.on_charged()
+    services.hooks.on_stand_in_charged()
 
 
 def _use(one: StandInApproval, asked: RequestRecord) -> CaptureBody:
@@ -186,7 +186,7 @@ async def _hold(
         if terms.price is None:
             request = replace(request, quantity=None, amount=one.amount_micros)
         asked = plan.make(terms, request, decision_id, hold_id, amount)
-        met = services.rules.policies.tallying.meet(asked, now_ms)
+        met = services.rules.policies.tallying.in_play(asked, now_ms)
         order = plan.assemble(
             terms,
             asked,

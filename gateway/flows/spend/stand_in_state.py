@@ -14,7 +14,7 @@ from gateway.errors import CallerError
 from gateway.store.journal import Journal
 from gateway.wire import answers
 
-MOST_UNHEARD = 100_000
+MOST_UNACKNOWLEDGED = 100_000
 MINUTE_S = 60
 
 
@@ -28,7 +28,7 @@ class Unacknowledged(Struct, frozen=True):
 
 
 class StandInApproval(Struct, frozen=True):
-    """A request that was allowed without the store: all it takes to charge it afterwards."""
+    """A request approved without the store: all that is needed to charge it afterwards."""
 
     id_body: str
     request: plan.Request
@@ -43,14 +43,14 @@ encode_opened, decode_opened = _encoder.encode, _decoder.decode
 
 
 class StandIn:
-    """What this worker may still allow, and what it has to make good once the store answers.
+    """What this worker may still allow, and what it has to settle once the store answers.
 
-    `shares`: among how many workers an org's amount per minute is divided.
+    `shares`: the number of workers that divide an org's amount per minute.
     """
 
     def __init__(self, journal: Journal, shares: int) -> None:
         self.journal = journal
-        self.unheard: deque[Unacknowledged] = deque(maxlen=MOST_UNHEARD)
+        self.unacknowledged: deque[Unacknowledged] = deque(maxlen=MOST_UNACKNOWLEDGED)
         self._shares = shares
         self._minute = 0
         self._spent: dict[str, int] = {}
@@ -59,7 +59,7 @@ class StandIn:
     @property
     def unsettled(self) -> int:
         """Decisions that have to be reversed or charged once the store answers."""
-        return len(self.unheard) + len(self.journal.waiting)
+        return len(self.unacknowledged) + len(self.journal.waiting)
 
     def take(self, org: str, amount_micros: int, most_micros: int) -> bool:
         """Take an amount of this worker's share of the minute; False when it is not there."""
@@ -76,20 +76,20 @@ class StandIn:
         """What was taken was not used."""
         self._spent[org] = self._spent.get(org, 0) - amount_micros
 
-    def note_unheard(
+    def note_unacknowledged(
         self, decision_id: str, request: plan.Request, idempotency: Idempotency | None
     ) -> None:
-        """A request was refused without knowing what the store made of it."""
+        """Note a request that was refused without knowing what the store decided."""
         if request.mode is not Mode.DRY:
             now_s = asyncio.get_running_loop().time()
-            self.unheard.append(
+            self.unacknowledged.append(
                 Unacknowledged(decision_id, request.lineage.org, idempotency, now_s)
             )
 
     def note_held(self, decision_id: str, org: str) -> None:
-        """A hold of a request that was refused may still stand."""
+        """Note a refused request whose hold may still be open."""
         now_s = asyncio.get_running_loop().time()
-        self.unheard.append(Unacknowledged(decision_id, org, None, now_s))
+        self.unacknowledged.append(Unacknowledged(decision_id, org, None, now_s))
 
     def answered(self, idempotency: Idempotency | None) -> answers.AuthorizeAnswer | None:
         """What was answered without the store under the same key. Raises on another body."""

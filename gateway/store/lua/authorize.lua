@@ -1,10 +1,11 @@
 -- name: authorize
--- keys: idempotency hold epoch | those the needs name | those of tallies
+-- keys: idempotency hold epoch | those of the template | those of velocity counters
 -- args: spec digest asked needs_id | needs record brief
 -- flags:
 -- meaning: gateway.core.machine.authorize
--- `spec` is what this request alone asks, `needs` what it shares with others of its kind. Needs
--- come once and are remembered under their digest; of one that was forgotten the whole is asked.
+-- `spec` is what this request alone asks, `needs` the template that it shares with others of its
+-- kind. A template is sent once and remembered under its digest: a cache by content, so it is never
+-- wrong. UNKNOWN asks for one that was forgotten.
 local S_MODE, S_REFUSED, S_PROBE, S_EXTENDS, S_AMOUNT = 1, 2, 3, 4, 5
 local S_NOT_AFTER, S_TTL, S_KEEP, S_HOLD_ID, S_SHARES, S_EPOCH = 6, 7, 8, 9, 10, 11
 local S_TALLIES = 12
@@ -13,13 +14,15 @@ local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_KEYS = 7, 8, 9, 10, 11
 local N_STREAM, N_DUE, N_INDEXES, N_RECORD, N_BRIEF = 12, 13, 14, 15, 16
 local N_HOLD, N_READINGS, N_FUNDS, N_SEEN, N_OUT = 17, 18, 19, 20, 21
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
-local COUNTER = 7 -- as told: shape, measure, limit, period, in_hold, target, name; the target
--- is false where no index lists it
--- As kept; the entry is what a hold says of the counter, false where it says nothing.
+-- A counter as it is sent: shape, measure, limit, period, in_hold, target, name. The target is
+-- false where no index has it.
+local COUNTER = 7
+-- A counter as it is remembered. The entry is what a hold says of the counter, false where it says
+-- nothing.
 local C_SHAPE, C_SHARE, C_LIMIT, C_PERIOD, C_INDEX, C_ENTRY, C_TARGET = 1, 2, 3, 4, 5, 6, 7
 local SLOT = 4 -- the place of slots among a request's shares
 
--- Take in needs. What a call fills in anew each time (a new hold, what it read) is made here, once:
+-- Unpack a template. What each call fills in anew (a new hold, what it read) is made here, once:
 -- calls never overlap.
 local function learn(packed, record, brief)
   local n = cmsgpack.unpack(packed)
@@ -47,8 +50,9 @@ local function learn(packed, record, brief)
   return n
 end
 
--- Two generations: when the young one is full it becomes the old one, and what the old one still
--- had in use comes back by being asked for.
+-- Two generations of templates, so that memory is bounded: when the young one is full it becomes
+-- the old one. A template of the old one that is still in use returns to the young one when it is
+-- asked for; the others are dropped with the old one.
 local MOST_NEEDS = 2000
 local young, old, n_young = {}, {}, 0
 
@@ -63,7 +67,7 @@ local function needs_of(id, packed, record, brief)
   return needs
 end
 
--- Read every counter into readings; whether all of them bear the request.
+-- Read every counter into readings. Returns whether all of them bear the request.
 local function read_counters(counters, shares, values, first, readings, now)
   local allowed = true
   for i = 1, #counters do
@@ -93,8 +97,9 @@ local function read_counters(counters, shares, values, first, readings, now)
   return allowed
 end
 
--- A window's key outlives its window, and any hold made in it, by a grace for extends and late
--- captures: `least` is that moment for this request's hold (0 when it settles at once).
+-- Write a window's counter. Its key outlives the window, and any hold made in it, by a grace for
+-- extends and late captures: `least` is the end of that grace for this request's hold (Unix ms; 0
+-- for an immediate capture).
 local function write_window(key, packed, stands, c, least)
   local period, index = c[C_PERIOD], c[C_INDEX]
   if stands then
@@ -141,8 +146,8 @@ local function write_counters(counters, shares, values, first, readings, keys, s
   end
 end
 
--- What a hold says of what it took and counted: a new one of this request alone, one that is
--- extended of both.
+-- Write into a hold what it took and counted: into a new one what this request did, into one that
+-- is extended what both did.
 local function fill(hold, needs, draws, shares, is_new, now)
   local spec, taken = needs[N_SOURCES], is_new and {} or hold[H_DRAWS]
   for i = 1, #draws do

@@ -2,7 +2,7 @@
 -- keys: stream*
 -- args:
 -- flags: allow-oom
--- meaning: how many records stand in these streams
+-- meaning: count the records in these streams
 local function backlog(keys, args)
   local count = 0
   for i = 1, #keys do count = count + redis.call('XLEN', keys[i]) end

@@ -2,7 +2,8 @@
 -- keys: due*
 -- args:
 -- flags: allow-oom
--- meaning: which of these shards have something that ends by now, by their place among the keys
+-- meaning: return which of these shards have something that ends by now, by their place among the
+--          keys
 local function due(keys, args)
   local now, found = clock_ms(), {}
   for i = 1, #keys do

@@ -1,9 +1,9 @@
 -- name: event
--- keys: stream epoch idempotency tallies
+-- keys: stream epoch idempotency | those of velocity counters
 -- args: spec digest body
 -- flags:
 -- meaning: gateway.core.machine.event
--- spec: org, type, id, when it happened, amount, idempotency ttl, epoch, widths of tallies
+-- spec: org, type, id, when it happened, amount, idempotency ttl, epoch, widths of counters
 local function event(keys, args)
   local s, now = cmsgpack.unpack(args[1]), clock_ms()
   local values = redis.call('MGET', keys[2], keys[3])

@@ -3,6 +3,7 @@
 -- args: tag limit late_capture_ms least_epoch
 -- flags: allow-oom
 -- meaning: gateway.core.settle.sweep
+-- End a hold that is due. An expired hold stays for `keep_ms`, in which it may be captured late.
 local function expire_hold(keys, tag, epoch, member, keep_ms, now)
   local key = hold_key(tag, member)
   local hold, asked = load_hold(redis.call('GET', key))
@@ -12,6 +13,7 @@ local function expire_hold(keys, tag, epoch, member, keep_ms, now)
   return { 'finish', out, record(keys[1], epoch, 'finish', out, '', '', '', 0, '', now) }
 end
 
+-- End a grant that is due. The first three letters of its metadata are its currency.
 local function expire_grant(keys, tag, epoch, org, grant_id, now)
   local meta = redis.call('HGET', grants_key(tag, org), grant_id)
   local left = end_grant(tag, org, grant_id, keys[2])

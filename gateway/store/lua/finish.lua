@@ -27,7 +27,7 @@ local function finish(keys, args)
     if s[7] == 0 then return { STALE, now, cmsgpack.pack({}) } end
     for i = 1, n_sources do funds[i] = tonumber(values[3 + #versions + i] or 0) end
     draws, shortfall = draw(sources, funds, cost - held)
-    -- Only an org's own debt is kept here; a free user's is on the plan's books alone.
+    -- Only an org's own debt is a balance here; a free user's is on the plan's books alone.
     if shortfall > 0 and not is_collective(hold[H_BOOK]) then
       local debt = redis.call('GET', shortfall_key(args[4], hold[H_ORG]))
       if tonumber(debt or 0) + shortfall > MAX_MICROS then return { RANGE, now } end

@@ -1,6 +1,6 @@
 -- name: follow
 -- keys: mark items
--- args: of each: number, expiry, whether it is gone
+-- args: of each change of a list: number, expiry (0: never), whether the item is gone
 -- flags:
 -- meaning: gateway.core.velocity.follow
 local function follow(keys, args)

@@ -2,7 +2,8 @@
 -- keys: lock*
 -- args: holder ttl_ms
 -- flags: allow-oom
--- meaning: take or prolong the locks that are free or the holder's own; which, by their place
+-- meaning: take or prolong the locks that are free or the holder's own; return which, by their
+--          place among the keys
 local function lock(keys, args)
   local found = {}
   for i = 1, #keys do

@@ -2,8 +2,8 @@
 -- keys: lock epoch | those of the commands
 -- args: holder, then for each command how many parts it has, and its parts
 -- flags: allow-oom
--- meaning: run commands on a closed shard for who holds its lock; nobody else may, and on an open
---          shard nobody at all
+-- meaning: run commands on a closed shard for the holder of its lock; -1 where the caller is not
+--          the holder, -2 where the shard is open
 local function restore(keys, args)
   if redis.call('GET', keys[1]) ~= args[1] then return -1 end
   if open_epoch(redis.call('GET', keys[2]), 0) then return -2 end

@@ -2,7 +2,8 @@
 -- keys: stream, epoch; and so on for each shard
 -- args:
 -- flags: allow-oom
--- meaning: of each shard whether it is open here, its epoch as it stands, and its last record's id
+-- meaning: return of each shard whether it is open here, the epoch that is stored (0 where none
+--          is), and its last record's id
 local function standing(keys, args)
   local found = {}
   for i = 1, #keys, 2 do

@@ -1,5 +1,5 @@
 -- name: warm
--- keys: tallies
+-- keys: those of velocity counters
 -- args: of each: kind, width, what happened before it was counted, the change since which it is
 -- flags:
 -- meaning: gateway.core.velocity.add_past

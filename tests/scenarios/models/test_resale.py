@@ -20,8 +20,8 @@ from gateway.cli.demo.data import trace
 from gateway.core.commands import Outcome
 from gateway.core.facts import facts_of, standing_of
 from gateway.core.request_record import RequestRecord
-from gateway.flows.analysis.point_in_time import InOrder, Lookback
-from gateway.flows.risk.judgement import facts_behind
+from gateway.flows.analysis.point_in_time import InOrder, PointInTime
+from gateway.flows.risk.judgement import facts_after
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url
@@ -178,7 +178,7 @@ async def same_when_replayed(gateway: Gateway) -> None:
     lines = await history.numbered(0, 10**6, ("authorize", "event"))
     await engine.dispose()
     names = [name for name in reads_of(FEATURES) if name.startswith("velocity.")]
-    lookback, assembler, order = Lookback(names, b""), Assembler(FEATURES), InOrder()
+    lookback, assembler, order = PointInTime(names, b""), Assembler(FEATURES), InOrder()
     compared = differs = 0
     for _, _, out, asked in (*order.take(lines), *order.rest()):
         if not isinstance(asked, RequestRecord) or not isinstance(out, Outcome):
@@ -186,7 +186,7 @@ async def same_when_replayed(gateway: Gateway) -> None:
             continue
         at_ms = asked.tallied.at_ms if asked.tallied is not None else out.now_ms
         seen = lookback.seen(asked, out, ())
-        live = assembler.vector(facts_behind(asked, out, at_ms))
+        live = assembler.vector(facts_after(asked, out, at_ms))
         facts = {**facts_of(asked, at_ms), **seen, **standing_of(asked, out)}
         listed = {IS_DATACENTRE: int(asked.context["asn"]) >= HOME_NETWORKS, IS_DISPOSABLE: False}
         again = assembler.vector({**facts, **listed})

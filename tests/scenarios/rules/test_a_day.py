@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from gateway.core.commands import Outcome
 from gateway.core.facts import tallied_of
 from gateway.core.request_record import RequestRecord
-from gateway.flows.analysis.point_in_time import READ, InOrder, Lookback
+from gateway.flows.analysis.point_in_time import READ, InOrder, PointInTime
 from gateway.ledger.history import History
 from gateway.sql.engine import open_engine
 from gateway.store.pipeline import parse_url
@@ -107,7 +107,7 @@ async def what_was_counted_is_computed_anew(history: History) -> None:
 
     Of what many orgs share it is not known which of two shards was first within a millisecond.
     """
-    lookback, order, compared = Lookback(READS, b""), InOrder(), Counter[str]()
+    lookback, order, compared = PointInTime(READS, b""), InOrder(), Counter[str]()
     lines = await history.numbered(0, 1_000_000, READ)
     ordered = [*order.take(lines), *order.rest()]
     moments = Counter(out.now_ms for _, _, out, _ in ordered)

@@ -1,10 +1,11 @@
--- Counters and balances. The arithmetic is that of gateway.core.counters and steps.draw, in the
--- same order of floating-point operations.
--- (The global `math` cannot be reached while a library loads.)
+-- Counters and balances. The arithmetic is that of gateway.core.counters and machine_steps.draw, in
+-- the same order of floating-point operations: another order would round differently.
+
+-- The global `math` cannot be reached while a library loads.
 local function min(a, b) return a < b and a or b end
 local function max(a, b) return a > b and a or b end
 
--- (current, previous) of a SLIDING value as of bucket `here`.
+-- Roll a SLIDING value forward to bucket `here`. Returns (current, previous).
 local function rolled(value, here)
   local bucket, current, previous = struct.unpack('<ddd', value)
   if bucket >= here then return current, previous end
@@ -12,8 +13,8 @@ local function rolled(value, here)
   return 0, 0
 end
 
--- What each source gives towards amount, in order, down to its floor; and what is left unpaid.
--- A source's spec is four values: floor, expiry, perishable, name.
+-- Take amount from the sources in their order, from each down to its floor. Returns what each gives
+-- and what is left unpaid. A source's spec is four values: floor, expiry, perishable, name.
 local SOURCE = 4
 local function draw(spec, funds, amount)
   local draws = {}
@@ -25,7 +26,8 @@ local function draw(spec, funds, amount)
   return draws, amount
 end
 
--- What was drawn, for the record: name, amount, gone, expiry of a balance it may have created.
+-- List what was drawn, for the record: name, amount, gone, expiry of a balance that the draw may
+-- have created.
 local function parts_of(spec, draws)
   local parts = {}
   for i = 1, #draws do

@@ -1,5 +1,6 @@
--- How keys of an org are spelled where a function learns only inside the store whose they are; the
--- copy of gateway.store.keys and gateway.core.names. In an escaped id none of % / { } is left.
+-- The spelling of an org's keys, for functions that learn only inside the store whose key it is. It
+-- is the copy of gateway.store.keys and gateway.core.names. In an escaped id none of / { } is left,
+-- and a % only begins an escape.
 
 local ESCAPES = { ['%'] = '%25', ['/'] = '%2F', ['{'] = '%7B', ['}'] = '%7D' }
 local UNESCAPES = { ['25'] = '%', ['2F'] = '/', ['7B'] = '{', ['7D'] = '}' }
@@ -29,19 +30,20 @@ local function grants_key(tag, org) return key_of(tag, org, 'grants') end
 local function grants_version_key(tag, org) return key_of(tag, org, 'v.grants') end
 local function hold_key(tag, hold_id) return tag .. '//hold/' .. hold_id end
 
--- Ids that we make need no escaping.
+-- Ids of our own need no escaping: they have no character that is structure.
 local function grant_key(tag, org, grant_id) return key_of(tag, org, 'g/' .. grant_id) end
 local function is_grant(name) return string.sub(name, 1, 2) == 'g/' end
 
--- A book of free users: no org's own begins so.
+-- Return whether a book is one of free users: no org's own book begins so.
 local function is_collective(book) return string.sub(book, 1, 1) == '~' end
 
--- How a grant that expires is named among what ends when; a hold is named by its id.
+-- Name a grant that expires, among all that is due; a hold is named there by its id.
 local function due_grant(org, grant_id)
   local whose = escape(org)
   return 'grant/' .. whose .. '/' .. grant_id
 end
 
+-- Return org and id of a grant that is named so; nil where the name is a hold's.
 local function grant_due(member)
   local org, grant_id = string.match(member, '^grant/([^/]+)/([^/]+)$')
   if not org then return nil end

@@ -1,7 +1,8 @@
 -- Epochs, records, idempotency and versions.
 
--- A shard is open on the server that opened it: its epoch stands as <epoch>:<run id>, so a server
--- that started anew, or a replica that became primary, finds it closed until it is opened again.
+-- A shard is open on the server that opened it: its epoch is stored as <epoch>:<run id>. So a
+-- server that started anew, or a replica that became primary, finds it closed until it is opened
+-- again.
 local run_id
 local epochs = {}
 
@@ -10,7 +11,8 @@ local function own_run_id()
   return run_id
 end
 
--- The epoch as text; nil when the shard is closed, or older than the caller knows it to be.
+-- Return the epoch as text; nil when the shard is closed, or when its epoch is older than `least`,
+-- the one that the caller knows of.
 local function open_epoch(value, least)
   if not value then return nil end
   local epoch = epochs[value]
@@ -24,7 +26,7 @@ local function open_epoch(value, least)
   return epoch
 end
 
--- CLOSED, REPLAY or REUSED as a reply; nil when the call is new.
+-- Return CLOSED, REPLAY or REUSED as a reply; nil when the call is new.
 local function precheck(epoch, kept, digest, now)
   if not epoch then return { CLOSED, now } end
   if not kept then return nil end
@@ -33,7 +35,7 @@ local function precheck(epoch, kept, digest, now)
   return { REPLAY, now, string.sub(kept, 21, 20 + size), string.sub(kept, 21 + size) }
 end
 
--- STALE with the versions found, or nil when they and the time are the plan's.
+-- Return STALE with the versions found, or nil when they and the time are the plan's.
 local function stale(expected, values, first, from, untl, now)
   local is_stale = now < from or now >= untl
   for i = 1, #expected do
@@ -45,7 +47,7 @@ local function stale(expected, values, first, from, untl, now)
   return { STALE, now, cmsgpack.pack(found) }
 end
 
--- The id of a stream's last record, trimmed or not.
+-- Return the id of a stream's last record, trimmed or not.
 local function last_id(stream)
   if redis.call('EXISTS', stream) == 0 then return '0-0' end
   local info = redis.call('XINFO', 'STREAM', stream)
@@ -54,10 +56,11 @@ local function last_id(stream)
   end
 end
 
--- One line of the shard's stream: its id is <epoch>-<seq>, gapless. `terms` is the beginning of
--- the body that many records share. A call with an idempotency key (ttl > 0) keeps its outcome
--- under it: digest (16 bytes), length of out, out, body; the record says so with when it ends,
--- digest and key. Returns the id.
+-- Append one record to the shard's stream. Its id is <epoch>-<seq>, gapless: the store itself
+-- numbers the records of an epoch. `terms` is the beginning of the body, which many records share.
+-- A call with an idempotency key (ttl in ms > 0) stores its result under it: digest (16 bytes),
+-- length of out, out, body. The record names the stored result by its expiry, digest and key.
+-- Returns the id.
 local function record(stream, epoch, kind, out, terms, body, key, ttl, digest, now)
   local kept = ''
   if ttl > 0 then

@@ -1,11 +1,12 @@
--- How holds and grants end; the meaning is gateway.core.settle.
+-- Ends of holds and grants; the meaning is gateway.core.settle.
 
+-- Make every plan that was made from the org's grants stale.
 local function bump_grants(tag, org)
   redis.call('INCR', grants_version_key(tag, org))
 end
 
--- Keep the first draws up to cost, give back the rest. A perishable balance that is gone takes
--- nothing back.
+-- Charge the first draws up to cost, release the rest. To a perishable balance that is gone nothing
+-- returns.
 local function split(tag, hold, cost)
   local kept, back = {}, {}
   local prefix = org_prefix(tag, hold[H_ORG])
@@ -30,6 +31,7 @@ local function split(tag, hold, cost)
   return kept, back
 end
 
+-- Change the bucket that a hold was counted in, if the SLIDING counter still has that bucket.
 local function uncount_sliding(key, value, entry, change)
   local bucket, current, previous = struct.unpack('<ddd', value)
   if bucket == entry[4] then
@@ -40,7 +42,7 @@ local function uncount_sliding(key, value, entry, change)
   redis.call('SETRANGE', key, '0', struct.pack('<ddd', bucket, current, previous))
 end
 
--- Take the hold out of every counter that still stands, and count what it cost.
+-- Take the hold out of every counter that still exists, and count what it cost.
 local function uncount(tag, hold, step, cost, tokens, was_held)
   local prefix = org_prefix(tag, hold[H_ORG])
   for i = 1, #hold[H_COUNTED] do
@@ -70,8 +72,8 @@ local function uncount(tag, hold, step, cost, tokens, was_held)
   end
 end
 
--- End a hold; excess and shortfall are what a capture above the hold drew beyond it.
--- Returns the packed gateway.core.commands.Ended.
+-- End a hold. excess and shortfall are what a capture above the hold drew beyond it. Returns the
+-- packed gateway.core.commands.Ended.
 local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfall, now)
   local was_held = hold[H_STATUS] == HELD
   local held = was_held and hold[H_AMOUNT] or 0
@@ -95,7 +97,7 @@ local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfal
   })
 end
 
--- Remove a grant; what was left of it, or nil when there is none.
+-- Remove a grant. Returns what was left of it, or nil when there is no such grant.
 local function end_grant(tag, org, grant_id, due)
   local balance = grant_key(tag, org, grant_id)
   local left = redis.call('GET', balance)

@@ -1,19 +1,19 @@
--- Velocity signals: the numbers of gateway.core.entity_counters. Unrolled: one moment and three
--- windows of four numbers each stay in locals, which is most of what this costs. Windows that rules
--- declare follow, each as since, width and its four numbers.
+-- Signals: the numbers of gateway.core.entity_counters. The code is unrolled, so that one time and
+-- three windows of four numbers each stay in locals: they are most of what a signal costs. Windows
+-- that rules declare follow, each as since, width and its four numbers.
 local MINUTE_MS, HOUR_MS, DAY_MS = 60000, 3600000, 86400000
 local SIGNAL_BUCKETS = 2
 local THIRTEEN, SIX = '<ddddddddddddd', '<dddddd'
 local FIXED_BYTES, DECLARED_BYTES = 104, 48
-local DECLARATION = 3 -- as told: place of its signal, since, width
+local DECLARATION = 3 -- a declared window as it is sent: place of its signal, since, width
 
--- A window's numbers (attempts, micros, and those of the bucket before) as of a later bucket.
+-- Roll a window's numbers (attempts, micros, and those of the bucket before) forward by buckets.
 local function rolled_on(buckets, n, micros)
   if buckets == 1 then return 0, 0, n, micros end
   return 0, 0, 0, 0
 end
 
--- A declared window of a signal by its place: since, width, and its numbers as of now.
+-- Read a signal's declared window by its place. Returns since, width, and its numbers as of now.
 local function declared_at(value, place, at, now)
   local from = FIXED_BYTES + 1 + DECLARED_BYTES * place
   local since, width, n, a, p, q = struct.unpack(SIX, value, from)
@@ -24,6 +24,7 @@ local function declared_at(value, place, at, now)
   return since, width, n, a, p, q
 end
 
+-- Find a declared window of a signal. Returns its numbers as of now; zeros where there is none.
 local function find_declared(value, count, at, now, since, width)
   for place = 0, count - 1 do
     local s, w, n, a, p, q = declared_at(value, place, at, now)
@@ -32,6 +33,7 @@ local function find_declared(value, count, at, now, since, width)
   return 0, 0, 0, 0
 end
 
+-- Return whether a declared window of the signal `of` is among those that were sent.
 local function is_among(windows, of, since, width)
   for i = 2, #windows, DECLARATION do
     if windows[i] == of and windows[i + 1] == since and windows[i + 2] == width then return true end
@@ -40,9 +42,10 @@ local function is_among(windows, of, since, width)
 end
 
 -- Count an attempt in the declared windows of a signal, and append what they showed to `shown`.
--- `windows` tells the change that everybody knows of by now, then of each the place of its signal
--- among a request's (which is `of`), since, width. Others that came before the change are gone.
--- Returns them packed, whether the signal keeps its layout and its buckets, and the widest of them.
+-- `windows` is the rule change that every worker knows, then of each window the place of its signal
+-- among the request's (this one's is `of`), since, width. Other windows of that change or an
+-- earlier one are dropped. Returns the windows packed, whether the signal keeps its layout and its
+-- buckets, and the widest window.
 local function count_windows(value, at, windows, of, amount, now, shown)
   local count = value and (#value - FIXED_BYTES) / DECLARED_BYTES or 0
   local packed, stays, widest, place = '', true, 0, 0
@@ -77,8 +80,8 @@ local function count_windows(value, at, windows, of, amount, now, shown)
   return packed, false, widest
 end
 
--- Write an entity's six numbers into `seen` behind `i`; return its signal after one more attempt,
--- and when its key ends: 0 where it can stay as long as it does.
+-- Write an entity's six numbers into `seen` after `i`. Returns its signal after one more attempt,
+-- and when its key expires (Unix ms; 0 where the expiry that the key has is right).
 local function count_signal(value, amount, now, seen, i, windows, shown)
   local at, n1, a1, p1, q1, n2, a2, p2, q2, n3, a3, p3, q3 = now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   local stays, more, widest, before = false, '', 0, now
@@ -86,7 +89,7 @@ local function count_signal(value, amount, now, seen, i, windows, shown)
   if value then
     at, n1, a1, p1, q1, n2, a2, p2, q2, n3, a3, p3, q3 = struct.unpack(THIRTEEN, value)
     stays = at >= now - into3
-    -- Older than this minute; windows that are longer may still be the same.
+    -- The last attempt is older than this minute; longer windows may still be in their bucket.
     if at < now - into1 then
       n1, a1, p1, q1 = rolled_on((now - into1 - at + at % MINUTE_MS) / MINUTE_MS, n1, a1)
       if at < now - into2 then
@@ -121,6 +124,7 @@ local function count_signal(value, amount, now, seen, i, windows, shown)
   return packed, ends
 end
 
+-- Write a signal; `ends` 0 leaves the key's expiry as it is.
 local function write_signal(key, packed, ends)
   if ends == 0 then
     redis.call('SETRANGE', key, '0', packed)
@@ -129,8 +133,8 @@ local function write_signal(key, packed, ends)
   end
 end
 
--- Whether `past` (by bucket: number, attempts, micros) tells of `bucket` or the one before, and a
--- window's numbers with it.
+-- Add `past` (by bucket: number, attempts, micros) to a window's numbers. Returns whether it has
+-- anything of `bucket` or the one before, and the numbers with it.
 local function with_past(past, bucket, n, a, p, q)
   local adds = false
   for i = 1, #past, 3 do
@@ -143,7 +147,7 @@ local function with_past(past, bucket, n, a, p, q)
   return adds, n, a, p, q
 end
 
--- Add to a declared window what `past` tells by bucket: number, attempts, micros. All of it
+-- Add `past` (by bucket: number, attempts, micros) to a declared window of a signal. All of it
 -- happened before the entity's last attempt.
 local function warm_signal(key, since, width, past, now)
   local value = redis.call('GET', key)

@@ -1,13 +1,13 @@
--- Tallies: what rules asked to be counted beyond the signals; the same as gateway.core.velocity.
+-- Velocity counters beyond the signals, which rules ask for; the same as gateway.core.velocity.
 local DISTINCT, SIGNAL, FIRST = 1, 3, 4
 local MOST_DISTINCT = 128
-local TALLY = 3 -- as told: key of a set, width, what it adds
+local TALLY = 3 -- a set as it is sent: key, width, the member that the request adds
 local FIVE = '<ddddd'
-local ALWAYS, IF_REFUSED = 1, 2 -- as told of counted ones: when a request adds to them
+local ALWAYS, IF_REFUSED = 1, 2 -- when a request adds to a count; the same as codec.WHENS
 
 local EMPTY = {}
 
--- A count as of the bucket `here`, or of its own where that is later.
+-- Roll a count forward to the bucket `here`; one whose bucket is later stays there.
 local function count_of(value, here)
   if not value then return here, 0, 0, 0, 0 end
   local bucket, n, a, p, q = struct.unpack(FIVE, value)
@@ -16,20 +16,22 @@ local function count_of(value, here)
   return here, 0, 0, 0, 0
 end
 
--- Since when something is met: now, unless it was met less than a width ago.
+-- Return since when an entity has been seen: now, unless it was seen less than a width ago.
 local function first_met(value, width, now)
   if not value then return now end
   local first, last = struct.unpack('<dd', value)
   return now - last < width and first or now
 end
 
+-- Write since when, and when last, an entity was seen; the key goes a width after the last time.
 local function write_first(key, width, first, last)
   redis.call('SET', key, struct.pack('<dd', first, last), 'PXAT', last + width)
 end
 
--- Append what tallies show to `seen`. They are told behind windows of signals: keys of counted
--- ones, their widths and when they are added to, sets, keys and widths of what is first met, and
--- entries of lists. Returns the counts as they stood, behind them the first moments.
+-- Append what the velocity counters show to `seen`. They are sent after the windows of signals:
+-- keys of counts, their widths, when they are added to, sets, keys and widths of first times, and
+-- keys of list items (codec.tally_spec). Returns the counts as they were, and after them the first
+-- times.
 local function read_tallies(told, seen, now)
   local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
   local values = #counts > 0 and redis.call('MGET', unpack(counts)) or {}
@@ -62,6 +64,7 @@ local function read_tallies(told, seen, now)
   return values
 end
 
+-- Count a request in the velocity counters that it adds to; `values` is what was read of them.
 local function add_to_tallies(told, values, amount, allowed, now)
   local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
   for i = 1, #counts do
@@ -90,7 +93,7 @@ local function add_to_tallies(told, values, amount, allowed, now)
   end
 end
 
--- Add to a count what `past` tells by bucket: number, attempts, micros.
+-- Add `past` (by bucket: number, attempts, micros) to a count.
 local function add_past(key, width, past, now)
   local bucket, n, a, p, q = count_of(redis.call('GET', key), (now - now % width) / width)
   local adds

@@ -1,0 +1,86 @@
+"""Names and docstrings use the field's words: gateway/WORDS.md says which, and which never."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house.source import ROOT, python_files, shown, tree
+
+BOOK = ROOT / "gateway/WORDS.md"
+BANNED = (
+    "told", "tell", "tells", "telling", "heard", "hear", "hears", "unheard", "undo", "undone",
+    "stand", "stands", "standing", "behind", "met", "meets", "whoever", "nobody", "somebody",
+    "hand in", "handed in", "hands in", "put in force", "take back", "takes back", "backstage",
+    "chore", "chores", "moment", "moments", "whole number", "whole numbers", "warm", "warmed",
+    "warming", "cold", "lookback", "gathering", "tally", "tallies", "tallying",
+)  # fmt: skip
+WORD = re.compile(rf"\b({'|'.join(BANNED)})\b")
+CITED = re.compile(r"`[^`]*`|stand-in", re.IGNORECASE)
+"""Identifiers that a docstring cites, and a term that has a banned word in it."""
+PARTS = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
+PLAIN = (
+    "gateway/cli",
+    "gateway/client",
+    "gateway/flows/accounts",
+    "gateway/flows/analysis",
+    "gateway/flows/books",
+    "gateway/flows/decisions",
+    "gateway/flows/operations",
+    "gateway/flows/risk",
+    "gateway/flows/rollout",
+    "gateway/flows/shared",
+    "gateway/flows/spend",
+    "gateway/http",
+    "gateway/settings.py",
+    "gateway/wire",
+    "gateway/wiring",
+)
+"""Rooms that were rewritten; the others follow."""
+
+
+def private_words(module: ast.Module) -> Iterator[str]:
+    """Each banned word in a docstring or in the name of a function or class, with its place."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        name, line = getattr(node, "name", "the module"), getattr(node, "lineno", 1)
+        for part in PARTS.split(name.replace("StandIn", "").replace("stand_in", "")):
+            if part.lower() in BANNED:
+                yield f"line {line}: the name {name} has {part.lower()!r}"
+        for word in WORD.findall(CITED.sub("", ast.get_docstring(node) or "").lower()):
+            yield f"line {line}: the docstring of {name} has {word!r}"
+
+
+@pytest.mark.parametrize("path", python_files(*PLAIN), ids=shown)
+def test_names_and_docstrings_use_the_fields_words(path: Path) -> None:
+    assert list(private_words(tree(path))) == []
+
+
+def test_every_plain_room_exists() -> None:
+    assert [room for room in PLAIN if not (ROOT / room).exists()] == []
+
+
+def test_a_word_has_one_row() -> None:
+    rows = [line.split("|")[1].strip() for line in BOOK.read_text("utf-8").splitlines()
+            if line.startswith("| ")]  # fmt: skip
+    assert len(rows) == len(set(rows)) > 20
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('def told():\n    """Return it."""', ["told"]),
+        ('class A:\n    """What nobody heard of."""', ["nobody", "heard"]),
+        ("def is_warm_yet(): ...", ["warm"]),
+        ('"""A stand-in approval; tolders."""', []),
+        ('def held():\n    """What is held."""', []),
+    ],
+)
+def test_the_guard_sees_private_words(source: str, words: list[str]) -> None:
+    found = [line.rsplit(" ", 1)[1].strip("'") for line in private_words(ast.parse(source))]
+    assert found == words
