@@ -11,7 +11,7 @@ from gateway.flows.accounts import balance as balances
 from gateway.flows.accounts import credits, limits, orgs, price_books
 from gateway.http.endpoint import Answered, Call
 from gateway.http.services import Services
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
 
 
 def _time(ms: int | None) -> str | None:

@@ -11,10 +11,10 @@ from gateway.flows.decisions.log import Logged, Wanted
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, org_in, row_in, time_in
 from gateway.http.services import Services
-from gateway.wire import answers
-from gateway.wire.answers import rfc3339
-from gateway.wire.risks import DecisionsAnswer, LoggedAnswer
-from gateway.wire.stories import ReplayAnswer
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.decision_detail import ReplayAnswer
+from gateway.wire.answers.decision_log import DecisionsAnswer, LoggedAnswer
+from gateway.wire.answers.spend import authorize_answer, subject_of
 
 DAY_S = 86_400
 OUTCOMES = ("allow", "deny", "challenge")
@@ -44,11 +44,11 @@ async def get_decisions(services: Services, call: Call) -> Answered:
 
 def _logged(one: Logged) -> LoggedAnswer:
     decision, terms = one.decision, one.decision.asked.terms
-    told = answers.authorize_answer(decision)
+    told = authorize_answer(decision)
     return LoggedAnswer(
         id=told.id,
         at=rfc3339(one.at_ms),
-        subject=answers.subject_of(terms),
+        subject=subject_of(terms),
         product=terms.product,
         amount_micros=decision.asked.amount,
         currency=terms.currency,

@@ -7,8 +7,8 @@ from gateway.errors import CallerError
 from gateway.flows.risk import events, lists
 from gateway.http.endpoint import Answered, Call
 from gateway.http.services import Services
-from gateway.wire.answers import rfc3339
-from gateway.wire.risks import EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.lists import EventAnswer, ItemAnswer, ItemsAnswer
 
 
 async def put_item(services: Services, call: Call) -> Answered:

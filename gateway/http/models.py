@@ -13,8 +13,15 @@ from gateway.flows.rollout.stored_models import CHANGE, find
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import time_in
 from gateway.http.services import Services
-from gateway.wire import models as d
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.models import (
+    ChampionAnswer,
+    ComparedModel,
+    ComparisonAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    Reached,
+)
 from models.drift import SCORE
 
 
@@ -29,7 +36,7 @@ async def get_models(services: Services, call: Call) -> Answered:
     call.caller.check_unbound(CHANGE)
     changes = await services.rulesets.changes()
     listed = [_answer(made, changes) for made in await services.models.listed()]
-    return Answered(d.ModelsAnswer(models=listed))
+    return Answered(ModelsAnswer(models=listed))
 
 
 async def get_model(services: Services, call: Call) -> Answered:
@@ -62,7 +69,7 @@ async def report(services: Services, call: Call) -> Answered:
     found = await compare_models.compare(services, call.ids["id"], span_ms, call.caller)
     told = [_compared(one) for one in found.models]
     return Answered(
-        d.ComparisonAnswer(
+        ComparisonAnswer(
             requests=found.requests,
             fraud=found.fraud,
             good=found.good,
@@ -72,13 +79,13 @@ async def report(services: Services, call: Call) -> Answered:
     )
 
 
-def _compared(one: compare_models.Compared) -> d.ComparedModel:
+def _compared(one: compare_models.Compared) -> ComparedModel:
     drift = dict(one.drift)
     reached = {
-        action: d.Reached(requests=n, amount_micros=micros, fraud=fraud, good=good)
+        action: Reached(requests=n, amount_micros=micros, fraud=fraud, good=good)
         for action, (n, micros, fraud, good) in one.reached.items()
     }
-    return d.ComparedModel(
+    return ComparedModel(
         model=one.model,
         mean_score=one.mean_score,
         score_bins=one.bins,
@@ -90,15 +97,15 @@ def _compared(one: compare_models.Compared) -> d.ComparedModel:
     )
 
 
-def _champion(now: PoliciesInForce) -> d.ChampionAnswer:
-    return d.ChampionAnswer(
+def _champion(now: PoliciesInForce) -> ChampionAnswer:
+    return ChampionAnswer(
         champion=now.champion or None,
         thresholds=thresholds_of(now.cuts),
         challengers=list(now.challengers),
     )
 
 
-def _answer(stored: StoredModel, changes: list[Change]) -> d.ModelAnswer:
+def _answer(stored: StoredModel, changes: list[Change]) -> ModelAnswer:
     told, now, mode = json.loads(stored.head), standing(changes), "draft"
     own = told["thresholds"]
     if stored.id == now.champion:
@@ -107,7 +114,7 @@ def _answer(stored: StoredModel, changes: list[Change]) -> d.ModelAnswer:
         mode = "shadow"
     elif any(c.ruleset == stored.id and c.mode not in (WARMING, WARM) for c in changes):
         mode = "retired"
-    return d.ModelAnswer(
+    return ModelAnswer(
         id=stored.id,
         mode=mode,
         author=stored.author,

@@ -14,10 +14,11 @@ from gateway.flows.shared.caller import Caller
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, not_ours
 from gateway.http.services import Services
-from gateway.wire import documents as d
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.decision_detail import LabelsAnswer
+from gateway.wire.answers.reviews import ReviewAnswer, ReviewsAnswer
+from gateway.wire.answers.rule_sets import ReportAnswer, RuleReport
 from gateway.wire.problems import problem
-from gateway.wire.stories import LabelsAnswer
 
 _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -49,7 +50,7 @@ async def get_reviews(services: Services, call: Call) -> Answered:
     after = _place(call.query.get("cursor"))
     found = await reviews.waiting(services, after, limit, call.caller)
     cursor = f"{found[-1].at_ms}:{found[-1].decision}" if len(found) == limit else None
-    return Answered(d.ReviewsAnswer(reviews=[_review(one) for one in found], cursor=cursor))
+    return Answered(ReviewsAnswer(reviews=[_review(one) for one in found], cursor=cursor))
 
 
 async def post_review(services: Services, call: Call) -> Answered:
@@ -69,7 +70,7 @@ async def report(services: Services, call: Call) -> Answered:
     found = await rule_sets.report(services, ruleset, days, call.caller)
     # A rule set that could not be compiled for a moment may have matched without being counted.
     rules = [
-        d.RuleReport(
+        RuleReport(
             rule=rule,
             mode=mode,
             requests=totals.requests,
@@ -81,7 +82,7 @@ async def report(services: Services, call: Call) -> Answered:
         for (mode, rule), totals in sorted(found.rules.items())
     ]
     return Answered(
-        d.ReportAnswer(
+        ReportAnswer(
             ruleset=ruleset,
             from_=_date(days[0]),
             to=_date(days[1]),
@@ -92,8 +93,8 @@ async def report(services: Services, call: Call) -> Answered:
     )
 
 
-def _review(review: Review) -> d.ReviewAnswer:
-    return d.ReviewAnswer(
+def _review(review: Review) -> ReviewAnswer:
+    return ReviewAnswer(
         decision=review.decision,
         at=rfc3339(review.at_ms),
         org=review.org,

@@ -20,12 +20,47 @@ from gateway.http.endpoint import (
     MAX_RULES_BODY,
     Route,
 )
-from gateway.wire import answers as a
-from gateway.wire import documents as d
-from gateway.wire import messages as m
-from gateway.wire import models as mm
-from gateway.wire.risks import BacktestAnswer, DecisionsAnswer, EventAnswer, ItemAnswer, ItemsAnswer
-from gateway.wire.stories import DecisionAnswer, LabelAnswer, LabelsAnswer, ReplayAnswer
+from gateway.wire import requests as m
+from gateway.wire.answers.accounts import (
+    BalanceAnswer,
+    CapAnswer,
+    CardVersionAnswer,
+    ContractAnswer,
+    CredentialAnswer,
+    CredentialsAnswer,
+    MemberAnswer,
+    OrgAnswer,
+    PlanAnswer,
+    RateLimitAnswer,
+    UsageAnswer,
+)
+from gateway.wire.answers.backtests import BacktestAnswer
+from gateway.wire.answers.books import HeadAnswer, ReconcileAnswer, TrialBalanceAnswer
+from gateway.wire.answers.decision_detail import (
+    DecisionAnswer,
+    LabelAnswer,
+    LabelsAnswer,
+    ReplayAnswer,
+)
+from gateway.wire.answers.decision_log import DecisionsAnswer
+from gateway.wire.answers.lists import EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.answers.models import ChampionAnswer, ComparisonAnswer, ModelAnswer, ModelsAnswer
+from gateway.wire.answers.reviews import ReviewsAnswer
+from gateway.wire.answers.rule_sets import (
+    PoliciesAnswer,
+    ReportAnswer,
+    RuleSetAnswer,
+    RuleSetsAnswer,
+)
+from gateway.wire.answers.spend import (
+    AdjustmentAnswer,
+    AuthorizeAnswer,
+    BatchAnswer,
+    EndAnswer,
+    GrantAnswer,
+    HoldAnswer,
+    VoidAnswer,
+)
 
 SPEND, ADMIN, READ, MONEY = ("authorize",), ("admin",), ("admin", "read"), ("finance",)
 ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
@@ -45,62 +80,62 @@ s, p, r, w = spending, accounts, rules, reviews
 
 # fmt: off
 ROUTES = (
-    Route("POST", "/v1/authorize", SPEND, s.authorize, "Authorize a request", m.AuthorizeBody, a.AuthorizeAnswer),
-    Route("POST", "/v1/authorize/batch", SPEND, s.authorize_batch, "Authorize a batch of requests", m.BatchBody, d.BatchAnswer, MAX_BATCH_BODY),
-    Route("GET", HOLD, ("authorize", "read", "admin"), s.get_hold, "Get a hold", answer=a.HoldAnswer),
-    Route("POST", HOLD + "/capture", SPEND, s.capture, "Capture a hold", m.CaptureBody, a.EndAnswer, statuses=(409,)),
-    Route("POST", HOLD + "/extend", SPEND, s.extend, "Extend a hold", m.ExtendBody, a.AuthorizeAnswer, statuses=(409,)),
-    Route("POST", HOLD + "/release", SPEND, s.release, "Release a hold", m.EmptyBody, a.EndAnswer, statuses=(409,)),
-    Route("PUT", ORG, ADMIN, p.put_org, "Create or update an org", m.OrgBody, d.OrgAnswer),
-    Route("GET", ORG, READ, p.get_org, "Get an org", answer=d.OrgAnswer),
-    Route("PUT", ORG + "/projects/{project}", ADMIN, p.put_project, "Create or update a project", m.MemberBody, d.MemberAnswer),
-    Route("PUT", ORG + "/users/{user}", ADMIN, p.put_user, "Create or update a user", m.MemberBody, d.MemberAnswer),
-    Route("PUT", ORG + "/keys/{key}", ADMIN, p.put_key, "Create or update a key", m.KeyBody, d.MemberAnswer),
-    Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Grant credit", m.GrantBody, a.GrantAnswer),
-    Route("POST", VOID, ADMIN, p.post_void, "Void a grant", m.EmptyBody, a.VoidAnswer),
-    Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, a.AdjustmentAnswer),
-    Route("PUT", ORG + "/caps/{id}", ADMIN, p.put_cap, "Create or update a cap", m.CapBody, d.CapAnswer),
+    Route("POST", "/v1/authorize", SPEND, s.authorize, "Authorize a request", m.AuthorizeBody, AuthorizeAnswer),
+    Route("POST", "/v1/authorize/batch", SPEND, s.authorize_batch, "Authorize a batch of requests", m.BatchBody, BatchAnswer, MAX_BATCH_BODY),
+    Route("GET", HOLD, ("authorize", "read", "admin"), s.get_hold, "Get a hold", answer=HoldAnswer),
+    Route("POST", HOLD + "/capture", SPEND, s.capture, "Capture a hold", m.CaptureBody, EndAnswer, statuses=(409,)),
+    Route("POST", HOLD + "/extend", SPEND, s.extend, "Extend a hold", m.ExtendBody, AuthorizeAnswer, statuses=(409,)),
+    Route("POST", HOLD + "/release", SPEND, s.release, "Release a hold", m.EmptyBody, EndAnswer, statuses=(409,)),
+    Route("PUT", ORG, ADMIN, p.put_org, "Create or update an org", m.OrgBody, OrgAnswer),
+    Route("GET", ORG, READ, p.get_org, "Get an org", answer=OrgAnswer),
+    Route("PUT", ORG + "/projects/{project}", ADMIN, p.put_project, "Create or update a project", m.MemberBody, MemberAnswer),
+    Route("PUT", ORG + "/users/{user}", ADMIN, p.put_user, "Create or update a user", m.MemberBody, MemberAnswer),
+    Route("PUT", ORG + "/keys/{key}", ADMIN, p.put_key, "Create or update a key", m.KeyBody, MemberAnswer),
+    Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Grant credit", m.GrantBody, GrantAnswer),
+    Route("POST", VOID, ADMIN, p.post_void, "Void a grant", m.EmptyBody, VoidAnswer),
+    Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, AdjustmentAnswer),
+    Route("PUT", ORG + "/caps/{id}", ADMIN, p.put_cap, "Create or update a cap", m.CapBody, CapAnswer),
     Route("DELETE", ORG + "/caps/{id}", ADMIN, p.delete_cap, "Delete a cap"),
-    Route("PUT", ORG + "/rate_limits/{id}", ADMIN, p.put_rate_limit, "Create or update a rate limit", m.RateLimitBody, d.RateLimitAnswer),
+    Route("PUT", ORG + "/rate_limits/{id}", ADMIN, p.put_rate_limit, "Create or update a rate limit", m.RateLimitBody, RateLimitAnswer),
     Route("DELETE", ORG + "/rate_limits/{id}", ADMIN, p.delete_rate_limit, "Delete a rate limit"),
-    Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Create or update a contract", m.ContractBody, d.ContractAnswer, MAX_CATALOG_BODY),
-    Route("GET", ORG + "/balance", READ, p.get_balance, "Get the balance of an org", answer=d.BalanceAnswer),
-    Route("GET", ORG + "/usage", MONEY, books.usage, "Report the usage of an org", answer=d.UsageAnswer, query=USAGE),
-    Route("PUT", CARD, ADMIN, p.put_card_version, "Create a rate-card version", m.CardVersionBody, d.CardVersionAnswer, MAX_CATALOG_BODY, statuses=(409,)),
-    Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Create or update a plan", m.PlanBody, d.PlanAnswer),
-    Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Get the trial balance", answer=d.TrialBalanceAnswer),
-    Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Reconcile the books", answer=d.ReconcileAnswer),
-    Route("GET", "/v1/ledger/head", MONEY, books.head, "Get the head of the ledger's chain", answer=d.HeadAnswer),
+    Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Create or update a contract", m.ContractBody, ContractAnswer, MAX_CATALOG_BODY),
+    Route("GET", ORG + "/balance", READ, p.get_balance, "Get the balance of an org", answer=BalanceAnswer),
+    Route("GET", ORG + "/usage", MONEY, books.usage, "Report the usage of an org", answer=UsageAnswer, query=USAGE),
+    Route("PUT", CARD, ADMIN, p.put_card_version, "Create a rate-card version", m.CardVersionBody, CardVersionAnswer, MAX_CATALOG_BODY, statuses=(409,)),
+    Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Create or update a plan", m.PlanBody, PlanAnswer),
+    Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Get the trial balance", answer=TrialBalanceAnswer),
+    Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Reconcile the books", answer=ReconcileAnswer),
+    Route("GET", "/v1/ledger/head", MONEY, books.head, "Get the head of the ledger's chain", answer=HeadAnswer),
     Route("GET", "/v1/decisions", ("risk", "finance"), decisions.get_decisions, "List decisions", answer=DecisionsAnswer, query=LOG),
     Route("GET", "/v1/decisions/{id}", ("risk", "finance"), decisions.get_decision, "Get a decision", answer=DecisionAnswer),
     Route("POST", "/v1/decisions/{id}/replay", ("risk", "finance"), decisions.replay_decision, "Replay a decision", m.EmptyBody, ReplayAnswer),
-    Route("POST", SETS, RISK, r.post_ruleset, "Submit a rule set", m.RuleSetBody, d.RuleSetAnswer, MAX_RULES_BODY),
-    Route("GET", SETS, RISK, r.get_rulesets, "List rule sets", answer=d.RuleSetsAnswer),
-    Route("POST", SETS + "/rollback", RISK, r.rollback, "Roll back to the previous rule set", m.EmptyBody, d.PoliciesAnswer, statuses=(409,)),
-    Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "Get a rule set", answer=d.RuleSetAnswer),
-    Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Activate, shadow or retire a rule set", m.ActivateBody, d.PoliciesAnswer, statuses=(409,)),
+    Route("POST", SETS, RISK, r.post_ruleset, "Submit a rule set", m.RuleSetBody, RuleSetAnswer, MAX_RULES_BODY),
+    Route("GET", SETS, RISK, r.get_rulesets, "List rule sets", answer=RuleSetsAnswer),
+    Route("POST", SETS + "/rollback", RISK, r.rollback, "Roll back to the previous rule set", m.EmptyBody, PoliciesAnswer, statuses=(409,)),
+    Route("GET", SETS + "/{id}", RISK, r.get_ruleset, "Get a rule set", answer=RuleSetAnswer),
+    Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Activate, shadow or retire a rule set", m.ActivateBody, PoliciesAnswer, statuses=(409,)),
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Start a backtest", m.SpanBody, BacktestAnswer, statuses=(202, 409)),
     Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "Get a backtest", answer=BacktestAnswer, statuses=(202,)),
     Route("DELETE", "/v1/backtests/{id}", RISK, r.delete_backtest, "Cancel a backtest"),
-    Route("POST", MODELS, RISK, models.post_model, "Submit a model", m.ModelBody, mm.ModelAnswer, MAX_MODEL_BODY),
-    Route("GET", MODELS, RISK, models.get_models, "List models", answer=mm.ModelsAnswer),
-    Route("POST", MODELS + "/rollback", RISK, models.rollback, "Roll back to the previous champion", m.EmptyBody, mm.ChampionAnswer, statuses=(409,)),
-    Route("GET", MODELS + "/{id}", RISK, models.get_model, "Get a model", answer=mm.ModelAnswer),
-    Route("GET", MODELS + "/{id}/report", RISK, models.report, "Compare a model with the champion", answer=mm.ComparisonAnswer, query=SPAN, statuses=(409,)),
-    Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Activate, shadow or retire a model", m.ActivateModelBody, mm.ChampionAnswer, statuses=(409,)),
+    Route("POST", MODELS, RISK, models.post_model, "Submit a model", m.ModelBody, ModelAnswer, MAX_MODEL_BODY),
+    Route("GET", MODELS, RISK, models.get_models, "List models", answer=ModelsAnswer),
+    Route("POST", MODELS + "/rollback", RISK, models.rollback, "Roll back to the previous champion", m.EmptyBody, ChampionAnswer, statuses=(409,)),
+    Route("GET", MODELS + "/{id}", RISK, models.get_model, "Get a model", answer=ModelAnswer),
+    Route("GET", MODELS + "/{id}/report", RISK, models.report, "Compare a model with the champion", answer=ComparisonAnswer, query=SPAN, statuses=(409,)),
+    Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Activate, shadow or retire a model", m.ActivateModelBody, ChampionAnswer, statuses=(409,)),
     Route("POST", "/v1/labels", RISK, w.post_label, "Label a decision", m.LabelBody, LabelAnswer),
     Route("POST", "/v1/labels/batch", RISK, w.post_labels, "Label a batch of decisions", m.LabelsBody, LabelsAnswer, MAX_BATCH_BODY),
-    Route("GET", "/v1/reviews", RISK, w.get_reviews, "List decisions that wait for review", answer=d.ReviewsAnswer, query=PAGE),
+    Route("GET", "/v1/reviews", RISK, w.get_reviews, "List decisions that wait for review", answer=ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "Resolve a review", m.ReviewBody, LabelAnswer, statuses=(409,)),
-    Route("GET", SETS + "/{id}/report", RISK, w.report, "Report the matches of a rule set", answer=d.ReportAnswer, query=DAYS),
+    Route("GET", SETS + "/{id}/report", RISK, w.report, "Report the matches of a rule set", answer=ReportAnswer, query=DAYS),
     Route("POST", "/v1/events", RISK, lists.post_event, "Record a business event", m.EventBody, EventAnswer),
     Route("PUT", ITEMS + "/{value}", RISK, lists.put_item, "Put an item on a list", m.ItemBody, ItemAnswer),
     Route("GET", ITEMS + "/{value}", RISK, lists.get_item, "Get a list item", answer=ItemAnswer),
     Route("DELETE", ITEMS + "/{value}", RISK, lists.delete_item, "Delete a list item"),
     Route("POST", ITEMS, RISK, lists.post_items, "Put a batch of items on a list", m.ItemsBody, ItemsAnswer, MAX_BATCH_BODY),
-    Route("POST", CREDS, ADMIN, service.post_credential, "Create a credential", m.CredentialBody, d.CredentialAnswer),
-    Route("GET", CREDS, ADMIN, service.get_credentials, "List credentials", answer=d.CredentialsAnswer),
-    Route("POST", ONE_CRED + "/rotate", ADMIN, service.rotate_credential, "Rotate a credential", m.RotateBody, d.CredentialAnswer),
+    Route("POST", CREDS, ADMIN, service.post_credential, "Create a credential", m.CredentialBody, CredentialAnswer),
+    Route("GET", CREDS, ADMIN, service.get_credentials, "List credentials", answer=CredentialsAnswer),
+    Route("POST", ONE_CRED + "/rotate", ADMIN, service.rotate_credential, "Rotate a credential", m.RotateBody, CredentialAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential", statuses=(409,)),
 )
 # fmt: on

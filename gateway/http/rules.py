@@ -20,10 +20,16 @@ from gateway.flows.analysis.backtest import Backtest, Span
 from gateway.flows.rollout import backtest_jobs, rule_sets
 from gateway.http.endpoint import Answered, Call
 from gateway.http.services import Services
-from gateway.wire import documents as d
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.backtests import BacktestAnswer, RuleHits
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.rule_sets import (
+    PoliciesAnswer,
+    RuleSetAnswer,
+    RuleSetChange,
+    RuleSetsAnswer,
+    Share,
+)
 from gateway.wire.decode import milliseconds
-from gateway.wire.risks import BacktestAnswer, RuleHits
 from rules.ruleset import load
 
 MOST_OVERLAPS = 10
@@ -42,7 +48,7 @@ async def get_rulesets(services: Services, call: Call) -> Answered:
     known = standing(changes), _were_set(changes)
     listed = [_answer(made, *known) for made in await services.rulesets.listed()]
     told = [
-        d.RuleSetChange(
+        RuleSetChange(
             n=c.n,
             ruleset=c.ruleset,
             mode=c.mode,
@@ -53,7 +59,7 @@ async def get_rulesets(services: Services, call: Call) -> Answered:
         )
         for c in changes
     ]
-    return Answered(d.RuleSetsAnswer(rulesets=listed, changes=told))
+    return Answered(RuleSetsAnswer(rulesets=listed, changes=told))
 
 
 async def get_ruleset(services: Services, call: Call) -> Answered:
@@ -140,12 +146,12 @@ def _were_set(changes: list[Change]) -> set[str]:
     return {change.ruleset for change in changes if change.mode not in (WARMING, WARM, USED)}
 
 
-def _in_force(now: PoliciesInForce) -> d.PoliciesAnswer:
-    active = [d.Share(ruleset=ruleset, percent=percent) for ruleset, percent in now.active]
-    return d.PoliciesAnswer(active=active, shadows=list(now.shadows))
+def _in_force(now: PoliciesInForce) -> PoliciesAnswer:
+    active = [Share(ruleset=ruleset, percent=percent) for ruleset, percent in now.active]
+    return PoliciesAnswer(active=active, shadows=list(now.shadows))
 
 
-def _answer(stored: Stored, now: PoliciesInForce, changed: set[str]) -> d.RuleSetAnswer:
+def _answer(stored: Stored, now: PoliciesInForce, changed: set[str]) -> RuleSetAnswer:
     mode, percent = "draft", 0
     if stored.id in dict(now.active):
         mode, percent = "active", dict(now.active)[stored.id]
@@ -153,7 +159,7 @@ def _answer(stored: Stored, now: PoliciesInForce, changed: set[str]) -> d.RuleSe
         mode, percent = "shadow", EVERYBODY
     elif stored.id in changed:
         mode = "retired"
-    return d.RuleSetAnswer(
+    return RuleSetAnswer(
         id=stored.id,
         mode=mode,
         percent=percent,
@@ -163,7 +169,7 @@ def _answer(stored: Stored, now: PoliciesInForce, changed: set[str]) -> d.RuleSe
     )
 
 
-async def _whole(services: Services, stored: Stored) -> d.RuleSetAnswer:
+async def _whole(services: Services, stored: Stored) -> RuleSetAnswer:
     changes = await services.rulesets.changes()
     answer = _answer(stored, standing(changes), _were_set(changes))
     loaded = await asyncio.to_thread(load, stored.text)

@@ -13,7 +13,7 @@ from gateway.http.services import Services
 from gateway.store.admission import IS_PATIENT
 from gateway.wire import problems
 from gateway.wire.decode import convert
-from gateway.wire.messages import AuthorizeBody, BatchItem
+from gateway.wire.requests import AuthorizeBody, BatchItem
 
 AT_ONCE = 8
 """Items of a batch that are asked at the same time. Each waits for its org's turn, however long the

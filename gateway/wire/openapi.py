@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.wire import messages
+from gateway.wire import requests as messages
 from gateway.wire.ids import NAME_PATTERN, VISIBLE
 from gateway.wire.problems import Problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET, UnsetType, json
 
 from gateway.errors import CallerError, SpendgateError
-from gateway.wire.answers import Answer
+from gateway.wire.answers.base import Answer
 
 TYPE_PREFIX = "urn:spendgate:problem:"
 

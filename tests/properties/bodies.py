@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.wire import messages
+from gateway.wire import requests as messages
 
 FORTH = "2020-01-01T00:00:00Z"
 LATER = "2030-01-01T00:00:00.500+02:00"

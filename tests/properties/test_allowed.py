@@ -14,8 +14,9 @@ from gateway.core.decision import conclude
 from gateway.core.entities import Cap, Grant, Included, Profile, RateLimit
 from gateway.core.state import Shard
 from gateway.core.terms import compile_terms, versions_of
-from gateway.wire import answers, records
-from gateway.wire.allowed import AllowedAnswers
+from gateway.wire import records
+from gateway.wire.answers.allow_fast import AllowedAnswers
+from gateway.wire.answers.spend import authorize_answer
 from tests.unit.core.making import CARD, NOON, lineage, lineage_terms, profile
 
 WHO = lineage("search", "u_1", "k_1", "run-1")
@@ -97,5 +98,5 @@ def test_an_allowed_answer_is_the_encoded_one(
         )
         assert reply.outcome is not None
         if reply.outcome.allowed:
-            whole = answers.authorize_answer(conclude(asked, reply.outcome))
+            whole = authorize_answer(conclude(asked, reply.outcome))
             assert bytes(shown.encode(asked, reply.outcome)) == msgspec.json.encode(whole)

@@ -14,8 +14,9 @@ from msgspec.structs import fields, replace
 
 from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError
-from gateway.wire import messages, problems
-from gateway.wire.answers import rfc3339
+from gateway.wire import problems
+from gateway.wire import requests as messages
+from gateway.wire.answers.base import rfc3339
 from gateway.wire.decode import convert, decode, milliseconds
 from tests.properties.bodies import FORTH, WHOLE, changed, encoded, is_map, places, pointer_of
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import CallerError
 from gateway.http.endpoint import path_id
-from gateway.wire import messages
+from gateway.wire import requests as messages
 from gateway.wire.decode import convert, decode
 from gateway.wire.ids import Identified, IdFault, Message, check_id, id_fields
 

@@ -14,7 +14,7 @@ from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
 
 MOST_TARGETS = 100
 

@@ -11,10 +11,10 @@ from gateway.catalog.credentials import ADMIN_ID, Credential, Repeatable, Wanted
 from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
 from gateway.wire.decode import milliseconds
 from gateway.wire.ids import Message
-from gateway.wire.messages import CredentialBody, RotateBody
+from gateway.wire.requests import CredentialBody, RotateBody
 
 
 @dataclass(frozen=True)

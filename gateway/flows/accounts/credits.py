@@ -18,9 +18,17 @@ from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import kept_or, moved_of, when_stale
-from gateway.wire import answers, records
+from gateway.wire import records
+from gateway.wire.answers.spend import (
+    AdjustmentAnswer,
+    GrantAnswer,
+    VoidAnswer,
+    adjustment_answer,
+    grant_answer,
+    void_answer,
+)
 from gateway.wire.decode import milliseconds
-from gateway.wire.messages import AdjustmentBody, EmptyBody, GrantBody
+from gateway.wire.requests import AdjustmentBody, EmptyBody, GrantBody
 
 DEFAULT_PRIORITY = 10
 
@@ -29,7 +37,7 @@ DEFAULT_PRIORITY = 10
 class Moves:
     """An answer, and whether it was given before."""
 
-    answer: answers.GrantAnswer | answers.VoidAnswer | answers.AdjustmentAnswer
+    answer: GrantAnswer | VoidAnswer | AdjustmentAnswer
     is_replay: bool
 
 
@@ -54,7 +62,7 @@ async def grant(services: AccountServices, org: str, body: GrantBody, caller: Ca
         meta = records.encode(given)
         order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
         reply = await services.store.grant(order)
-    return Moves(answers.grant_answer(moved_of(reply)), reply.status is Status.REPLAY)
+    return Moves(grant_answer(moved_of(reply)), reply.status is Status.REPLAY)
 
 
 async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -> Grant:
@@ -103,7 +111,7 @@ async def void(
     if reply.status is Status.MISSING:
         detail = f"there is no grant {grant_id} that has not ended"
         raise CallerError("not_found", detail, status=404)
-    return Moves(answers.void_answer(moved_of(reply)), reply.status is Status.REPLAY)
+    return Moves(void_answer(moved_of(reply)), reply.status is Status.REPLAY)
 
 
 async def adjust(
@@ -143,7 +151,7 @@ async def adjust(
         reply = await services.store.adjust(order)
         if reply.status is not Status.STALE:
             moved = moved_of(reply)
-            return Moves(answers.adjustment_answer(moved), reply.status is Status.REPLAY)
+            return Moves(adjustment_answer(moved), reply.status is Status.REPLAY)
         await when_stale(services, org, reply, started)
         profile = await services.profiles.profile(org)
 

@@ -23,7 +23,7 @@ from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit
 from gateway.wire.decode import keep
-from gateway.wire.messages import (
+from gateway.wire.requests import (
     CapBody,
     RateLimitBody,
 )

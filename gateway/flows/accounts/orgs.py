@@ -28,7 +28,7 @@ from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import known_as
 from gateway.flows.shared.versioned_change import Commit, change_org
 from gateway.wire.decode import keep, milliseconds
-from gateway.wire.messages import (
+from gateway.wire.requests import (
     ContractBody,
     KeyBody,
     MemberBody,

@@ -14,7 +14,7 @@ from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit, change_card, change_plan
 from gateway.wire.decode import milliseconds
-from gateway.wire.messages import CardVersionBody, PlanBody
+from gateway.wire.requests import CardVersionBody, PlanBody
 
 
 async def put_card_version(

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
 
 
 async def usage(

@@ -23,15 +23,27 @@ from gateway.flows.risk.scoring import thresholds_of
 from gateway.flows.shared.caller import Caller
 from gateway.ledger.batch import RecordRow, Stored
 from gateway.ledger.reader import DECISIONS, hold_from
-from gateway.wire import answers, records, stories
-from gateway.wire.answers import rfc3339
+from gateway.wire import records
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.decision_detail import (
+    AskedPart,
+    ChargePart,
+    DecisionAnswer,
+    Event,
+    LabelAnswer,
+    Movement,
+    Place,
+    RiskPart,
+    ScorePart,
+    ShadowPart,
+    account_name,
+)
+from gateway.wire.answers.spend import authorize_answer, hold_answer, subject_of
 
 _quantity = json.Decoder(dict[str, int])
 
 
-async def get(
-    services: DecisionServices, decision_id: str, caller: Caller
-) -> stories.DecisionAnswer:
+async def get(services: DecisionServices, decision_id: str, caller: Caller) -> DecisionAnswer:
     """A decision with everything that followed from it. Raises 404."""
     record, stored = await find(services, decision_id, caller)
     found = [of.record for of in stored if of.record is not None]
@@ -46,26 +58,26 @@ async def get(
 
 def _story(
     record: RecordRow,
-    judged: tuple[RequestRecord, Outcome, stories.ScorePart | None],
+    judged: tuple[RequestRecord, Outcome, ScorePart | None],
     stored: list[Stored],
     found: list[RecordRow],
     labels: list[Label],
     now_ms: int,
-) -> stories.DecisionAnswer:
+) -> DecisionAnswer:
     decoded = [records.read(row.source) for row in found]
     asked, out, score = judged
     hold = hold_from(decoded) if record.hold else None
-    return stories.DecisionAnswer(
+    return DecisionAnswer(
         id=record.id,
         kind=record.kind,
-        decided=stories.Place(**_place(record)),
+        decided=Place(**_place(record)),
         asked=_asked(asked),
-        answer=answers.authorize_answer(conclude(asked, out)),
+        answer=authorize_answer(conclude(asked, out)),
         signals=_signals(asked, out),
         tallies=tallied_of(asked, out),
         risk=risk_part(asked.risk),
         scoring=score,
-        hold=answers.hold_answer(record.hold, *hold, now_ms) if hold else None,
+        hold=hold_answer(record.hold, *hold, now_ms) if hold else None,
         events=[_event(row) for row in found],
         charges=[part for of in stored for part in _charges(of)],
         movements=[part for of in stored for part in _movements(of)],
@@ -79,10 +91,10 @@ def _place(row: RecordRow) -> dict[str, Any]:
     return {"row": row.row, "shard": row.shard, "epoch": row.epoch, "seq": row.seq, "at": at}
 
 
-def _asked(asked: RequestRecord) -> stories.AskedPart:
+def _asked(asked: RequestRecord) -> AskedPart:
     terms = asked.terms
-    return stories.AskedPart(
-        subject=answers.subject_of(terms),
+    return AskedPart(
+        subject=subject_of(terms),
         product=terms.product,
         mode=Mode(asked.mode).name.lower(),
         quantity=asked.quantity,
@@ -96,7 +108,7 @@ def _asked(asked: RequestRecord) -> stories.AskedPart:
 
 async def score_part(
     services: DecisionServices, asked: RequestRecord, out: Outcome
-) -> stories.ScorePart | None:
+) -> ScorePart | None:
     """Explain a score: the vector, and what each feature contributed."""
     risk = asked.risk
     scoring = risk.scoring if risk is not None else None
@@ -109,7 +121,7 @@ async def score_part(
     average, added = await asyncio.to_thread(explain_elsewhere, stored.text, vector)
     by_weight = sorted(zip(served.features, added, strict=True), key=lambda one: -abs(one[1]))
     values = zip(served.features, vector, strict=True)
-    return stories.ScorePart(
+    return ScorePart(
         model=scoring.model,
         score=scoring.score,
         thresholds=thresholds_of(scoring.cuts),
@@ -120,18 +132,18 @@ async def score_part(
     )
 
 
-def risk_part(risk: Risk | None) -> stories.RiskPart | None:
+def risk_part(risk: Risk | None) -> RiskPart | None:
     """Present an assessment to callers."""
     if risk is None:
         return None
-    return stories.RiskPart(
+    return RiskPart(
         ruleset=risk.ruleset or None,
         at=rfc3339(risk.at_ms),
         action=risk.action or None,
         rules=list(risk.rules),
         unknown=risk.unknown,
         shadows=[
-            stories.ShadowPart(ruleset=s.ruleset, action=s.action, rules=list(s.rules))
+            ShadowPart(ruleset=s.ruleset, action=s.action, rules=list(s.rules))
             for s in risk.shadows
         ],
         degraded=risk.is_degraded,
@@ -140,9 +152,9 @@ def risk_part(risk: Risk | None) -> stories.RiskPart | None:
     )
 
 
-def label_part(label: Label) -> stories.LabelAnswer:
+def label_part(label: Label) -> LabelAnswer:
     """Present a label to callers."""
-    return stories.LabelAnswer(
+    return LabelAnswer(
         decision=label.decision,
         label=label.label,
         observed_at=rfc3339(label.observed_ms),
@@ -161,19 +173,19 @@ def _signals(asked: RequestRecord, out: Outcome) -> dict[str, list[int]]:
     return {names[e[:1]]: six for e, six in zip(entities, numbers, strict=False)}
 
 
-def _event(row: RecordRow) -> stories.Event:
+def _event(row: RecordRow) -> Event:
     status = row.reason
     if row.kind in DECISIONS:
         status = "allow" if row.allowed else "deny"
-    return stories.Event(kind=row.kind, id=row.id, status=status, **_place(row))
+    return Event(kind=row.kind, id=row.id, status=status, **_place(row))
 
 
-def _charges(of: Stored) -> list[stories.ChargePart]:
+def _charges(of: Stored) -> list[ChargePart]:
     charge, row = of.charge, of.record
     if charge is None or row is None:
         return []
     return [
-        stories.ChargePart(
+        ChargePart(
             product=charge.product,
             currency=charge.currency,
             captured_micros=charge.captured_micros,
@@ -184,14 +196,14 @@ def _charges(of: Stored) -> list[stories.ChargePart]:
     ]
 
 
-def _movements(of: Stored) -> list[stories.Movement]:
+def _movements(of: Stored) -> list[Movement]:
     if of.record is None:
         return []
     place = _place(of.record)
     return [
-        stories.Movement(
-            debit=stories.account_name(p.posting.debit),
-            credit=stories.account_name(p.posting.credit),
+        Movement(
+            debit=account_name(p.posting.debit),
+            credit=account_name(p.posting.credit),
             amount_micros=p.posting.amount_micros,
             **place,
         )

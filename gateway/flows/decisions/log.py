@@ -18,7 +18,7 @@ from gateway.flows.risk.policies import NOTHING_CITED, Cited
 from gateway.flows.shared.caller import Caller
 from gateway.ledger.reading import NO_ROW
 from gateway.wire import records
-from gateway.wire.answers import word_of
+from gateway.wire.answers.spend import word_of
 from gateway.wire.records import StreamRecord
 
 AT_A_TIME = 2_000

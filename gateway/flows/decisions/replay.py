@@ -17,7 +17,8 @@ from gateway.flows.risk.assessment import assess, lift_challenge
 from gateway.flows.risk.judgement import judge, with_shadows
 from gateway.flows.risk.policies import Cited, Policies
 from gateway.flows.shared.caller import Caller
-from gateway.wire import answers, records
+from gateway.wire import records
+from gateway.wire.answers.spend import AuthorizeAnswer, authorize_answer
 from rules.engine import Phased
 
 
@@ -25,8 +26,8 @@ from rules.engine import Phased
 class Replayed:
     """The answer and the assessment as they were recorded, and as they are made again."""
 
-    recorded: tuple[answers.AuthorizeAnswer, Risk | None]
-    again: tuple[answers.AuthorizeAnswer, Risk | None]
+    recorded: tuple[AuthorizeAnswer, Risk | None]
+    again: tuple[AuthorizeAnswer, Risk | None]
 
     @property
     def is_same(self) -> bool:
@@ -66,7 +67,7 @@ def replayed(
 
 def _answered(
     asked: RequestRecord, out: Outcome, cited: Cited, shadows: tuple[Phased, ...]
-) -> tuple[answers.AuthorizeAnswer, Risk | None]:
+) -> tuple[AuthorizeAnswer, Risk | None]:
     judged, told = judge(cited, asked, out)
     whole = with_shadows(shadows, judged, out)
-    return answers.authorize_answer(conclude(whole, told)), whole.risk
+    return authorize_answer(conclude(whole, told)), whole.risk

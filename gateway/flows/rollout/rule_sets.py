@@ -32,7 +32,7 @@ from gateway.flows.rollout.lifecycle import (
 )
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.shared.caller import Caller
-from gateway.wire.messages import ActivateBody, EmptyBody, RuleSetBody
+from gateway.wire.requests import ActivateBody, EmptyBody, RuleSetBody
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
 from rules.ruleset import RuleSet, load

@@ -25,9 +25,10 @@ from gateway.flows.spend import enforcement
 from gateway.flows.spend.services import SpendServices
 from gateway.flows.spend.stand_in import allow
 from gateway.store.port import TOLD
-from gateway.wire import answers, records
-from gateway.wire.allowed import AllowedAnswers
-from gateway.wire.messages import AuthorizeBody, BatchBody, Partial
+from gateway.wire import records
+from gateway.wire.answers.allow_fast import AllowedAnswers
+from gateway.wire.answers.spend import AuthorizeAnswer, authorize_answer, refused_answer
+from gateway.wire.requests import AuthorizeBody, BatchBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
 UNACKNOWLEDGED_MS = 120_000
@@ -42,7 +43,7 @@ PARTIAL_PROBES = 2
 class Authorized(Struct, frozen=True):
     """An answer, and whether it was given before."""
 
-    answer: answers.AuthorizeAnswer | Raw
+    answer: AuthorizeAnswer | Raw
     is_replay: bool = False
 
 
@@ -119,16 +120,16 @@ def _refused(
     """The answer when nothing could be asked: nothing is promised, nothing is recorded."""
     services.hooks.on_unavailable(reason.name)
     name, amount = ids.DECISION + id_body, request.amount or 0
-    return Authorized(answers.refused_answer(name, amount, reason, detail))
+    return Authorized(refused_answer(name, amount, reason, detail))
 
 
 def overloaded(
     services: SpendServices, decision_id: str, amount: int, error: Overloaded
-) -> answers.AuthorizeAnswer:
+) -> AuthorizeAnswer:
     """The answer to a request that was shed: it was never asked, and may be again."""
     services.hooks.on_unavailable(Reason.overloaded.name)
     detail, after_s = error.detail, error.retry_after_s
-    return answers.refused_answer(decision_id, amount, Reason.overloaded, detail, after_s)
+    return refused_answer(decision_id, amount, Reason.overloaded, detail, after_s)
 
 
 def _request(services: SpendServices, body: AuthorizeBody, caller: Caller) -> plan.Request:
@@ -244,7 +245,7 @@ async def _decide(
 
 async def _answer_to(
     services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
-) -> answers.AuthorizeAnswer | Raw:
+) -> AuthorizeAnswer | Raw:
     """Build the answer to an authorize from its judged record."""
     _check(reply)
     if asked is None or asked.risk is not None or reply.status is Status.REPLAY:
@@ -286,7 +287,7 @@ def _smaller(
 
 def answer_of(
     services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
-) -> answers.AuthorizeAnswer | Raw:
+) -> AuthorizeAnswer | Raw:
     """The answer a reply makes; to what was asked the first time when it is a replay."""
     _check(reply)
     if reply.status is Status.REPLAY:
@@ -303,7 +304,7 @@ def _check(reply: Reply) -> None:
 
 def _answer(
     services: SpendServices, asked: RequestRecord | None, reply: Reply, needs: PlanTemplate | None
-) -> answers.AuthorizeAnswer | Raw:
+) -> AuthorizeAnswer | Raw:
     outcome, is_new = reply.outcome, reply.status is not Status.REPLAY
     assert asked is not None and outcome is not None
     if outcome.allowed and is_new and needs is not None:
@@ -313,7 +314,7 @@ def _answer(
     if is_new:
         code = decision.reasons[0].code if decision.reasons else 0
         services.hooks.on_decision(asked, decision.allowed, code)
-    return answers.authorize_answer(decision)
+    return authorize_answer(decision)
 
 
 def _shown(needs: PlanTemplate, terms: RecordedTerms) -> AllowedAnswers:

@@ -20,15 +20,23 @@ from gateway.flows.shared.replies import exactly_one, kept_or, reused, when_stal
 from gateway.flows.spend.authorize import answer_of, overloaded
 from gateway.flows.spend.hold_terms import current_terms, with_funds
 from gateway.flows.spend.services import SpendServices
-from gateway.wire import answers, records
-from gateway.wire.messages import CaptureBody, EmptyBody, ExtendBody
+from gateway.wire import records
+from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.spend import (
+    AuthorizeAnswer,
+    EndAnswer,
+    HoldAnswer,
+    end_answer,
+    hold_answer,
+)
+from gateway.wire.requests import CaptureBody, EmptyBody, ExtendBody
 
 
 @dataclass(frozen=True)
 class Finished:
     """An answer, and whether it was given before."""
 
-    answer: answers.EndAnswer | answers.AuthorizeAnswer | Raw
+    answer: EndAnswer | AuthorizeAnswer | Raw
     is_replay: bool = False
 
 
@@ -55,10 +63,10 @@ def _no_hold(hold_id: str) -> CallerError:
     return CallerError("not_found", f"there is no hold {hold_id}", status=404)
 
 
-async def get(services: SpendServices, hold_id: str, caller: Caller) -> answers.HoldAnswer:
+async def get(services: SpendServices, hold_id: str, caller: Caller) -> HoldAnswer:
     """Find a hold with its current status."""
     hold, asked = await find(services, hold_id, caller)
-    return answers.hold_answer(hold_id, hold, asked, services.clock.now_ms())
+    return hold_answer(hold_id, hold, asked, services.clock.now_ms())
 
 
 async def capture(
@@ -126,7 +134,7 @@ def _finished(services: SpendServices, hold_id: str, reply: Reply) -> Finished:
     ended = _ended(hold_id, reply)
     if reply.status is Status.DONE:
         services.hooks.on_end(ended)
-    return Finished(answers.end_answer(ended), reply.status is Status.REPLAY)
+    return Finished(end_answer(ended), reply.status is Status.REPLAY)
 
 
 def _ended(hold_id: str, reply: Reply) -> Ended:
@@ -150,7 +158,7 @@ def check_reply(hold_id: str, reply: Reply) -> None:
 
 def _already_ended(hold_id: str, hold: Hold, now_ms: int) -> CallerError:
     status = status_at(hold.state, hold.expires_ms, now_ms)
-    at = answers.rfc3339(hold.ended_ms or hold.expires_ms)
+    at = rfc3339(hold.ended_ms or hold.expires_ms)
     return CallerError("hold_already_ended", f"{hold_id} was {status.name} at {at}", status=409)
 
 

@@ -12,12 +12,13 @@ from gateway.errors import Unavailable
 from gateway.flows.risk.assessment import assess
 from gateway.flows.spend.services import SpendServices
 from gateway.flows.spend.stand_in_state import StandInApproval, encode_opened
-from gateway.wire import answers, records
+from gateway.wire import records
+from gateway.wire.answers.spend import AuthorizeAnswer, stand_in_answer
 
 
 async def allow(
     services: SpendServices, request: plan.Request, id_body: str, idempotency: Idempotency | None
-) -> answers.AuthorizeAnswer | None:
+) -> AuthorizeAnswer | None:
     """Allow a request by its org's policy, or None: then it is denied as unavailable."""
     outage, org = services.outage, request.lineage.org
     if request.mode is Mode.DRY:
@@ -45,7 +46,7 @@ async def allow(
     except OSError:
         outage.give_back(org, amount)
         return None
-    answer = answers.opened_answer(asked, now_ms + request.hold_ttl_ms)
+    answer = stand_in_answer(asked, now_ms + request.hold_ttl_ms)
     outage.keep(idempotency, answer)
     services.hooks.on_stand_in(terms.needs.currency, amount)
     return answer

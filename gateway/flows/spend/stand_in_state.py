@@ -12,7 +12,7 @@ from gateway.core import plan
 from gateway.core.commands import Idempotency, Mode
 from gateway.errors import CallerError
 from gateway.store.journal import Journal
-from gateway.wire import answers
+from gateway.wire.answers.spend import AuthorizeAnswer
 
 MOST_UNACKNOWLEDGED = 100_000
 MINUTE_S = 60
@@ -54,7 +54,7 @@ class StandIn:
         self._shares = shares
         self._minute = 0
         self._spent: dict[str, int] = {}
-        self._answers: dict[str, tuple[bytes, answers.AuthorizeAnswer]] = {}
+        self._answers: dict[str, tuple[bytes, AuthorizeAnswer]] = {}
 
     @property
     def unsettled(self) -> int:
@@ -91,7 +91,7 @@ class StandIn:
         now_s = asyncio.get_running_loop().time()
         self.unacknowledged.append(Unacknowledged(decision_id, org, None, now_s))
 
-    def answered(self, idempotency: Idempotency | None) -> answers.AuthorizeAnswer | None:
+    def answered(self, idempotency: Idempotency | None) -> AuthorizeAnswer | None:
         """What was answered without the store under the same key. Raises on another body."""
         found = self._answers.get(idempotency.name) if idempotency else None
         if found is None or idempotency is None:
@@ -101,7 +101,7 @@ class StandIn:
             raise CallerError("idempotency_key_reused", detail)
         return found[1]
 
-    def keep(self, idempotency: Idempotency | None, answer: answers.AuthorizeAnswer) -> None:
+    def keep(self, idempotency: Idempotency | None, answer: AuthorizeAnswer) -> None:
         """Answer a repeated call the same, until the store can."""
         if idempotency is not None:
             self._answers[idempotency.name] = (idempotency.digest, answer)

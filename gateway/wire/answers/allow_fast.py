@@ -18,7 +18,7 @@ from gateway.core.decision import funds_available
 from gateway.core.funding import source_label
 from gateway.core.request_record import LimitTerms, RecordedTerms, RequestRecord, Risk
 from gateway.core.windows import FOREVER_MS
-from gateway.wire.answers import rfc3339
+from gateway.wire.answers.base import rfc3339
 
 _json = json.Encoder().encode
 NO_RISK = '{"score":null,"rules":[],"ruleset":null,"model":null,"review":false}'

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from gateway.core.commands import Ended, Mode, Moved
 from gateway.core.decision import RISK_REASONS, Decision, LimitState
@@ -14,12 +13,7 @@ from gateway.core.holds import Hold, status_at
 from gateway.core.reasons import Reason
 from gateway.core.request_record import RecordedTerms, RequestRecord
 from gateway.core.windows import FOREVER_MS
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Answer(Struct, kw_only=True):
-    """An answer's body."""
+from gateway.wire.answers.base import Answer, rfc3339
 
 
 class ReasonAnswer(Answer):
@@ -170,13 +164,6 @@ class AdjustmentAnswer(Answer):
     available_micros: int
 
 
-@lru_cache(maxsize=4096)
-def rfc3339(ms: int) -> str:
-    """Format a time (Unix ms) in UTC, with milliseconds."""
-    text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
 def _or_none(ms: int) -> str | None:
     return rfc3339(ms) if 0 < ms < FOREVER_MS else None
 
@@ -290,7 +277,7 @@ def refused_answer(
     )
 
 
-def opened_answer(asked: RequestRecord, hold_expires_ms: int) -> AuthorizeAnswer:
+def stand_in_answer(asked: RequestRecord, hold_expires_ms: int) -> AuthorizeAnswer:
     """The open answer while the store is out: promised, recorded, charged afterwards."""
     hold = HoldPart(
         id=asked.hold_id, amount_micros=asked.amount, expires_at=rfc3339(hold_expires_ms)
@@ -379,3 +366,9 @@ def adjustment_answer(moved: Moved) -> AdjustmentAnswer:
         shortfall_micros=moved.shortfall,
         available_micros=moved.available,
     )
+
+
+class BatchAnswer(Answer):
+    """One answer or problem for each item, in order."""
+
+    results: list[Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.core.postings import Account
-from gateway.wire.answers import Answer, AuthorizeAnswer, HoldAnswer
+from gateway.wire.answers.base import Answer
+from gateway.wire.answers.spend import AuthorizeAnswer, HoldAnswer
 
 
 class Place(Answer):

@@ -1,35 +1,8 @@
-"""Answers about the decision log, backtests, lists and events."""
+"""Answers about backtests."""
 
 from __future__ import annotations
 
-from gateway.wire.answers import Answer, ReasonAnswer
-
-
-class ItemAnswer(Answer):
-    """A list item. The gateway has only a keyed hash; `value` is what the caller sent."""
-
-    list: str
-    value: str
-    expires_at: str | None
-    note: str
-    author: str
-    updated_at: str
-
-
-class ItemsAnswer(Answer):
-    """How many items were put."""
-
-    list: str
-    items: int
-
-
-class EventAnswer(Answer):
-    """An event as it was recorded."""
-
-    id: str
-    type: str
-    at: str
-    recorded_at: str
+from gateway.wire.answers.base import Answer
 
 
 class RuleHits(Answer):
@@ -72,26 +45,3 @@ class BacktestAnswer(Answer):
     good_stopped: int
     good_stopped_micros: int
     rules: list[RuleHits]
-
-
-class LoggedAnswer(Answer):
-    """A decision in the log; GET /v1/decisions/{id} has all of it."""
-
-    id: str
-    at: str
-    subject: dict[str, str]
-    product: str
-    amount_micros: int
-    currency: str
-    decision: str
-    reasons: list[ReasonAnswer]
-    ruleset: str | None
-    rules: list[str]
-    review: bool
-
-
-class DecisionsAnswer(Answer):
-    """The newest first. `cursor` goes on with older ones, null when there are none."""
-
-    decisions: list[LoggedAnswer]
-    cursor: str | None

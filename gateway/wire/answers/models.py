@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.wire.answers import Answer
+from gateway.wire.answers.base import Answer
 
 
 class ModelAnswer(Answer):

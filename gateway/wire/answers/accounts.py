@@ -1,0 +1,310 @@
+"""Answers about orgs, members, limits, prices, balances, usage and credentials."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from gateway.core.entities import (Cap, CardVersion, Contract, Member, Org, PricePlan, ProductTerms, RateLimit)
+from gateway.wire.answers.base import Answer, rfc3339
+
+
+class OutagePart(Answer):
+    """What the org may spend in a minute while the store does not answer."""
+
+    policy: Literal["closed", "open"]
+    max_open_micros: int
+
+
+class OrgAnswer(Answer):
+    """An org."""
+
+    id: str
+    plan: str
+    name: str
+    type: str
+    currency: str
+    credit_line_micros: int
+    timezone: str
+    country: str | None
+    status: str
+    outage: OutagePart
+    created_at: str
+
+
+class MemberAnswer(Answer):
+    """A project or user."""
+
+    id: str
+    name: str
+    status: str
+
+
+class KeyAnswer(MemberAnswer):
+    """A key, the project and user it belongs to, and its end."""
+
+    project: str | None
+    user: str | None
+    expires_at: str | None
+
+
+class CapAnswer(Answer):
+    """A cap."""
+
+    id: str
+    level: str
+    window: str
+    limit_micros: int
+    mode: str
+    target: str | None
+    products: list[str] | None
+    alert_at: list[int]
+
+
+class RateLimitAnswer(Answer):
+    """A rate limit."""
+
+    id: str
+    level: str
+    unit: str
+    limit: int
+    window_s: int
+    target: str | None
+
+
+class ContractAnswer(Answer):
+    """A contract."""
+
+    rate_card: str
+    version: str
+    starts_at: str
+    ends_at: str | None
+    discount_bps: int
+    products: dict[str, ProductTerms]
+
+
+class IncludedAnswer(Answer):
+    """Included quota."""
+
+    id: str
+    amount_micros: int
+    period: str
+    products: list[str] | None
+    rollover: bool
+
+
+class PlanAnswer(Answer):
+    """A plan."""
+
+    id: str
+    rate_card: str
+    included: list[IncludedAnswer]
+    caps: list[CapAnswer]
+    rate_limits: list[RateLimitAnswer]
+
+
+class CardVersionAnswer(Answer):
+    """A version of a rate card."""
+
+    rate_card: str
+    version: str
+    effective_at: str
+    currency: str
+    products: dict[str, dict[str, int]]
+
+
+class BalanceGrant(Answer):
+    """What is left of a grant."""
+
+    id: str
+    kind: str
+    remaining_micros: int
+    expires_at: str | None
+
+
+class BalanceIncluded(Answer):
+    """What is left of an included quota."""
+
+    id: str
+    remaining_micros: int
+    resets_at: str
+
+
+class BalanceCap(Answer):
+    """How full a cap is, for one target."""
+
+    id: str
+    level: str
+    target: str | None
+    mode: str
+    limit_micros: int
+    used_micros: int
+    held_micros: int
+    remaining_micros: int
+    resets_at: str | None
+
+
+class BalanceAnswer(Answer):
+    """What an org has."""
+
+    currency: str
+    available_micros: int
+    held_micros: int
+    shortfall_micros: int
+    credit_line_micros: int
+    grants: list[BalanceGrant]
+    included: list[BalanceIncluded]
+    caps: list[BalanceCap]
+
+
+class UsageRow(Answer):
+    """Charges of one group; product and day are there when grouped by."""
+
+    requests: int
+    captured_micros: int
+    shortfall_micros: int
+    quantity: dict[str, int]
+    product: str = ""
+    day: str = ""
+
+
+class UsageAnswer(Answer):
+    """What an org was charged."""
+
+    rows: list[UsageRow]
+
+
+class CredentialAnswer(Answer):
+    """A new credential; the secret is shown this once."""
+
+    id: str
+    secret: str
+
+
+class CredentialShown(Answer):
+    """A credential without its secret."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    org: str | None
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    allowed_networks: list[str] | None
+    must_rotate: bool
+
+
+class CredentialsAnswer(Answer):
+    """All credentials."""
+
+    credentials: list[CredentialShown]
+
+
+def time_or_none(ms: int | None) -> str | None:
+    """Format a time (Unix ms); None and 0 mean that there is none."""
+    return rfc3339(ms) if ms else None
+
+
+def _texts(values: tuple[str, ...] | None) -> list[str] | None:
+    return None if values is None else list(values)
+
+
+def org_answer(org: Org) -> OrgAnswer:
+    """Present an org."""
+    most = org.open_micros
+    return OrgAnswer(
+        id=org.id,
+        plan=org.plan,
+        name=org.name,
+        type=org.type,
+        currency=org.currency,
+        credit_line_micros=org.credit_line_micros,
+        timezone=org.timezone,
+        country=org.country or None,
+        status=org.status,
+        outage=OutagePart(policy="open" if most else "closed", max_open_micros=most),
+        created_at=rfc3339(org.created_ms),
+    )
+
+
+def member_answer(member: Member) -> MemberAnswer | KeyAnswer:
+    """Present a project, user or key."""
+    if member.kind != "key":
+        return MemberAnswer(id=member.id, name=member.name, status=member.status)
+    return KeyAnswer(
+        id=member.id,
+        name=member.name,
+        status=member.status,
+        project=member.project,
+        user=member.user,
+        expires_at=None if member.expires_ms is None else rfc3339(member.expires_ms),
+    )
+
+
+def cap_answer(cap: Cap) -> CapAnswer:
+    """Present a cap."""
+    return CapAnswer(
+        id=cap.id,
+        level=cap.level,
+        window=cap.window,
+        limit_micros=cap.limit_micros,
+        mode=cap.mode,
+        target=cap.target,
+        products=_texts(cap.products),
+        alert_at=list(cap.alert_at),
+    )
+
+
+def rate_limit_answer(limit: RateLimit) -> RateLimitAnswer:
+    """Present a rate limit."""
+    return RateLimitAnswer(
+        id=limit.id,
+        level=limit.level,
+        unit=limit.unit,
+        limit=limit.limit,
+        window_s=limit.window_s,
+        target=limit.target,
+    )
+
+
+def contract_answer(contract: Contract) -> ContractAnswer:
+    """Present a contract."""
+    return ContractAnswer(
+        rate_card=contract.rate_card,
+        version=contract.version,
+        starts_at=rfc3339(contract.starts_ms),
+        ends_at=None if contract.ends_ms is None else rfc3339(contract.ends_ms),
+        discount_bps=contract.discount_bps,
+        products=contract.products,
+    )
+
+
+def plan_answer(plan: PricePlan) -> PlanAnswer:
+    """Present a plan."""
+    return PlanAnswer(
+        id=plan.id,
+        rate_card=plan.rate_card,
+        included=[
+            IncludedAnswer(
+                id=quota.id,
+                amount_micros=quota.amount_micros,
+                period=quota.period,
+                products=_texts(quota.products),
+                rollover=quota.rollover,
+            )
+            for quota in plan.included
+        ],
+        caps=[cap_answer(cap) for cap in plan.caps],
+        rate_limits=[rate_limit_answer(limit) for limit in plan.rate_limits],
+    )
+
+
+def card_version_answer(card: str, version: CardVersion) -> CardVersionAnswer:
+    """Present a version of a rate card."""
+    return CardVersionAnswer(
+        rate_card=card,
+        version=version.version,
+        effective_at=rfc3339(version.effective_ms),
+        currency=version.currency,
+        products=version.products,
+    )

@@ -1,0 +1,21 @@
+"""What all answers share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from msgspec import Struct
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Answer(Struct, kw_only=True):
+    """An answer's body."""
+
+
+@lru_cache(maxsize=4096)
+def rfc3339(ms: int) -> str:
+    """Format a time (Unix ms) in UTC, with milliseconds."""
+    text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,29 @@
+"""Answers of the decision log."""
+
+from __future__ import annotations
+
+from gateway.wire.answers.base import Answer
+from gateway.wire.answers.spend import ReasonAnswer
+
+
+class LoggedAnswer(Answer):
+    """A decision in the log; GET /v1/decisions/{id} has all of it."""
+
+    id: str
+    at: str
+    subject: dict[str, str]
+    product: str
+    amount_micros: int
+    currency: str
+    decision: str
+    reasons: list[ReasonAnswer]
+    ruleset: str | None
+    rules: list[str]
+    review: bool
+
+
+class DecisionsAnswer(Answer):
+    """The newest first. `cursor` goes on with older ones, null when there are none."""
+
+    decisions: list[LoggedAnswer]
+    cursor: str | None
