@@ -5,44 +5,36 @@ from __future__ import annotations
 from gateway.errors import CallerError
 from gateway.flows.accounts.usage import usage as used
 from gateway.flows.books import reports
-from gateway.flows.operations.reconcile import Reconciler, lag_s
+from gateway.flows.operations.reconcile import reconciliation
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import time_in
 from gateway.http.services import Services
+from gateway.wire.answers.accounts import UsageAnswer
+from gateway.wire.answers.books import HeadAnswer, ReconcileAnswer, TrialBalanceAnswer
 
 GROUPS = ("product", "day")
 DAY_S = 86_400
-MOST_DIFFERENCES = 100
 
 
-async def trial_balance(services: Services, call: Call) -> Answered:
+async def trial_balance(services: Services, call: Call[None]) -> Answered[TrialBalanceAnswer]:
     """GET /v1/ledger/trial_balance."""
     call.caller.check_unbound("see all books")
     return Answered(await reports.trial_balance(services))
 
 
-async def reconcile(services: Services, call: Call) -> Answered:
+async def reconcile(services: Services, call: Call[None]) -> Answered[ReconcileAnswer]:
     """GET /v1/ledger/reconcile."""
     call.caller.check_unbound("see all books")
-    parts = Reconciler(services.store, services.catalog, services.ledger, services.profiles)
-    report = await parts.everything()
-    return Answered(
-        {
-            "ok": report.is_ok,
-            "checked": {"orgs": report.orgs, "holds": report.holds},
-            "lag_s": await lag_s(services.ledger, services.store),
-            "differences": report.differences[:MOST_DIFFERENCES],
-        }
-    )
+    return Answered(await reconciliation(services))
 
 
-async def head(services: Services, call: Call) -> Answered:
+async def head(services: Services, call: Call[None]) -> Answered[HeadAnswer]:
     """GET /v1/ledger/head."""
     call.caller.check_unbound("see all books")
     return Answered(await reports.head(services))
 
 
-async def usage(services: Services, call: Call) -> Answered:
+async def usage(services: Services, call: Call[None]) -> Answered[UsageAnswer]:
     """GET /v1/orgs/{org}/usage."""
     now_ms = services.clock.now_ms()
     span = (

@@ -12,20 +12,21 @@ from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, org_in, row_in, time_in
 from gateway.http.services import Services
 from gateway.wire.answers.base import rfc3339
-from gateway.wire.answers.decision_detail import ReplayAnswer
+from gateway.wire.answers.decision_detail import DecisionAnswer, ReplayAnswer
 from gateway.wire.answers.decision_log import DecisionsAnswer, LoggedAnswer
 from gateway.wire.answers.spend import authorize_answer, subject_of
+from gateway.wire.requests import EmptyBody
 
 DAY_S = 86_400
 OUTCOMES = ("allow", "deny", "challenge")
 
 
-async def get_decision(services: Services, call: Call) -> Answered:
+async def get_decision(services: Services, call: Call[None]) -> Answered[DecisionAnswer]:
     """GET /v1/decisions/{id}."""
     return Answered(await detail.get(services, call.ids["id"], call.caller))
 
 
-async def get_decisions(services: Services, call: Call) -> Answered:
+async def get_decisions(services: Services, call: Call[None]) -> Answered[DecisionsAnswer]:
     """GET /v1/decisions."""
     now_ms, query = services.clock.now_ms(), call.query
     wanted = Wanted(
@@ -67,7 +68,7 @@ def _one_of(query: dict[str, str], name: str, known: Sequence[str]) -> str:
     return asked
 
 
-async def replay_decision(services: Services, call: Call) -> Answered:
+async def replay_decision(services: Services, call: Call[EmptyBody]) -> Answered[ReplayAnswer]:
     """POST /v1/decisions/{id}/replay."""
     found = await replay.replay(services, call.ids["id"], call.caller)
     recorded = None if found.is_same else found.recorded

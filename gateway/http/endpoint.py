@@ -9,7 +9,7 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -24,7 +24,7 @@ from gateway.http.response import JsonResponse
 from gateway.http.services import Services
 from gateway.wire import problems
 from gateway.wire.decode import decode
-from gateway.wire.ids import IdFault, Message, check_id
+from gateway.wire.ids import IdFault, check_id
 
 JSON = {"Content-Type": "application/json", "Server": "spendgate"}
 PROBLEM = {"Content-Type": "application/problem+json", "Server": "spendgate"}
@@ -39,25 +39,30 @@ WORLD_IDS = ("org", "project", "user", "key")
 """Parts of paths that are ids of the caller's world; others are names that operators choose."""
 IDEMPOTENCY_KEY = istr("Idempotency-Key")
 
+B = TypeVar("B")
+"""A request's body; None where there is none."""
+A = TypeVar("A")
+"""An answer; None where there is none."""
+
 log = logging.getLogger("spendgate.http")
 _encode = msgspec.json.Encoder().encode
 _name = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """What a handler returns: a body, a status, and whether it was answered before."""
+class Answered(msgspec.Struct, Generic[A], frozen=True):
+    """What a handler returns: an answer or its bytes, a status, whether it is a stored result."""
 
-    body: Any
+    body: A | msgspec.Raw
     is_replay: bool = False
     status: int = 200
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, Generic[B], frozen=True):
     """One request on its way to a handler: checked path ids, query, body, caller."""
 
     ids: dict[str, str]
     query: dict[str, str]
-    body: Any
+    body: B
     caller: Caller
     request: web.BaseRequest
 
@@ -67,20 +72,20 @@ class Call(msgspec.Struct, frozen=True):
         return _bearer(self.request)
 
 
-Handler = Callable[[Services, Call], Awaitable[Answered]]
+Handler = Callable[[Services, Call[B]], Awaitable[Answered[A]]]
 
 
 @dataclass(frozen=True)
-class Route:
+class Route(Generic[B, A]):
     """One line of the route table. `scopes`: any of them suffices."""
 
     method: str
     path: str
     scopes: tuple[str, ...]
-    handler: Handler
+    handler: Handler[B, A]
     summary: str
-    body: type[Message] | None = None
-    answer: Any = None
+    body: type[B] | None = None
+    answer: type[A] | None = None
     max_body: int = MAX_BODY
     query: dict[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = ()
@@ -89,7 +94,7 @@ class Route:
 class Endpoint:
     """A route bound to a gateway, as aiohttp calls it."""
 
-    def __init__(self, route: Route, services: Services) -> None:
+    def __init__(self, route: Route[Any, Any], services: Services) -> None:
         self._route = route
         self._gateway = services
         self._scopes = frozenset(route.scopes)
@@ -114,7 +119,7 @@ class Endpoint:
         self._gateway.hooks.on_request(self._route.path, response.status, seconds)
         return response
 
-    async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call:
+    async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call[Any]:
         credential = self._known(request) or await self._just_made(request)
         if credential.expires_ms or credential.networks:
             address = peer_of(request, self._trusted)

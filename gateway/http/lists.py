@@ -9,15 +9,16 @@ from gateway.http.endpoint import Answered, Call
 from gateway.http.services import Services
 from gateway.wire.answers.base import rfc3339
 from gateway.wire.answers.lists import EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.requests import EventBody, ItemBody, ItemsBody
 
 
-async def put_item(services: Services, call: Call) -> Answered:
+async def put_item(services: Services, call: Call[ItemBody]) -> Answered[ItemAnswer]:
     """PUT /v1/lists/{name}/items/{value}."""
     name, value, body = call.ids["name"], call.ids["value"], call.body
     return Answered(_answer(await lists.put_one(services, name, value, body, call.caller), value))
 
 
-async def post_items(services: Services, call: Call) -> Answered:
+async def post_items(services: Services, call: Call[ItemsBody]) -> Answered[ItemsAnswer]:
     """POST /v1/lists/{name}/items."""
     name, caller = call.ids["name"], call.caller
     made: list[Item] = []
@@ -32,7 +33,7 @@ async def post_items(services: Services, call: Call) -> Answered:
     return Answered(ItemsAnswer(list=name, items=len(call.body.items)))
 
 
-async def get_item(services: Services, call: Call) -> Answered:
+async def get_item(services: Services, call: Call[None]) -> Answered[ItemAnswer]:
     """GET /v1/lists/{name}/items/{value}."""
     value = call.ids["value"]
     return Answered(
@@ -40,13 +41,13 @@ async def get_item(services: Services, call: Call) -> Answered:
     )
 
 
-async def delete_item(services: Services, call: Call) -> Answered:
+async def delete_item(services: Services, call: Call[None]) -> Answered[None]:
     """DELETE /v1/lists/{name}/items/{value}."""
     await lists.remove(services, call.ids["name"], call.ids["value"], call.caller)
     return Answered(None, status=204)
 
 
-async def post_event(services: Services, call: Call) -> Answered:
+async def post_event(services: Services, call: Call[EventBody]) -> Answered[EventAnswer]:
     """POST /v1/events."""
     told = await events.record(services, call.body, call.caller)
     answer = EventAnswer(

@@ -22,16 +22,17 @@ from gateway.wire.answers.models import (
     ModelsAnswer,
     Reached,
 )
+from gateway.wire.requests import ActivateModelBody, EmptyBody, ModelBody
 from models.drift import SCORE
 
 
-async def post_model(services: Services, call: Call) -> Answered:
+async def post_model(services: Services, call: Call[ModelBody]) -> Answered[ModelAnswer]:
     """POST /v1/models."""
     made = await models.submit(services, call.body, call.caller)
     return Answered(_answer(made, await services.rulesets.changes()))
 
 
-async def get_models(services: Services, call: Call) -> Answered:
+async def get_models(services: Services, call: Call[None]) -> Answered[ModelsAnswer]:
     """GET /v1/models."""
     call.caller.check_unbound(CHANGE)
     changes = await services.rulesets.changes()
@@ -39,7 +40,7 @@ async def get_models(services: Services, call: Call) -> Answered:
     return Answered(ModelsAnswer(models=listed))
 
 
-async def get_model(services: Services, call: Call) -> Answered:
+async def get_model(services: Services, call: Call[None]) -> Answered[ModelAnswer]:
     """GET /v1/models/{id}."""
     call.caller.check_unbound(CHANGE)
     stored = await find(services, call.ids["id"])
@@ -48,18 +49,18 @@ async def get_model(services: Services, call: Call) -> Answered:
     return Answered(answer)
 
 
-async def activate(services: Services, call: Call) -> Answered:
+async def activate(services: Services, call: Call[ActivateModelBody]) -> Answered[ChampionAnswer]:
     """POST /v1/models/{id}/activate."""
     now, is_replay = await models.activate(services, call.ids["id"], call.body, call.caller)
     return Answered(_champion(now), is_replay)
 
 
-async def rollback(services: Services, call: Call) -> Answered:
+async def rollback(services: Services, call: Call[EmptyBody]) -> Answered[ChampionAnswer]:
     """POST /v1/models/rollback."""
     return Answered(_champion(await models.rollback(services, call.caller)))
 
 
-async def report(services: Services, call: Call) -> Answered:
+async def report(services: Services, call: Call[None]) -> Answered[ComparisonAnswer]:
     """GET /v1/models/{id}/report."""
     now_ms, query = services.clock.now_ms(), call.query
     span_ms = (

@@ -15,22 +15,23 @@ from gateway.http.endpoint import Answered, Call
 from gateway.http.query import limit_in, not_ours
 from gateway.http.services import Services
 from gateway.wire.answers.base import rfc3339
-from gateway.wire.answers.decision_detail import LabelsAnswer
+from gateway.wire.answers.decision_detail import LabelAnswer, LabelsAnswer
 from gateway.wire.answers.reviews import ReviewAnswer, ReviewsAnswer
 from gateway.wire.answers.rule_sets import ReportAnswer, RuleReport
 from gateway.wire.problems import problem
+from gateway.wire.requests import LabelBody, LabelsBody, ReviewBody
 
 _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-async def post_label(services: Services, call: Call) -> Answered:
+async def post_label(services: Services, call: Call[LabelBody]) -> Answered[LabelAnswer]:
     """POST /v1/labels."""
     kept, is_replay = await labels.add(services, call.body, call.caller)
     return Answered(detail.label_part(kept), is_replay)
 
 
-async def post_labels(services: Services, call: Call) -> Answered:
+async def post_labels(services: Services, call: Call[LabelsBody]) -> Answered[LabelsAnswer]:
     """POST /v1/labels/batch."""
     results: list[object] = []
     for place, body in enumerate(call.body.labels):
@@ -44,7 +45,7 @@ async def post_labels(services: Services, call: Call) -> Answered:
     return Answered(LabelsAnswer(results=results))
 
 
-async def get_reviews(services: Services, call: Call) -> Answered:
+async def get_reviews(services: Services, call: Call[None]) -> Answered[ReviewsAnswer]:
     """GET /v1/reviews."""
     limit = limit_in(call.query.get("limit"))
     after = _place(call.query.get("cursor"))
@@ -53,14 +54,14 @@ async def get_reviews(services: Services, call: Call) -> Answered:
     return Answered(ReviewsAnswer(reviews=[_review(one) for one in found], cursor=cursor))
 
 
-async def post_review(services: Services, call: Call) -> Answered:
+async def post_review(services: Services, call: Call[ReviewBody]) -> Answered[LabelAnswer]:
     """POST /v1/reviews/{decision}."""
     name = call.ids["decision"]
     kept, is_replay = await reviews.resolve(services, name, call.body, call.caller)
     return Answered(detail.label_part(kept), is_replay)
 
 
-async def report(services: Services, call: Call) -> Answered:
+async def report(services: Services, call: Call[None]) -> Answered[ReportAnswer]:
     """GET /v1/rulesets/{id}/report."""
     ruleset, today = call.ids["id"], services.clock.now_ms() // DAY_MS
     days = (

@@ -30,18 +30,19 @@ from gateway.wire.answers.rule_sets import (
     Share,
 )
 from gateway.wire.decode import milliseconds
+from gateway.wire.requests import ActivateBody, EmptyBody, RuleSetBody, SpanBody
 from rules.ruleset import load
 
 MOST_OVERLAPS = 10
 
 
-async def post_ruleset(services: Services, call: Call) -> Answered:
+async def post_ruleset(services: Services, call: Call[RuleSetBody]) -> Answered[RuleSetAnswer]:
     """POST /v1/rulesets."""
     made = await rule_sets.submit(services, call.body, call.caller)
     return Answered(await _whole(services, made))
 
 
-async def get_rulesets(services: Services, call: Call) -> Answered:
+async def get_rulesets(services: Services, call: Call[None]) -> Answered[RuleSetsAnswer]:
     """GET /v1/rulesets."""
     call.caller.check_unbound(rule_sets.CHANGE)
     changes = await services.rulesets.changes()
@@ -62,25 +63,25 @@ async def get_rulesets(services: Services, call: Call) -> Answered:
     return Answered(RuleSetsAnswer(rulesets=listed, changes=told))
 
 
-async def get_ruleset(services: Services, call: Call) -> Answered:
+async def get_ruleset(services: Services, call: Call[None]) -> Answered[RuleSetAnswer]:
     """GET /v1/rulesets/{id}."""
     call.caller.check_unbound(rule_sets.CHANGE)
     stored = await rule_sets.find(services, call.ids["id"])
     return Answered(await _whole(services, stored))
 
 
-async def activate(services: Services, call: Call) -> Answered:
+async def activate(services: Services, call: Call[ActivateBody]) -> Answered[PoliciesAnswer]:
     """POST /v1/rulesets/{id}/activate."""
     now, is_replay = await rule_sets.activate(services, call.ids["id"], call.body, call.caller)
     return Answered(_in_force(now), is_replay)
 
 
-async def rollback(services: Services, call: Call) -> Answered:
+async def rollback(services: Services, call: Call[EmptyBody]) -> Answered[PoliciesAnswer]:
     """POST /v1/rulesets/rollback."""
     return Answered(_in_force(await rule_sets.rollback(services, call.caller)))
 
 
-async def backtest(services: Services, call: Call) -> Answered:
+async def backtest(services: Services, call: Call[SpanBody]) -> Answered[BacktestAnswer]:
     """POST /v1/rulesets/{id}/backtest."""
     now_ms, ruleset = services.clock.now_ms(), call.ids["id"]
     to_ms = milliseconds(call.body.to) or now_ms + DAY_MS
@@ -90,18 +91,18 @@ async def backtest(services: Services, call: Call) -> Answered:
     return _backtest_answer(await backtest_jobs.begin(services, ruleset, span, call.caller))
 
 
-async def get_backtest(services: Services, call: Call) -> Answered:
+async def get_backtest(services: Services, call: Call[None]) -> Answered[BacktestAnswer]:
     """GET /v1/backtests/{id}."""
     return _backtest_answer(await backtest_jobs.look(services, call.ids["id"], call.caller))
 
 
-async def delete_backtest(services: Services, call: Call) -> Answered:
+async def delete_backtest(services: Services, call: Call[None]) -> Answered[None]:
     """DELETE /v1/backtests/{id}."""
     await backtest_jobs.cancel(services, call.ids["id"], call.caller)
     return Answered(None, status=204)
 
 
-def _backtest_answer(run: Run) -> Answered:
+def _backtest_answer(run: Run) -> Answered[BacktestAnswer]:
     found = backtest_jobs.result_of(run.result) if run.state == DONE else Backtest()
     hits = [
         RuleHits(

@@ -12,26 +12,33 @@ from gateway.flows.accounts import credentials
 from gateway.http.endpoint import JSON, Answered, Call, refusal
 from gateway.http.services import Services
 from gateway.observe import metrics
+from gateway.wire.answers.accounts import CredentialAnswer, CredentialsAnswer
+from gateway.wire.requests import CredentialBody, RotateBody
 
 
-async def post_credential(services: Services, call: Call) -> Answered:
+async def post_credential(
+    services: Services, call: Call[CredentialBody]
+) -> Answered[CredentialAnswer]:
     """POST /v1/credentials."""
     made = await credentials.create(services, call.body, call.caller, call.bearer)
-    return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
+    return Answered(CredentialAnswer(id=made.id, secret=made.secret), made.is_replay)
 
 
-async def rotate_credential(services: Services, call: Call) -> Answered:
+async def rotate_credential(
+    services: Services, call: Call[RotateBody]
+) -> Answered[CredentialAnswer]:
     """POST /v1/credentials/{id}/rotate."""
     made = await credentials.rotate(services, call.ids["id"], call.body, call.caller, call.bearer)
-    return Answered({"id": made.id, "secret": made.secret}, made.is_replay)
+    return Answered(CredentialAnswer(id=made.id, secret=made.secret), made.is_replay)
 
 
-async def get_credentials(services: Services, call: Call) -> Answered:
+async def get_credentials(services: Services, call: Call[None]) -> Answered[CredentialsAnswer]:
     """GET /v1/credentials."""
-    return Answered({"credentials": await credentials.listed(services, call.caller)})
+    found = await credentials.listed(services, call.caller)
+    return Answered(CredentialsAnswer(credentials=found))
 
 
-async def delete_credential(services: Services, call: Call) -> Answered:
+async def delete_credential(services: Services, call: Call[None]) -> Answered[None]:
     """DELETE /v1/credentials/{id}."""
     await credentials.remove(services, call.ids["id"], call.caller)
     return Answered(None, status=204)

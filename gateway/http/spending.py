@@ -12,21 +12,29 @@ from gateway.http.endpoint import Answered, Call, fault_of
 from gateway.http.services import Services
 from gateway.store.admission import IS_PATIENT
 from gateway.wire import problems
+from gateway.wire.answers.spend import AuthorizeAnswer, BatchAnswer, EndAnswer, HoldAnswer
 from gateway.wire.decode import convert
-from gateway.wire.requests import AuthorizeBody, BatchItem
+from gateway.wire.requests import (
+    AuthorizeBody,
+    BatchBody,
+    BatchItem,
+    CaptureBody,
+    EmptyBody,
+    ExtendBody,
+)
 
 AT_ONCE = 8
 """Items of a batch that are asked at the same time. Each waits for its org's turn, however long the
 batch is: a batch delays its own org alone."""
 
 
-async def authorize(services: Services, call: Call) -> Answered:
+async def authorize(services: Services, call: Call[AuthorizeBody]) -> Answered[AuthorizeAnswer]:
     """POST /v1/authorize."""
     done = await authorizing.authorize(services, call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def authorize_batch(services: Services, call: Call) -> Answered:
+async def authorize_batch(services: Services, call: Call[BatchBody]) -> Answered[BatchAnswer]:
     """POST /v1/authorize/batch."""
     await authorizing.check_batch(services, call.body, call.caller)
     places = asyncio.Semaphore(AT_ONCE)
@@ -39,7 +47,7 @@ async def authorize_batch(services: Services, call: Call) -> Answered:
     items = (one(index, item) for index, item in enumerate(call.body.requests))
     done = await asyncio.gather(*items)
     is_replay = bool(done) and all(was_replay for _, was_replay in done)
-    return Answered({"results": [answer for answer, _ in done]}, is_replay)
+    return Answered(BatchAnswer(results=[answer for answer, _ in done]), is_replay)
 
 
 def _caller_of_item(caller: Caller, index: int) -> Caller:
@@ -64,24 +72,24 @@ async def _item(services: Services, raw: object, caller: Caller) -> tuple[Any, b
 _FIELDS = AuthorizeBody.__struct_fields__
 
 
-async def get_hold(services: Services, call: Call) -> Answered:
+async def get_hold(services: Services, call: Call[None]) -> Answered[HoldAnswer]:
     """GET /v1/holds/{id}."""
     return Answered(await holds.get(services, call.ids["id"], call.caller))
 
 
-async def capture(services: Services, call: Call) -> Answered:
+async def capture(services: Services, call: Call[CaptureBody]) -> Answered[EndAnswer]:
     """POST /v1/holds/{id}/capture."""
     done = await holds.capture(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def extend(services: Services, call: Call) -> Answered:
+async def extend(services: Services, call: Call[ExtendBody]) -> Answered[AuthorizeAnswer]:
     """POST /v1/holds/{id}/extend."""
     done = await holds.extend(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
 
 
-async def release(services: Services, call: Call) -> Answered:
+async def release(services: Services, call: Call[EmptyBody]) -> Answered[EndAnswer]:
     """POST /v1/holds/{id}/release."""
     done = await holds.release(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)

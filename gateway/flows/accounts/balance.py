@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec.structs import replace
 
 from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap
@@ -14,13 +12,14 @@ from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
+from gateway.wire.answers.accounts import BalanceAnswer, BalanceCap, BalanceGrant, BalanceIncluded
 from gateway.wire.answers.base import rfc3339
 
 MOST_TARGETS = 100
 
 
-async def balance(services: AccountServices, org: str, caller: Caller) -> dict[str, Any]:
-    """The balance as api.md describes it; of a free user, what its plan still includes."""
+async def balance(services: AccountServices, org: str, caller: Caller) -> BalanceAnswer:
+    """Return the balance of an org; of a free user, what its plan still includes."""
     caller.check_org(org)
     profile = await services.profiles.load(org)
     if profile.is_free:
@@ -34,44 +33,44 @@ async def balance(services: AccountServices, org: str, caller: Caller) -> dict[s
     snapshot = await services.store.snapshot(org, names)
     values = dict(zip(names, snapshot.balances, strict=True))
     available = sum(max(0, values[s.name] - s.floor) for s in sources)
-    return {
-        "currency": profile.org.currency,
-        "available_micros": available,
-        "held_micros": values[held],
-        "shortfall_micros": values[SHORTFALL],
-        "credit_line_micros": profile.org.credit_line_micros,
-        "grants": [_grant(g, values) for g in grants],
-        "included": _included(profile, values, now_ms),
-        "caps": await _caps(services, profile, now_ms),
-    }
+    return BalanceAnswer(
+        currency=profile.org.currency,
+        available_micros=available,
+        held_micros=values[held],
+        shortfall_micros=values[SHORTFALL],
+        credit_line_micros=profile.org.credit_line_micros,
+        grants=[_grant(g, values) for g in grants],
+        included=_included(profile, values, now_ms),
+        caps=await _caps(services, profile, now_ms),
+    )
 
 
 def _currency(profile: Profile) -> str:
     return profile.card.versions[-1].currency if profile.card.versions else "USD"
 
 
-def _grant(grant: Grant, values: dict[str, int]) -> dict[str, Any]:
-    return {
-        "id": grant.id,
-        "kind": grant.kind,
-        "remaining_micros": values[grant_name(grant.id)],
-        "expires_at": rfc3339(grant.expires_ms) if grant.expires_ms is not None else None,
-    }
+def _grant(grant: Grant, values: dict[str, int]) -> BalanceGrant:
+    return BalanceGrant(
+        id=grant.id,
+        kind=grant.kind,
+        remaining_micros=values[grant_name(grant.id)],
+        expires_at=rfc3339(grant.expires_ms) if grant.expires_ms is not None else None,
+    )
 
 
-def _included(profile: Profile, values: dict[str, int], now_ms: int) -> list[dict[str, Any]]:
+def _included(profile: Profile, values: dict[str, int], now_ms: int) -> list[BalanceIncluded]:
     found = []
     for included in profile.plan.included:
         _, ends_ms = bounds(included.period, profile.org.timezone, now_ms)
         sources = included_sources(included, profile, now_ms)
         remaining = sum(max(0, values[s.name] - s.floor) for s in sources)
         found.append(
-            {"id": included.id, "remaining_micros": remaining, "resets_at": rfc3339(ends_ms)}
+            BalanceIncluded(id=included.id, remaining_micros=remaining, resets_at=rfc3339(ends_ms))
         )
     return found
 
 
-async def _caps(services: AccountServices, profile: Profile, now_ms: int) -> list[dict[str, Any]]:
+async def _caps(services: AccountServices, profile: Profile, now_ms: int) -> list[BalanceCap]:
     org = profile.org.id
     targeted = () if profile.is_free else await services.catalog.targeted_caps(org)
     listed: list[tuple[Cap, str, Applied]] = []
@@ -87,28 +86,28 @@ async def _caps(services: AccountServices, profile: Profile, now_ms: int) -> lis
         _cap(cap, target, applied, used, held)
         for (cap, target, applied), (used, held) in zip(listed, counts, strict=True)
     ]
-    shown: list[dict[str, Any]] = []
+    shown: list[BalanceCap] = []
     for cap_key in dict.fromkeys((c.from_plan, c.id) for c, _, _ in listed):
         own = [
             r for (c, _, _), r in zip(listed, rows, strict=True) if (c.from_plan, c.id) == cap_key
         ]
-        own.sort(key=lambda r: (-(r["used_micros"] + r["held_micros"]), r["target"] or ""))
+        own.sort(key=lambda r: (-(r.used_micros + r.held_micros), r.target or ""))
         shown += own[:MOST_TARGETS]
     return shown
 
 
-def _cap(cap: Cap, target: str, applied: Applied, used: int, held: int) -> dict[str, Any]:
-    return {
-        "id": cap.id,
-        "level": cap.level,
-        "target": target or None,
-        "mode": cap.mode,
-        "limit_micros": cap.limit_micros,
-        "used_micros": used,
-        "held_micros": held,
-        "remaining_micros": max(0, cap.limit_micros - used - held),
-        "resets_at": rfc3339(applied.ends_ms) if cap.window != "lifetime" else None,
-    }
+def _cap(cap: Cap, target: str, applied: Applied, used: int, held: int) -> BalanceCap:
+    return BalanceCap(
+        id=cap.id,
+        level=cap.level,
+        target=target or None,
+        mode=cap.mode,
+        limit_micros=cap.limit_micros,
+        used_micros=used,
+        held_micros=held,
+        remaining_micros=max(0, cap.limit_micros - used - held),
+        resets_at=rfc3339(applied.ends_ms) if cap.window != "lifetime" else None,
+    )
 
 
 async def get_org(services: AccountServices, org: str, caller: Caller) -> Org:

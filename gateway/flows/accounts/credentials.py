@@ -11,6 +11,7 @@ from gateway.catalog.credentials import ADMIN_ID, Credential, Repeatable, Wanted
 from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
+from gateway.wire.answers.accounts import CredentialShown, time_or_none
 from gateway.wire.answers.base import rfc3339
 from gateway.wire.decode import milliseconds
 from gateway.wire.ids import Message
@@ -108,27 +109,24 @@ def _repeatable(
     return Repeatable(once.name, once.digest.hex(), proof)
 
 
-async def listed(services: AccountServices, caller: Caller) -> list[dict[str, Any]]:
+async def listed(services: AccountServices, caller: Caller) -> list[CredentialShown]:
     """All credentials the caller may see, without secrets."""
     bound = caller.credential.org
     return [_shown(c) for c in await services.credentials.listed() if not bound or c.org == bound]
 
 
-def _shown(credential: Credential) -> dict[str, Any]:
-    def time(ms: int) -> str | None:
-        return rfc3339(ms) if ms else None
-
-    return {
-        "id": credential.id,
-        "name": credential.name,
-        "scopes": sorted(credential.scopes),
-        "org": credential.org or None,
-        "created_at": rfc3339(credential.created_ms),
-        "expires_at": time(credential.expires_ms),
-        "last_used_at": time(credential.last_used_ms),
-        "allowed_networks": list(credential.networks) or None,
-        "must_rotate": credential.is_derived,
-    }
+def _shown(credential: Credential) -> CredentialShown:
+    return CredentialShown(
+        id=credential.id,
+        name=credential.name,
+        scopes=sorted(credential.scopes),
+        org=credential.org or None,
+        created_at=rfc3339(credential.created_ms),
+        expires_at=time_or_none(credential.expires_ms),
+        last_used_at=time_or_none(credential.last_used_ms),
+        allowed_networks=list(credential.networks) or None,
+        must_rotate=credential.is_derived,
+    )
 
 
 async def _visible(services: AccountServices, credential_id: str, caller: Caller) -> Credential:

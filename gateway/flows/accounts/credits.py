@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from gateway.core import ids
 from gateway.core.caps import HELD
@@ -33,11 +34,14 @@ from gateway.wire.requests import AdjustmentBody, EmptyBody, GrantBody
 DEFAULT_PRIORITY = 10
 
 
+A = TypeVar("A", GrantAnswer, VoidAnswer, AdjustmentAnswer)
+
+
 @dataclass(frozen=True)
-class Moves:
+class Moves(Generic[A]):
     """An answer, and whether it was given before."""
 
-    answer: GrantAnswer | VoidAnswer | AdjustmentAnswer
+    answer: A
     is_replay: bool
 
 
@@ -49,7 +53,9 @@ async def known_org(services: AccountServices, org: str, caller: Caller) -> Prof
     return await services.profiles.load(org)
 
 
-async def grant(services: AccountServices, org: str, body: GrantBody, caller: Caller) -> Moves:
+async def grant(
+    services: AccountServices, org: str, body: GrantBody, caller: Caller
+) -> Moves[GrantAnswer]:
     """Give an org credit. A paid grant first settles an open shortfall."""
     profile = await known_org(services, org, caller)
     idempotency = caller.idempotency(org, body, services.settings.admin_kept_s)
@@ -97,7 +103,7 @@ async def funds_of(services: AccountServices, profile: Profile) -> int:
 
 async def void(
     services: AccountServices, org: str, grant_id: str, body: EmptyBody, caller: Caller
-) -> Moves:
+) -> Moves[VoidAnswer]:
     """End a grant: its unspent rest is gone, and what is on hold of it ends with it."""
     profile = await known_org(services, org, caller)
     order = VoidOrder(
@@ -120,7 +126,7 @@ async def adjust(
     body: AdjustmentBody,
     caller: Caller,
     undo: Reversal | None = None,
-) -> Moves:
+) -> Moves[AdjustmentAnswer]:
     """Correct an org's funds by an amount, or to an amount, computed in the store.
 
     `undo` names the decision that the adjustment reverses.

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from gateway.catalog.catalog import Catalog
 from gateway.core.caps import HELD
@@ -22,9 +23,12 @@ from gateway.core.names import own_book
 from gateway.core.postings import HOT_KINDS, balance_of, name_of
 from gateway.errors import SpendgateError
 from gateway.flows.shared.profiles import Profiles
+from gateway.flows.shared.services import SharedServices
 from gateway.ledger.reader import AccountBalance, Ledger
 from gateway.store.port import Store
 from gateway.wire import records
+from gateway.wire.answers import books as answers
+from gateway.wire.answers.books import ReconcileAnswer
 
 CATCH_UP_S = 10.0
 ORGS_AT_A_TIME = 500
@@ -37,6 +41,9 @@ ROUND_PAUSES = 20
 """A round of all orgs lasts no shorter than so many pauses: a few are not compared on and on."""
 BOOKS = ""
 """Where a watch keeps what the books differ in: no org has this id."""
+
+MOST_DIFFERENCES = 100
+"""Differences that a report shows."""
 
 
 class Difference(Struct, frozen=True):
@@ -222,3 +229,16 @@ def _booked(accounts: Iterable[AccountBalance]) -> dict[str, int]:
         for a in accounts
         if a.kind in HOT_KINDS
     }
+
+
+async def reconciliation(services: SharedServices) -> ReconcileAnswer:
+    """Compare everything once, and present the first differences. Raises Unavailable."""
+    parts = Reconciler(services.store, services.catalog, services.ledger, services.profiles)
+    report = await parts.everything()
+    shown = [answers.Difference(**asdict(one)) for one in report.differences[:MOST_DIFFERENCES]]
+    return ReconcileAnswer(
+        ok=report.is_ok,
+        checked=answers.Checked(orgs=report.orgs, holds=report.holds),
+        lag_s=await lag_s(services.ledger, services.store),
+        differences=shown,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from msgspec import Raw
 
@@ -31,12 +32,14 @@ from gateway.wire.answers.spend import (
 )
 from gateway.wire.requests import CaptureBody, EmptyBody, ExtendBody
 
+A = TypeVar("A", EndAnswer, AuthorizeAnswer)
+
 
 @dataclass(frozen=True)
-class Finished:
-    """An answer, and whether it was given before."""
+class Finished(Generic[A]):
+    """An answer, or its bytes, and whether it was given before."""
 
-    answer: EndAnswer | AuthorizeAnswer | Raw
+    answer: A | Raw
     is_replay: bool = False
 
 
@@ -71,7 +74,7 @@ async def get(services: SpendServices, hold_id: str, caller: Caller) -> HoldAnsw
 
 async def capture(
     services: SpendServices, hold_id: str, body: CaptureBody, caller: Caller
-) -> Finished:
+) -> Finished[EndAnswer]:
     """Settle a hold at what was really used: nothing, less, or more than was held."""
     exactly_one(body.quantity, body.amount_micros, "quantity and amount_micros")
     started = asyncio.get_running_loop().time()
@@ -117,7 +120,7 @@ def _cost(asked: RequestRecord, body: CaptureBody) -> int:
 
 async def release(
     services: SpendServices, hold_id: str, body: EmptyBody, caller: Caller
-) -> Finished:
+) -> Finished[EndAnswer]:
     """Give a hold back whole."""
     hold, _ = await find(services, hold_id, caller)
     order = Finish(
@@ -130,7 +133,7 @@ async def release(
     return _finished(services, hold_id, await services.store.finish(order))
 
 
-def _finished(services: SpendServices, hold_id: str, reply: Reply) -> Finished:
+def _finished(services: SpendServices, hold_id: str, reply: Reply) -> Finished[EndAnswer]:
     ended = _ended(hold_id, reply)
     if reply.status is Status.DONE:
         services.hooks.on_end(ended)
@@ -164,7 +167,7 @@ def _already_ended(hold_id: str, hold: Hold, now_ms: int) -> CallerError:
 
 async def extend(
     services: SpendServices, hold_id: str, body: ExtendBody, caller: Caller
-) -> Finished:
+) -> Finished[AuthorizeAnswer]:
     """Add to a hold, in the cap windows it was made in; on deny it stays as it was."""
     exactly_one(body.quantity, body.amount_micros, "quantity and amount_micros")
     if body.amount_micros is not None:

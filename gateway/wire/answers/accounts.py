@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from gateway.core.entities import (Cap, CardVersion, Contract, Member, Org, PricePlan, ProductTerms, RateLimit)
+from gateway.core.entities import (
+    Cap,
+    CardVersion,
+    Contract,
+    Member,
+    Org,
+    PricePlan,
+    ProductTerms,
+    RateLimit,
+)
 from gateway.wire.answers.base import Answer, rfc3339
 
 
@@ -156,8 +165,8 @@ class BalanceAnswer(Answer):
     caps: list[BalanceCap]
 
 
-class UsageRow(Answer):
-    """Charges of one group; product and day are there when grouped by."""
+class UsageRow(Answer, omit_defaults=True):
+    """Charges of one group; product and day are present when grouped by."""
 
     requests: int
     captured_micros: int
@@ -227,10 +236,13 @@ def org_answer(org: Org) -> OrgAnswer:
     )
 
 
-def member_answer(member: Member) -> MemberAnswer | KeyAnswer:
-    """Present a project, user or key."""
-    if member.kind != "key":
-        return MemberAnswer(id=member.id, name=member.name, status=member.status)
+def member_answer(member: Member) -> MemberAnswer:
+    """Present a project or user."""
+    return MemberAnswer(id=member.id, name=member.name, status=member.status)
+
+
+def key_answer(member: Member) -> KeyAnswer:
+    """Present a key."""
     return KeyAnswer(
         id=member.id,
         name=member.name,
