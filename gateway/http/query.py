@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 
 from gateway.errors import CallerError
@@ -10,6 +11,8 @@ from gateway.ledger.reading import NO_ROW
 from gateway.wire.ids import IdFault, check_id
 
 LIMIT, MOST = 100, 1_000
+PAGE_LIMIT, PAGE_MOST = 50, 200
+"""Objects on a page of a collection: by default, and at most."""
 _count = re.compile(r"[0-9]{1,4}")
 _row = re.compile(r"[0-9]{1,18}")
 
@@ -21,6 +24,33 @@ def limit_in(text: str | None) -> int:
     if _count.fullmatch(text) is None or not 1 <= int(text) <= MOST:
         raise CallerError("invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}")
     return int(text)
+
+
+def page_limit_in(text: str | None) -> int:
+    """How many objects a page of a collection may have. Raises CallerError."""
+    if text is None:
+        return PAGE_LIMIT
+    if _count.fullmatch(text) is None or not 1 <= int(text) <= PAGE_MOST:
+        raise CallerError("invalid_request", f"limit takes 1 to {PAGE_MOST}, not {text[:20]!r}")
+    return int(text)
+
+
+def cursor_of(after: str) -> str:
+    """The cursor of the page that begins after an id: opaque, safe in URLs."""
+    return urlsafe_b64encode(after.encode()).decode().rstrip("=")
+
+
+def after_in(cursor: str | None) -> str:
+    """The id that a page begins after; "" for the first page. Raises CallerError."""
+    if cursor is None:
+        return ""
+    try:
+        after = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        raise not_ours() from None
+    if not after or cursor_of(after) != cursor:
+        raise not_ours()
+    return after
 
 
 def org_in(text: str | None) -> str:

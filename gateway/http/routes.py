@@ -8,6 +8,7 @@ from gateway.http import (
     decisions,
     lists,
     models,
+    reads,
     reviews,
     rules,
     service,
@@ -36,6 +37,7 @@ from gateway.wire.answers.accounts import (
     UsageAnswer,
 )
 from gateway.wire.answers.backtests import BacktestAnswer
+from gateway.wire.answers.base import PageAnswer
 from gateway.wire.answers.books import HeadAnswer, ReconcileAnswer, TrialBalanceAnswer
 from gateway.wire.answers.decision_detail import (
     DecisionAnswer,
@@ -68,6 +70,7 @@ ORG, HOLD = "/v1/orgs/{org}", "/v1/holds/{id}"
 CARD = "/v1/rate_cards/{id}/versions/{version}"
 CREDS, ONE_CRED = "/v1/credentials", "/v1/credentials/{id}"
 USAGE = {"from": "start, included", "to": "end, excluded", "group_by": "product,day"}
+LIST = {"limit": "1 to 200; absent: 50", "cursor": "next_cursor of the page before"}
 PAGE = {"limit": "at most so many", "cursor": "go on behind what an answer ended with"}
 LOG = {"org": "of one org", "from": "start; absent: a day ago", "to": "end, excluded", **PAGE}
 SPAN = {"from": "start; absent: a day ago", "to": "end, excluded"}
@@ -77,7 +80,7 @@ ADJUST, VOID = f"{ORG}/adjustments", f"{ORG}/grants/{{id}}/void"
 SETS, RISK = "/v1/rulesets", ("risk",)
 MODELS = "/v1/models"
 ITEMS = "/v1/lists/{name}/items"
-s, p, r, w = spending, accounts, rules, reviews
+s, p, g, r, w = spending, accounts, reads, rules, reviews
 
 # fmt: off
 ROUTES = (
@@ -89,21 +92,37 @@ ROUTES = (
     Route("POST", HOLD + "/release", SPEND, s.release, "Release a hold", m.EmptyBody, EndAnswer, statuses=(409,)),
     Route("PUT", ORG, ADMIN, p.put_org, "Create or update an org", m.OrgBody, OrgAnswer),
     Route("GET", ORG, READ, p.get_org, "Get an org", answer=OrgAnswer),
+    Route("GET", "/v1/orgs", READ, g.get_orgs, "List orgs", answer=PageAnswer[OrgAnswer], query=LIST),
     Route("PUT", ORG + "/projects/{project}", ADMIN, p.put_project, "Create or update a project", m.MemberBody, MemberAnswer),
+    Route("GET", ORG + "/projects", READ, g.get_projects, "List the projects of an org", answer=PageAnswer[MemberAnswer], query=LIST),
+    Route("GET", ORG + "/projects/{project}", READ, g.get_project, "Get a project", answer=MemberAnswer),
     Route("PUT", ORG + "/users/{user}", ADMIN, p.put_user, "Create or update a user", m.MemberBody, MemberAnswer),
+    Route("GET", ORG + "/users", READ, g.get_users, "List the users of an org", answer=PageAnswer[MemberAnswer], query=LIST),
+    Route("GET", ORG + "/users/{user}", READ, g.get_user, "Get a user", answer=MemberAnswer),
     Route("PUT", ORG + "/keys/{key}", ADMIN, p.put_key, "Create or update a key", m.KeyBody, KeyAnswer),
+    Route("GET", ORG + "/keys", READ, g.get_keys, "List the keys of an org", answer=PageAnswer[KeyAnswer], query=LIST),
+    Route("GET", ORG + "/keys/{key}", READ, g.get_key, "Get a key", answer=KeyAnswer),
     Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Grant credit", m.GrantBody, GrantAnswer),
     Route("POST", VOID, ADMIN, p.post_void, "Void a grant", m.EmptyBody, VoidAnswer),
     Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, AdjustmentAnswer),
     Route("PUT", ORG + "/caps/{id}", ADMIN, p.put_cap, "Create or update a cap", m.CapBody, CapAnswer),
     Route("DELETE", ORG + "/caps/{id}", ADMIN, p.delete_cap, "Delete a cap"),
+    Route("GET", ORG + "/caps", READ, g.get_caps, "List the caps of an org", answer=PageAnswer[CapAnswer], query=LIST),
+    Route("GET", ORG + "/caps/{id}", READ, g.get_cap, "Get a cap", answer=CapAnswer),
     Route("PUT", ORG + "/rate_limits/{id}", ADMIN, p.put_rate_limit, "Create or update a rate limit", m.RateLimitBody, RateLimitAnswer),
     Route("DELETE", ORG + "/rate_limits/{id}", ADMIN, p.delete_rate_limit, "Delete a rate limit"),
+    Route("GET", ORG + "/rate_limits", READ, g.get_rate_limits, "List the rate limits of an org", answer=PageAnswer[RateLimitAnswer], query=LIST),
+    Route("GET", ORG + "/rate_limits/{id}", READ, g.get_rate_limit, "Get a rate limit", answer=RateLimitAnswer),
     Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Create or update a contract", m.ContractBody, ContractAnswer, MAX_CATALOG_BODY),
+    Route("GET", ORG + "/contract", READ, g.get_contract, "Get the contract of an org", answer=ContractAnswer),
     Route("GET", ORG + "/balance", READ, p.get_balance, "Get the balance of an org", answer=BalanceAnswer),
     Route("GET", ORG + "/usage", MONEY, books.usage, "Report the usage of an org", answer=UsageAnswer, query=USAGE),
     Route("PUT", CARD, ADMIN, p.put_card_version, "Create a rate-card version", m.CardVersionBody, CardVersionAnswer, MAX_CATALOG_BODY, statuses=(409,)),
+    Route("GET", "/v1/rate_cards/{id}/versions", READ, g.get_card_versions, "List the versions of a rate card", answer=PageAnswer[CardVersionAnswer], query=LIST),
+    Route("GET", CARD, READ, g.get_card_version, "Get a rate-card version", answer=CardVersionAnswer),
     Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Create or update a plan", m.PlanBody, PlanAnswer),
+    Route("GET", "/v1/plans", READ, g.get_plans, "List plans", answer=PageAnswer[PlanAnswer], query=LIST),
+    Route("GET", "/v1/plans/{id}", READ, g.get_plan, "Get a plan", answer=PlanAnswer),
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Get the trial balance", answer=TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Reconcile the books", answer=ReconcileAnswer),
     Route("GET", "/v1/ledger/head", MONEY, books.head, "Get the head of the ledger's chain", answer=HeadAnswer),

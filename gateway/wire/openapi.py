@@ -56,8 +56,9 @@ def document(version: str, operations: list[Operation]) -> dict[str, Any]:
     }
 
 
-def _reference(kind: Any) -> dict[str, str]:
-    return {"$ref": REF.format(name=kind.__name__)}
+def _reference(kind: Any) -> dict[str, Any]:
+    (found,), _ = msgspec.json.schema_components([kind], ref_template=REF)
+    return found
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

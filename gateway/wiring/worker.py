@@ -12,6 +12,7 @@ from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
 from gateway.catalog.labels import Labels
+from gateway.catalog.listing import Listing
 from gateway.catalog.lists import Lists
 from gateway.catalog.models import Models
 from gateway.catalog.policy_log import RuleSets
@@ -98,6 +99,7 @@ async def build_worker(
         store=store,
         catalog=catalog,
         credentials=credentials,
+        listing=Listing(catalog_engine),
         ledger=ledger,
         history=History(ledger_engine),
         profiles=profiles,

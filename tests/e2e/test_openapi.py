@@ -72,7 +72,7 @@ def make_sensible(case: schemathesis.Case, gateway: Gateway) -> None:
         case.path_parameters["org"] = ORG
     if case.path.startswith("/v1/holds/"):
         case.path_parameters["id"] = new_hold(gateway)
-    if case.path.endswith("/contract"):
+    if case.path.endswith("/contract") and case.method == "PUT":
         case.body |= {"rate_card": "default", "version": "v1"}
     if isinstance(case.body, dict):
         for body in case.body.get("requests", [case.body]):
@@ -148,7 +148,9 @@ def test_every_route_is_in_the_document_with_its_messages_scopes_and_statuses() 
             assert "204" in answers
         else:
             content = answers["200"]["content"]["application/json"]
-            assert content["schema"]["$ref"].endswith(f"/{route.answer.__name__}")
+            # A page of something names both.
+            kinds = getattr(route.answer, "__args__", (route.answer,))
+            assert all(kind.__name__ in content["schema"]["$ref"] for kind in kinds)
 
 
 def references(node: Any) -> Iterator[str]:

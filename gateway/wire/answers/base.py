@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -12,6 +13,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Answer(Struct, kw_only=True):
     """An answer's body."""
+
+
+A = TypeVar("A", bound=Answer)
+
+
+class PageAnswer(Answer, Generic[A]):
+    """Objects in the order of their ids; `next_cursor` requests the next page, null ends."""
+
+    data: list[A]
+    next_cursor: str | None
 
 
 @lru_cache(maxsize=4096)

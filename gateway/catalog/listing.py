@@ -1,0 +1,77 @@
+"""Read objects of the catalog one by one, and page by page in the order of their ids."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec import Struct, json
+from sqlalchemy import Column, ColumnElement, Table, select
+
+from gateway.catalog import schema as t
+from gateway.catalog.tables import Tables
+from gateway.core.entities import Cap, CardVersion, Member, MemberKind, Org, PricePlan, RateLimit
+
+S = TypeVar("S", bound=Struct)
+L = TypeVar("L", Cap, RateLimit)
+
+
+class Listing(Tables):
+    """Pages of at most `limit` objects with an id after `after` ("" begins), ordered by id.
+
+    An object that exists during the whole listing is on exactly one page. Raises Unavailable.
+    """
+
+    async def orgs(self, after: str, limit: int) -> list[Org]:
+        """Return created orgs."""
+        return await self._page(Org, t.orgs, t.orgs.c.id, after, limit)
+
+    async def plans(self, after: str, limit: int) -> list[PricePlan]:
+        """Return plans."""
+        return await self._page(PricePlan, t.plans, t.plans.c.id, after, limit)
+
+    async def members(self, org: str, kind: MemberKind, after: str, limit: int) -> list[Member]:
+        """Return registered members of one kind."""
+        m = t.members.c
+        return await self._page(Member, t.members, m.id, after, limit, m.org == org, m.kind == kind)
+
+    async def member(self, org: str, kind: MemberKind, name: str) -> Member | None:
+        """Return a registered member, or None."""
+        m = t.members.c
+        return await self._one(Member, t.members, m.org == org, m.kind == kind, m.id == name)
+
+    async def limits(self, kind: type[L], org: str, name: str, after: str, limit: int) -> list[L]:
+        """Return an org's own caps (`name` "cap") or rate limits ("rate_limit")."""
+        of = t.limits.c
+        return await self._page(kind, t.limits, of.id, after, limit, of.org == org, of.kind == name)
+
+    async def card_versions(self, card: str, after: str, limit: int) -> list[CardVersion]:
+        """Return versions of a rate card."""
+        v = t.card_versions.c
+        where = v.card == card
+        return await self._page(CardVersion, t.card_versions, v.version, after, limit, where)
+
+    async def card_version(self, card: str, version: str) -> CardVersion | None:
+        """Return a version of a rate card, or None."""
+        v = t.card_versions.c
+        where = (v.card == card, v.version == version)
+        return await self._one(CardVersion, t.card_versions, *where)
+
+    async def _page(
+        self,
+        kind: type[S],
+        table: Table,
+        key: Column[str],
+        after: str,
+        limit: int,
+        *where: ColumnElement[bool],
+    ) -> list[S]:
+        query = select(table.c.spec).where(*where).order_by(key).limit(limit)
+        if after:
+            query = query.where(key > after)
+        async with self._read() as c:
+            return [json.decode(spec, type=kind) for spec in await c.scalars(query)]
+
+    async def _one(self, kind: type[S], table: Table, *where: ColumnElement[bool]) -> S | None:
+        async with self._read() as c:
+            spec = await c.scalar(select(table.c.spec).where(*where))
+        return None if spec is None else json.decode(spec, type=kind)

@@ -1,0 +1,146 @@
+"""Handlers that read and list what admins set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gateway.flows.accounts import reads
+from gateway.flows.accounts.reads import Page, Wanted
+from gateway.flows.shared.user_ids import known_as
+from gateway.http.endpoint import Answered, Call
+from gateway.http.query import after_in, cursor_of, page_limit_in
+from gateway.http.services import Services
+from gateway.wire.answers.accounts import (
+    CapAnswer,
+    CardVersionAnswer,
+    ContractAnswer,
+    KeyAnswer,
+    MemberAnswer,
+    OrgAnswer,
+    PlanAnswer,
+    RateLimitAnswer,
+    cap_answer,
+    card_version_answer,
+    contract_answer,
+    key_answer,
+    member_answer,
+    org_answer,
+    plan_answer,
+    rate_limit_answer,
+)
+from gateway.wire.answers.base import Answer, PageAnswer
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
+Read = Call[None]
+
+
+def _wanted(call: Read) -> Wanted:
+    return Wanted(after_in(call.query.get("cursor")), page_limit_in(call.query.get("limit")))
+
+
+def _listed(page: Page[T], answer: Callable[[T], A]) -> Answered[PageAnswer[A]]:
+    cursor = None if page.next_after is None else cursor_of(page.next_after)
+    return Answered(PageAnswer(data=[answer(one) for one in page.items], next_cursor=cursor))
+
+
+async def get_orgs(services: Services, call: Read) -> Answered[PageAnswer[OrgAnswer]]:
+    """GET /v1/orgs."""
+    return _listed(await reads.orgs(services, _wanted(call), call.caller), org_answer)
+
+
+async def get_projects(services: Services, call: Read) -> Answered[PageAnswer[MemberAnswer]]:
+    """GET /v1/orgs/{org}/projects."""
+    org = call.ids["org"]
+    found = await reads.members(services, org, "project", _wanted(call), call.caller)
+    return _listed(found, member_answer)
+
+
+async def get_users(services: Services, call: Read) -> Answered[PageAnswer[MemberAnswer]]:
+    """GET /v1/orgs/{org}/users."""
+    org = call.ids["org"]
+    found = await reads.members(services, org, "user", _wanted(call), call.caller)
+    return _listed(found, member_answer)
+
+
+async def get_keys(services: Services, call: Read) -> Answered[PageAnswer[KeyAnswer]]:
+    """GET /v1/orgs/{org}/keys."""
+    org = call.ids["org"]
+    found = await reads.members(services, org, "key", _wanted(call), call.caller)
+    return _listed(found, key_answer)
+
+
+async def get_project(services: Services, call: Read) -> Answered[MemberAnswer]:
+    """GET /v1/orgs/{org}/projects/{project}."""
+    org, name = call.ids["org"], call.ids["project"]
+    found = await reads.member(services, org, "project", name, call.caller)
+    return Answered(member_answer(found))
+
+
+async def get_user(services: Services, call: Read) -> Answered[MemberAnswer]:
+    """GET /v1/orgs/{org}/users/{user}."""
+    org, name = call.ids["org"], known_as(services, call.ids["user"])
+    found = await reads.member(services, org, "user", name, call.caller)
+    return Answered(member_answer(found))
+
+
+async def get_key(services: Services, call: Read) -> Answered[KeyAnswer]:
+    """GET /v1/orgs/{org}/keys/{key}."""
+    org, name = call.ids["org"], call.ids["key"]
+    return Answered(key_answer(await reads.member(services, org, "key", name, call.caller)))
+
+
+async def get_caps(services: Services, call: Read) -> Answered[PageAnswer[CapAnswer]]:
+    """GET /v1/orgs/{org}/caps."""
+    found = await reads.caps(services, call.ids["org"], _wanted(call), call.caller)
+    return _listed(found, cap_answer)
+
+
+async def get_cap(services: Services, call: Read) -> Answered[CapAnswer]:
+    """GET /v1/orgs/{org}/caps/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(cap_answer(await reads.cap(services, org, name, call.caller)))
+
+
+async def get_rate_limits(services: Services, call: Read) -> Answered[PageAnswer[RateLimitAnswer]]:
+    """GET /v1/orgs/{org}/rate_limits."""
+    found = await reads.rate_limits(services, call.ids["org"], _wanted(call), call.caller)
+    return _listed(found, rate_limit_answer)
+
+
+async def get_rate_limit(services: Services, call: Read) -> Answered[RateLimitAnswer]:
+    """GET /v1/orgs/{org}/rate_limits/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(rate_limit_answer(await reads.rate_limit(services, org, name, call.caller)))
+
+
+async def get_contract(services: Services, call: Read) -> Answered[ContractAnswer]:
+    """GET /v1/orgs/{org}/contract."""
+    found = await reads.contract(services, call.ids["org"], call.caller)
+    return Answered(contract_answer(found))
+
+
+async def get_plans(services: Services, call: Read) -> Answered[PageAnswer[PlanAnswer]]:
+    """GET /v1/plans."""
+    return _listed(await reads.plans(services, _wanted(call)), plan_answer)
+
+
+async def get_plan(services: Services, call: Read) -> Answered[PlanAnswer]:
+    """GET /v1/plans/{id}."""
+    return Answered(plan_answer(await reads.plan(services, call.ids["id"])))
+
+
+async def get_card_versions(
+    services: Services, call: Read
+) -> Answered[PageAnswer[CardVersionAnswer]]:
+    """GET /v1/rate_cards/{id}/versions."""
+    card = call.ids["id"]
+    found = await reads.card_versions(services, card, _wanted(call))
+    return _listed(found, lambda version: card_version_answer(card, version))
+
+
+async def get_card_version(services: Services, call: Read) -> Answered[CardVersionAnswer]:
+    """GET /v1/rate_cards/{id}/versions/{version}."""
+    card, name = call.ids["id"], call.ids["version"]
+    return Answered(card_version_answer(card, await reads.card_version(services, card, name)))

@@ -1,0 +1,40 @@
+"""The route table: what can be set can be read, and what is one of many can be listed."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.http.routes import ROUTES
+
+PATHS = {(route.method, route.path) for route in ROUTES}
+PUTS = sorted(path for method, path in PATHS if method == "PUT")
+WITHOUT_A_LIST = {
+    "/v1/orgs/{org}/contract": "there is one",
+    "/v1/lists/{name}/items/{value}": "the gateway has only hashes of items",
+}
+"""Why what is set there is on no list."""
+
+
+@pytest.mark.parametrize("path", PUTS)
+def test_what_can_be_set_can_be_read(path: str) -> None:
+    assert ("GET", path) in PATHS
+
+
+@pytest.mark.parametrize("path", [path for path in PUTS if path not in WITHOUT_A_LIST])
+def test_what_is_one_of_many_can_be_listed(path: str) -> None:
+    assert ("GET", path.rpartition("/")[0]) in PATHS
+
+
+def test_what_is_on_no_list_exists() -> None:
+    assert set(WITHOUT_A_LIST) <= set(PUTS)
+
+
+def test_a_summary_begins_with_a_verb_and_is_unique() -> None:
+    summaries = [route.summary for route in ROUTES]
+    assert len(set(summaries)) == len(summaries)
+    verbs = {summary.split()[0] for summary in summaries}
+    assert verbs <= {
+        "Activate,", "Adjust", "Authorize", "Cancel", "Capture", "Compare", "Create", "Delete",
+        "Extend", "Get", "Grant", "Label", "List", "Put", "Reconcile", "Record", "Release",
+        "Replay", "Report", "Resolve", "Revoke", "Roll", "Rotate", "Start", "Submit", "Void",
+    }  # fmt: skip
