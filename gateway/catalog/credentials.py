@@ -62,10 +62,10 @@ class Credential:
     def check_now(self, address: str, now_ms: int) -> None:
         """Refuse an expired credential or a foreign address. Raises CallerError 401 or 403."""
         if self.expires_ms and now_ms >= self.expires_ms:
-            raise CallerError("unauthorized", "this credential has expired", status=401)
+            raise CallerError("unauthorized", "this credential has expired")
         if self.networks and not _is_within(address, self.networks):
             detail = f"this credential may not be used from {address or 'an unknown address'}"
-            raise CallerError("forbidden", detail, status=403)
+            raise CallerError("forbidden", detail)
 
 
 @dataclass(frozen=True)
@@ -343,7 +343,7 @@ class Credentials(Tables):
 
 def no_such(credential_id: str) -> CallerError:
     """Build the error 404 for a credential that does not exist or is another org's."""
-    return CallerError("not_found", f"there is no credential {credential_id}", status=404)
+    return CallerError("not_found", f"there is no credential {credential_id}")
 
 
 async def _changed(c: AsyncConnection) -> None:

@@ -71,9 +71,9 @@ class App:
         if methods:
             allowed = ", ".join(sorted(methods))
             detail = f"{request.path} takes {allowed}"
-            error = CallerError("method_not_allowed", detail, status=405)
+            error = CallerError("method_not_allowed", detail)
             return refusal(error, {"Allow": allowed})
-        return refusal(CallerError("not_found", f"there is nothing at {request.path}", status=404))
+        return refusal(CallerError("not_found", f"there is nothing at {request.path}"))
 
     def _find(self, path: str) -> tuple[dict[str, Respond], dict[str, str]]:
         for pattern, methods in self._shaped:

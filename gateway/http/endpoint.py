@@ -148,7 +148,7 @@ class Endpoint:
         found = self._gateway.credentials.find(_key_digest(request))
         if found is not None and self._scopes and self._scopes.isdisjoint(found.scopes):
             needed = " or ".join(self._route.scopes)
-            raise CallerError("forbidden", f"this needs the scope {needed}", status=403)
+            raise CallerError("forbidden", f"this needs the scope {needed}")
         return found
 
     async def _just_made(self, request: web.BaseRequest) -> Credential:
@@ -159,7 +159,7 @@ class Endpoint:
         found = self._known(request)
         if found is None:
             detail = "send a known key as 'Authorization: Bearer <key>'"
-            raise CallerError("unauthorized", detail, status=401)
+            raise CallerError("unauthorized", detail)
         return found
 
 
@@ -219,11 +219,9 @@ async def read_body(request: web.BaseRequest, limit: int, services: Services) ->
     headers, content = request.headers, request.content
     kind = headers.get(hdrs.CONTENT_TYPE, "")
     if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
-        raise CallerError("unsupported_media_type", "send application/json", status=415)
+        raise CallerError("unsupported_media_type", "send application/json")
     if headers.get(hdrs.CONTENT_ENCODING):
-        raise CallerError(
-            "unsupported_media_type", "send the body without a content encoding", status=415
-        )
+        raise CallerError("unsupported_media_type", "send the body without a content encoding")
     try:
         if content.is_eof():
             raw: bytes = content.read_nowait()
@@ -235,9 +233,9 @@ async def read_body(request: web.BaseRequest, limit: int, services: Services) ->
                     await request.writer.write(CONTINUE)
                 raw = await _read_up_to(content, limit)
     except TimeoutError:
-        raise CallerError("body_timeout", "the body took too long", status=408) from None
+        raise CallerError("body_timeout", "the body took too long") from None
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise CallerError("malformed_json", f"the body broke off: {error}", status=400) from None
+        raise CallerError("malformed_json", f"the body broke off: {error}") from None
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
@@ -254,7 +252,7 @@ async def _read_up_to(content: Any, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> CallerError:
-    return CallerError("body_too_large", f"a body may have {limit} bytes", status=413)
+    return CallerError("body_too_large", f"a body may have {limit} bytes")
 
 
 def refusal(error: SpendgateError, headers: dict[str, str] | None = None) -> web.Response:

@@ -70,7 +70,7 @@ class _Connection(web.RequestHandler):
 
 
 def _too_slow() -> bytes:
-    error = CallerError("request_timeout", "the request took too long", status=408)
+    error = CallerError("request_timeout", "the request took too long")
     body = problems.encode(problems.problem(error))
     head = (
         "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"

@@ -64,7 +64,7 @@ def _look_again(body: bytes, kind: type[T], found: msgspec.ValidationError) -> T
 
 
 def _malformed(error: Exception) -> CallerError:
-    return CallerError("malformed_json", f"the body is not valid json: {error}", status=400)
+    return CallerError("malformed_json", f"the body is not valid json: {error}")
 
 
 def _invalid(error: msgspec.ValidationError, value: Any, kind: type[Any]) -> CallerError:

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from gateway.errors import PROBLEMS
 from gateway.wire import requests as messages
 from gateway.wire.ids import NAME_PATTERN, VISIBLE
-from gateway.wire.problems import Problem
+from gateway.wire.problems import TYPE_PREFIX, Problem
 
 WORLD = ("org", "project", "user", "key", "value")
 """Parts of paths that may be any text."""
@@ -37,6 +38,8 @@ def document(version: str, operations: list[Operation]) -> dict[str, Any]:
     types = [o.body for o in operations if o.body] + [o.answer for o in operations if o.answer]
     types += [Problem, messages.BatchItem]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
+    kinds = [f"{TYPE_PREFIX}{code}" for code in sorted(PROBLEMS)]
+    schemas["Problem"]["properties"]["type"]["enum"] = kinds
     paths: dict[str, Any] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)

@@ -14,6 +14,7 @@ import pytest
 
 from gateway import settings
 from gateway.core.reasons import Reason
+from gateway.errors import PROBLEMS
 from gateway.observe import metrics
 from models import features
 from rules import schema
@@ -41,6 +42,15 @@ def reasons_table() -> str:
     for reason in by_rank():
         later = "yes" if reason.is_retryable else "no"
         rows.append(f"| `{reason.name}` | {reason.status_hint} | {later} |")
+    return "\n".join(rows)
+
+
+def problems_table() -> str:
+    """The codes of faults as a Markdown table."""
+    rows = ["| code | status | may pass later | meaning |", "|---|---|---|---|"]
+    for name, code in sorted(PROBLEMS.items(), key=lambda row: (row[1].status, row[0])):
+        later = "yes" if code.is_retryable else "no"
+        rows.append(f"| `{name}` | {code.status} | {later} | {code.title} |")
     return "\n".join(rows)
 
 
@@ -81,6 +91,7 @@ def flows_table() -> str:
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (HOUSE_BOOK, settings.table),
     "reasons": (HOUSE_BOOK, reasons_table),
+    "problems": (HOUSE_BOOK, problems_table),
     "metrics": (HOUSE_BOOK, metrics.table),
     "fields": (RULE_BOOK, fields_table),
     "mistakes": (RULE_BOOK, mistakes.table),

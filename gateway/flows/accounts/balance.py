@@ -115,5 +115,5 @@ async def get_org(services: AccountServices, org: str, caller: Caller) -> Org:
     caller.check_org(org)
     terms = await services.catalog.org(org)
     if terms is None:
-        raise CallerError("not_found", f"there is no org {org}", status=404)
+        raise CallerError("not_found", f"there is no org {org}")
     return terms.org

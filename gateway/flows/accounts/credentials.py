@@ -61,22 +61,22 @@ def _check_reach(caller: Caller, scopes: Any, org: str) -> None:
     more = sorted(set(scopes) - own.scopes)
     if more:
         detail = f"your own credential lacks {', '.join(more)}"
-        raise CallerError("forbidden", detail, status=403)
+        raise CallerError("forbidden", detail)
     if own.org and org != own.org:
         detail = f"your credential is bound to {own.org}; so must be those it makes"
-        raise CallerError("forbidden", detail, status=403)
+        raise CallerError("forbidden", detail)
 
 
 def _check_bounds(own: Credential, expires_ms: int, networks: tuple[str, ...]) -> None:
     """Raise 403 where a credential would last longer, or reach further, than its maker's."""
     if own.expires_ms and not 0 < expires_ms <= own.expires_ms:
         detail = f"your own credential expires at {rfc3339(own.expires_ms)}: so must those it makes"
-        raise CallerError("forbidden", detail, status=403)
+        raise CallerError("forbidden", detail)
     if own.networks:
         wider = [text for text in networks if not _lies_in(text, own.networks)]
         if wider or not networks:
             detail = f"your own credential may be used from {', '.join(own.networks)} only"
-            raise CallerError("forbidden", detail, status=403)
+            raise CallerError("forbidden", detail)
 
 
 def _lies_in(text: str, networks: tuple[str, ...]) -> bool:
@@ -156,5 +156,5 @@ async def _switch_admin_off(services: AccountServices, caller: Caller) -> None:
     own = caller.credential
     if own.id == ADMIN_ID or own.expires_ms:
         detail = "switch it off with another admin credential that does not expire"
-        raise CallerError("last_admin", detail, status=409)
+        raise CallerError("last_admin", detail)
     await services.credentials.switch_admin_off()

@@ -49,7 +49,7 @@ async def known_org(services: AccountServices, org: str, caller: Caller) -> Prof
     """The profile of an org that was created, as it is now. Raises 404 otherwise."""
     caller.check_org(org)
     if await services.catalog.org(org) is None:
-        raise CallerError("not_found", f"there is no org {org}", status=404)
+        raise CallerError("not_found", f"there is no org {org}")
     return await services.profiles.load(org)
 
 
@@ -116,7 +116,7 @@ async def void(
     reply = await services.store.void(order)
     if reply.status is Status.MISSING:
         detail = f"there is no grant {grant_id} that has not ended"
-        raise CallerError("not_found", detail, status=404)
+        raise CallerError("not_found", detail)
     return Moves(void_answer(moved_of(reply)), reply.status is Status.REPLAY)
 
 

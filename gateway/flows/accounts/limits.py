@@ -139,7 +139,7 @@ async def delete_limit(
     async def change(terms: OrgTerms) -> Commit | None:
         if await services.catalog.limit(org, kind, name) is None:
             what = kind.replace("_", " ")
-            raise CallerError("not_found", f"there is no {what} {name}", status=404)
+            raise CallerError("not_found", f"there is no {what} {name}")
 
         async def commit(number: int) -> None:
             after = replace(terms.org, version=number)

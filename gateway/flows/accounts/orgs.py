@@ -158,7 +158,7 @@ async def change_existing(
 
     async def prepare(terms: OrgTerms | None) -> Commit | None:
         if terms is None:
-            raise CallerError("not_found", f"there is no org {org}", status=404)
+            raise CallerError("not_found", f"there is no org {org}")
         return await change(terms)
 
     await change_org(services.catalog, services.store, org, prepare)

@@ -34,9 +34,7 @@ async def put_card_version(
             if known.version == version:
                 if known == wanted:
                     return None
-                raise CallerError(
-                    "version_exists", f"{card}@{version} exists and never changes", status=409
-                )
+                raise CallerError("version_exists", f"{card}@{version} exists and never changes")
             if known.currency != wanted.currency:
                 raise CallerError(
                     "currency_mismatch",

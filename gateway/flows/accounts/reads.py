@@ -42,7 +42,7 @@ class Page(Generic[T]):
 
 def not_found(what: str) -> CallerError:
     """The error for an object that does not exist."""
-    return CallerError("not_found", f"there is no {what}", status=404)
+    return CallerError("not_found", f"there is no {what}")
 
 
 async def orgs(services: AccountServices, wanted: Wanted, caller: Caller) -> Page[Org]:

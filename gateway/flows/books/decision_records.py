@@ -21,7 +21,7 @@ async def find(
         bound = caller.credential.org
         if record.id == decision_id and bound in ("", record.org):
             return record, stored
-    raise CallerError("not_found", f"there is no decision {decision_id}", status=404)
+    raise CallerError("not_found", f"there is no decision {decision_id}")
 
 
 async def written(services: SharedServices, decision_id: str) -> list[Stored]:

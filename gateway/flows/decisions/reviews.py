@@ -42,13 +42,13 @@ async def resolve(
     judged, _ = judge(await services.rules.of(asked), asked, out)
     if judged.risk is None or judged.risk.action != "review":
         detail = f"{decision_id} is not up for review; label it with POST /v1/labels"
-        raise CallerError("not_found", detail, status=404)
+        raise CallerError("not_found", detail)
     now_ms, author = services.clock.now_ms(), caller.credential.id
     once, note = join("review", row.id), body.note or ""
     made = Label(row.id, body.label, now_ms, now_ms, author, once, note=note)
     kept = await services.labels.add(made)
     if (kept.author, kept.label) != (author, body.label):
         detail = f"{kept.author} found it to be {kept.label}; POST /v1/labels corrects that"
-        raise CallerError("already_reviewed", detail, status=409)
+        raise CallerError("already_reviewed", detail)
     await record_label(services, asked, kept, caller)
     return kept, kept is not made

@@ -94,7 +94,7 @@ async def find(services: RiskServices, name: str, value: str, caller: Caller) ->
     found = await services.lists.find(name, _digests(services, name, value)[0])
     if found is not None and not 0 < found.expires_ms <= services.clock.now_ms():
         return found
-    raise CallerError("not_found", f"{value!r} is not on the list {name}", status=404)
+    raise CallerError("not_found", f"{value!r} is not on the list {name}")
 
 
 def _digests(services: RiskServices, name: str, value: str) -> list[str]:

@@ -35,7 +35,7 @@ async def begin(services: RolloutServices, ruleset: str, span: Span, caller: Cal
     phased, now_ms = await services.rules.compiled(ruleset), services.clock.now_ms()
     if await services.backtests.running(now_ms - LOST_MS) >= MOST:
         detail = f"{MOST} backtests are running; wait for one, or cancel it"
-        raise CallerError("too_many_backtests", detail, status=409)
+        raise CallerError("too_many_backtests", detail)
     name = BACKTEST + services.new_id_body(ruleset)
     run = Run(name, ruleset, caller.credential.id, RUNNING, 0, 0, now_ms)
     await services.backtests.begin(run)
@@ -51,7 +51,7 @@ async def look(services: RolloutServices, name: str, caller: Caller) -> Run:
     caller.check_unbound(CHANGE)
     run = await services.backtests.find(name)
     if run is None:
-        raise CallerError("not_found", f"there is no backtest {name}", status=404)
+        raise CallerError("not_found", f"there is no backtest {name}")
     if run.state == RUNNING and run.seen_ms < services.clock.now_ms() - LOST_MS:
         return replace(run, state=LOST)
     return run

@@ -73,11 +73,11 @@ async def compare(
     names = tuple(dict.fromkeys(name for one in tried for name in one.features))
     if services.comparing.locked():
         detail = "this worker is making a report already; try again in a while"
-        raise CallerError("too_many_reports", detail, status=409)
+        raise CallerError("too_many_reports", detail)
     async with services.comparing:
         rows = await _rows(services, names, span_ms)
         if not rows.decisions:
-            raise CallerError("not_found", "nothing was decided in that time", status=404)
+            raise CallerError("not_found", "nothing was decided in that time")
         scoring = services.rules.policies.scoring
         cuts = {scoring.model: scoring.cuts} if scoring is not None else {}
         return await _on(services, tried, rows, cuts)

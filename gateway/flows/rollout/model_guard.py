@@ -38,7 +38,7 @@ async def check_blast(
     faults = _faults(found.models[0], found.requests, services.settings.rules_most_stopped_percent)
     if faults:
         detail = f"{'; '.join(faults)}: force it with a note, or train it anew"
-        raise CallerError("blast_radius", detail, status=409)
+        raise CallerError("blast_radius", detail)
 
 
 def _faults(one: Compared, requests: int, most_percent: int) -> list[str]:

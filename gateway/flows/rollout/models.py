@@ -118,7 +118,7 @@ def _check_count(changes: Sequence[Change], made: Change) -> None:
     count = len(standing([*changes, made]).challengers)
     if count > MOST_CHALLENGERS:
         detail = f"{count - 1} models are in shadow; retire one first"
-        raise CallerError("too_many_models", detail, status=409)
+        raise CallerError("too_many_models", detail)
 
 
 async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce:
@@ -154,5 +154,5 @@ def _step_back(changes: Sequence[Change], caller: Caller, key: str) -> Change:
         reads = {c.ruleset: c.reads for c in changes if c.mode != "retired"}
         return Change(0, model, "active", EVERYBODY, *said, reads[model], key, cuts)
     if not now.champion:
-        raise CallerError("nothing_to_roll_back", "no model was in force before", status=409)
+        raise CallerError("nothing_to_roll_back", "no model was in force before")
     return Change(0, now.champion, "retired", EVERYBODY, *said, (), key)

@@ -53,7 +53,7 @@ async def submit(services: RolloutServices, body: RuleSetBody, caller: Caller) -
     ruleset = await asyncio.to_thread(_read, body.text)
     if await services.rulesets.count() >= services.settings.most_rulesets:
         detail = f"there may be {services.settings.most_rulesets} rule sets"
-        raise CallerError("too_many", detail, status=422)
+        raise CallerError("too_many", detail)
     who = (caller.credential.id, services.clock.now_ms())
     made = Stored(ruleset.id, body.text, *who, body.name or "")
     if not await services.rulesets.add(made):
@@ -78,7 +78,7 @@ async def find(services: RolloutServices, ruleset: str) -> Stored:
     """A rule set by its id. Raises 404."""
     found = await services.rulesets.find(ruleset)
     if found is None:
-        raise CallerError("not_found", f"there is no rule set {ruleset}", status=404)
+        raise CallerError("not_found", f"there is no rule set {ruleset}")
     return found
 
 
@@ -144,7 +144,7 @@ async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce
 def _steps_back(changes: Sequence[Change], note: str, caller: Caller, now_ms: int) -> list[Change]:
     wanted, found = previous(changes), standing(changes)
     if wanted is None:
-        raise CallerError("nothing_to_roll_back", "no rule set was in force before", status=409)
+        raise CallerError("nothing_to_roll_back", "no rule set was in force before")
     # The one for everybody comes first, and retires all that is in force.
     made = [(ruleset, "active", percent) for ruleset, percent in reversed(wanted)]
     gone = dict(found.active).keys() - dict(wanted).keys()
@@ -159,13 +159,13 @@ def _check_count(changes: Sequence[Change], made: Change) -> None:
     count = len({*dict(now.active), *now.shadows})
     if count > MOST_STANDING:
         detail = f"{count - 1} rule sets are active or in shadow; retire one first"
-        raise CallerError("too_many_rulesets", detail, status=409)
+        raise CallerError("too_many_rulesets", detail)
 
 
 def _check_author(services: RolloutServices, stored: Stored, caller: Caller) -> None:
     if services.settings.rules_two_people and stored.author == caller.credential.id:
         detail = "whoever handed a rule set in does not activate it: a second person must"
-        raise CallerError("second_person_needed", detail, status=403)
+        raise CallerError("second_person_needed", detail)
 
 
 async def _check_blast(services: RolloutServices, ruleset: str, body: ActivateBody) -> None:
@@ -183,7 +183,7 @@ async def _check_blast(services: RolloutServices, ruleset: str, body: ActivateBo
             f"the last {LOOKED_BACK} records do not reach back as far as its new windows, so what"
             " it would stop is not known; backtest it, then force it with a note"
         )
-        raise CallerError("blast_radius", detail, status=409)
+        raise CallerError("blast_radius", detail)
     most = services.settings.rules_most_stopped_percent
     if found.stopped_percent > most:
         detail = (
@@ -192,7 +192,7 @@ async def _check_blast(services: RolloutServices, ruleset: str, body: ActivateBo
             f" {shown(found.micros, '')}: more than"
             f" {most} %; force it with a note, or mend it"
         )
-        raise CallerError("blast_radius", detail, status=409)
+        raise CallerError("blast_radius", detail)
 
 
 @dataclass(frozen=True)

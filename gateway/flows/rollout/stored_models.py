@@ -16,7 +16,7 @@ async def find(services: RolloutServices, model: str) -> StoredModel:
     """A model by its id. Raises 404."""
     found = await services.models.find(model)
     if found is None:
-        raise CallerError("not_found", f"there is no model {model}", status=404)
+        raise CallerError("not_found", f"there is no model {model}")
     return found
 
 

@@ -29,13 +29,13 @@ class Caller(Struct, frozen=True):
         """Raise 404 when the credential is bound to another org: that one does not exist here."""
         bound = self.credential.org
         if bound and bound != org:
-            raise CallerError("not_found", f"there is no org {org} for you", status=404)
+            raise CallerError("not_found", f"there is no org {org} for you")
 
     def check_unbound(self, what: str) -> None:
         """Raise 403 when the credential is bound to one org: what it does concerns all."""
         if self.credential.org:
             detail = f"a credential bound to one org cannot {what}"
-            raise CallerError("forbidden", detail, status=403)
+            raise CallerError("forbidden", detail)
 
     def idempotency(self, org: str, body: Message, kept_s: int) -> Idempotency | None:
         """The scoped name and body digest of this call, or None without a key."""

@@ -63,7 +63,7 @@ async def find(services: SpendServices, hold_id: str, caller: Caller) -> tuple[H
 
 
 def _no_hold(hold_id: str) -> CallerError:
-    return CallerError("not_found", f"there is no hold {hold_id}", status=404)
+    return CallerError("not_found", f"there is no hold {hold_id}")
 
 
 async def get(services: SpendServices, hold_id: str, caller: Caller) -> HoldAnswer:
@@ -154,7 +154,7 @@ def check_reply(hold_id: str, reply: Reply) -> None:
         raise _already_ended(hold_id, reply.hold, reply.now_ms)
     if reply.status is Status.MISSING:
         # It was there a moment ago: its time in the store ended between two calls.
-        raise CallerError("hold_already_ended", f"{hold_id} has ended", status=409)
+        raise CallerError("hold_already_ended", f"{hold_id} has ended")
     if reply.status is Status.CLOSED:
         raise Unavailable("store_unavailable", "the shard is closed until it is rebuilt")
 
@@ -162,7 +162,7 @@ def check_reply(hold_id: str, reply: Reply) -> None:
 def _already_ended(hold_id: str, hold: Hold, now_ms: int) -> CallerError:
     status = status_at(hold.state, hold.expires_ms, now_ms)
     at = rfc3339(hold.ended_ms or hold.expires_ms)
-    return CallerError("hold_already_ended", f"{hold_id} was {status.name} at {at}", status=409)
+    return CallerError("hold_already_ended", f"{hold_id} was {status.name} at {at}")
 
 
 async def extend(
@@ -242,7 +242,6 @@ async def _terms_of_hold(services: SpendServices, hold: Hold, asked: RequestReco
         raise CallerError(
             "account_changed",
             "the org got an account after this hold was made: capture it and authorize anew",
-            status=409,
         )
     profile, lineage_terms = await services.profiles.lineage(lineage)
     price, created_ms = asked.terms.price, hold.created_ms

@@ -36,7 +36,7 @@ async def test_r9_a_model_is_swapped_under_load(caller: Caller, org: str) -> Non
                 {"mode": "active", "force": True, "note": "swap"},
             )
             status, problem, _ = await caller.send("POST", "/v1/models", {"text": broken})
-            assert (status, problem["title"]) == (422, "the model is not taken")
+            assert (status, problem["title"]) == (422, "the model cannot be used")
             await asyncio.sleep(0.3)
         is_over.set()
 
