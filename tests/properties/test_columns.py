@@ -38,7 +38,7 @@ def test_columns_show_what_a_stream_shows(seed: int, most: int) -> None:
             Tally(FIRST, "acme", f"f/{name}", WIDTH_MS, ONE_MORE),
         ]
         names = ("n", "micros", "members", "known", "age")
-        seen = running.in_play(running.steps(tallies, names), (amount, True), now_ms)
+        seen = running.meet(running.steps(tallies, names), (amount, True), now_ms)
         shown.append([seen[one] for one in names])
     at_ms, whose, members, amounts = (np.array(c, np.int64) for c in zip(*rows, strict=True))
     by, one = Grouped.of(whose), np.ones(ROWS, np.int64)
@@ -64,7 +64,7 @@ def test_what_is_told_later_counts_when_it_happened(seed: int) -> None:
         tally = Tally(COUNTED, "acme", f"v/{who}", WIDTH_MS)
         if is_told:
             running.tell(tally, min(at_ms, now_ms), 0, now_ms)
-        seen = running.in_play(running.steps([tally], ("n", "")), (0, True), now_ms)
+        seen = running.meet(running.steps([tally], ("n", "")), (0, True), now_ms)
         shown.append(seen["n"] if not is_told else -1)
     now, at, whose, weight = (np.array(c, np.int64) for c in zip(*rows, strict=True))
     found = told(Grouped.of(whose), now, at, WIDTH_MS, weight)

@@ -58,7 +58,7 @@ def test_what_runs_shows_what_the_machine_shows(seed: int) -> None:
         add_to_tallies(own, shared, tallies, request, now_ms)
         names = [f"{n}" for n in range(len(expected))]
         steps = running.steps(tallies, names)
-        shown = running.in_play(steps, request, now_ms)
+        shown = running.meet(steps, request, now_ms)
         assert [shown[name] for name in names] == expected, step
         if chance.random() < 0.01:
             running.sweep(now_ms)
