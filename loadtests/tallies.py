@@ -25,7 +25,7 @@ from gateway.store.pipeline import Pipeline, parse_url
 from gateway.store.redis import RedisStore
 from gateway.store.shards import Shards
 from gateway.wire import records
-from loadtests.books import World
+from loadtests.books import World, lineage_of
 
 DECISIONS = 4_000
 AT_ONCE = 32
@@ -60,7 +60,9 @@ class Measured:
         self._serial += 1
         terms = self._world.terms[org]
         body = ids.make(self._world.now_ms, keys.shard_of(org), self._serial)
-        request = plan.Request(org.lineage, "gpt", {"tokens": 1_000}, None, Mode.HOLD, 60_000, {})
+        request = plan.Request(
+            lineage_of(org), "gpt", {"tokens": 1_000}, None, Mode.HOLD, 60_000, {}
+        )
         amount = plan.quote(terms, request)
         asked = plan.make(terms, request, ids.DECISION + body, ids.HOLD + body, amount)
         packed = records.encode_asked(asked, terms)
