@@ -14,6 +14,9 @@ from gateway.core.entities import Cap, CardVersion, Member, MemberKind, Org, Pri
 S = TypeVar("S", bound=Struct)
 L = TypeVar("L", Cap, RateLimit)
 
+LIMIT_KINDS: dict[type[Cap] | type[RateLimit], str] = {Cap: "cap", RateLimit: "rate_limit"}
+"""The `kind` column of each class of limits."""
+
 
 class Listing(Tables):
     """Pages of at most `limit` objects with an id after `after` ("" begins), ordered by id.
@@ -39,10 +42,17 @@ class Listing(Tables):
         m = t.members.c
         return await self._one(Member, t.members, m.org == org, m.kind == kind, m.id == name)
 
-    async def limits(self, kind: type[L], org: str, name: str, after: str, limit: int) -> list[L]:
-        """Return an org's own caps (`name` "cap") or rate limits ("rate_limit")."""
+    async def limits(self, kind: type[L], org: str, after: str, limit: int) -> list[L]:
+        """Return an org's own caps or rate limits."""
         of = t.limits.c
-        return await self._page(kind, t.limits, of.id, after, limit, of.org == org, of.kind == name)
+        where = (of.org == org, of.kind == LIMIT_KINDS[kind])
+        return await self._page(kind, t.limits, of.id, after, limit, *where)
+
+    async def limit(self, kind: type[L], org: str, name: str) -> L | None:
+        """Return an org's own cap or rate limit, or None."""
+        of = t.limits.c
+        where = (of.org == org, of.kind == LIMIT_KINDS[kind], of.id == name)
+        return await self._one(kind, t.limits, *where)
 
     async def card_versions(self, card: str, after: str, limit: int) -> list[CardVersion]:
         """Return versions of a rate card."""

@@ -47,11 +47,6 @@ async def put_org(services: Services, call: Call[OrgBody]) -> Answered[OrgAnswer
     return Answered(org_answer(await orgs.put_org(services, org, call.body, call.caller)))
 
 
-async def get_org(services: Services, call: Call[None]) -> Answered[OrgAnswer]:
-    """GET /v1/orgs/{org}."""
-    return Answered(org_answer(await balances.get_org(services, call.ids["org"], call.caller)))
-
-
 async def put_project(services: Services, call: Call[MemberBody]) -> Answered[MemberAnswer]:
     """PUT /v1/orgs/{org}/projects/{project}."""
     org, name = call.ids["org"], call.ids["project"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from gateway.core.entities import Cap, RateLimit
 from gateway.flows.accounts import reads
 from gateway.flows.accounts.reads import Page, Wanted
 from gateway.flows.shared.user_ids import known_as
@@ -43,6 +44,12 @@ def _wanted(call: Read) -> Wanted:
 def _listed(page: Page[T], answer: Callable[[T], A]) -> Answered[PageAnswer[A]]:
     cursor = None if page.next_after is None else cursor_of(page.next_after)
     return Answered(PageAnswer(data=[answer(one) for one in page.items], next_cursor=cursor))
+
+
+async def get_org(services: Services, call: Read) -> Answered[OrgAnswer]:
+    """GET /v1/orgs/{org}."""
+    found = await reads.org_terms(services, call.ids["org"], call.caller)
+    return Answered(org_answer(found.org))
 
 
 async def get_orgs(services: Services, call: Read) -> Answered[PageAnswer[OrgAnswer]]:
@@ -93,26 +100,28 @@ async def get_key(services: Services, call: Read) -> Answered[KeyAnswer]:
 
 async def get_caps(services: Services, call: Read) -> Answered[PageAnswer[CapAnswer]]:
     """GET /v1/orgs/{org}/caps."""
-    found = await reads.caps(services, call.ids["org"], _wanted(call), call.caller)
+    found = await reads.limits(services, Cap, call.ids["org"], _wanted(call), call.caller)
     return _listed(found, cap_answer)
 
 
 async def get_cap(services: Services, call: Read) -> Answered[CapAnswer]:
     """GET /v1/orgs/{org}/caps/{id}."""
     org, name = call.ids["org"], call.ids["id"]
-    return Answered(cap_answer(await reads.cap(services, org, name, call.caller)))
+    return Answered(cap_answer(await reads.limit(services, Cap, org, name, call.caller)))
 
 
 async def get_rate_limits(services: Services, call: Read) -> Answered[PageAnswer[RateLimitAnswer]]:
     """GET /v1/orgs/{org}/rate_limits."""
-    found = await reads.rate_limits(services, call.ids["org"], _wanted(call), call.caller)
+    found = await reads.limits(services, RateLimit, call.ids["org"], _wanted(call), call.caller)
     return _listed(found, rate_limit_answer)
 
 
 async def get_rate_limit(services: Services, call: Read) -> Answered[RateLimitAnswer]:
     """GET /v1/orgs/{org}/rate_limits/{id}."""
     org, name = call.ids["org"], call.ids["id"]
-    return Answered(rate_limit_answer(await reads.rate_limit(services, org, name, call.caller)))
+    return Answered(
+        rate_limit_answer(await reads.limit(services, RateLimit, org, name, call.caller))
+    )
 
 
 async def get_contract(services: Services, call: Read) -> Answered[ContractAnswer]:

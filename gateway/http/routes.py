@@ -91,7 +91,7 @@ ROUTES = (
     Route("POST", HOLD + "/extend", SPEND, s.extend, "Extend a hold", m.ExtendBody, AuthorizeAnswer, statuses=(409,)),
     Route("POST", HOLD + "/release", SPEND, s.release, "Release a hold", m.EmptyBody, EndAnswer, statuses=(409,)),
     Route("PUT", ORG, ADMIN, p.put_org, "Create or update an org", m.OrgBody, OrgAnswer),
-    Route("GET", ORG, READ, p.get_org, "Get an org", answer=OrgAnswer),
+    Route("GET", ORG, READ, g.get_org, "Get an org", answer=OrgAnswer),
     Route("GET", "/v1/orgs", READ, g.get_orgs, "List orgs", answer=PageAnswer[OrgAnswer], query=LIST),
     Route("PUT", ORG + "/projects/{project}", ADMIN, p.put_project, "Create or update a project", m.MemberBody, MemberAnswer),
     Route("GET", ORG + "/projects", READ, g.get_projects, "List the projects of an org", answer=PageAnswer[MemberAnswer], query=LIST),

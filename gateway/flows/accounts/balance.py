@@ -8,7 +8,6 @@ from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap
 from gateway.core.entities import Cap, Grant, Org, Profile
 from gateway.core.funding import SHORTFALL, burn_order, grant_name, included_sources, waterfall
 from gateway.core.windows import bounds
-from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
@@ -108,12 +107,3 @@ def _cap(cap: Cap, target: str, applied: Applied, used: int, held: int) -> Balan
         remaining_micros=max(0, cap.limit_micros - used - held),
         resets_at=rfc3339(applied.ends_ms) if cap.window != "lifetime" else None,
     )
-
-
-async def get_org(services: AccountServices, org: str, caller: Caller) -> Org:
-    """An org that was created. Raises 404 otherwise."""
-    caller.check_org(org)
-    terms = await services.catalog.org(org)
-    if terms is None:
-        raise CallerError("not_found", f"there is no org {org}")
-    return terms.org

@@ -58,7 +58,7 @@ def _check_at_once(
     pointer: str = "",
     of: str = "",
 ) -> None:
-    """Who is above the bound keeps what there is, and adds nothing."""
+    """Raise CallerError if a change exceeds the bound; an org above it may keep what it has."""
     count = most_at_once(after)
     if count > services.settings.most_limits_at_once and count > most_at_once(before):
         raise too_many(
@@ -69,7 +69,7 @@ def _check_at_once(
 
 
 def most_at_once(limits: Iterable[Limit]) -> int:
-    """How many of these apply to one request at most: of each level the target with the most."""
+    """Largest number of limits that apply to one request: the fullest target of each level."""
     shared, targeted = 0, {level: dict[str, int]() for level in LEVELS}
     for limit in limits:
         if limit.target is None:

@@ -16,6 +16,7 @@ from gateway.core.money import check_range
 from gateway.core.request_record import AdminNote, Reversal
 from gateway.core.terms import versions_of
 from gateway.errors import CallerError
+from gateway.flows.accounts.reads import org_terms
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import kept_or, moved_of, when_stale
@@ -47,9 +48,7 @@ class Moves(Generic[A]):
 
 async def known_org(services: AccountServices, org: str, caller: Caller) -> Profile:
     """The profile of an org that was created, as it is now. Raises 404 otherwise."""
-    caller.check_org(org)
-    if await services.catalog.org(org) is None:
-        raise CallerError("not_found", f"there is no org {org}")
+    await org_terms(services, org, caller)
     return await services.profiles.load(org)
 
 

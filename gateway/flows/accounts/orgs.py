@@ -23,6 +23,7 @@ from gateway.core.windows import zone
 from gateway.errors import CallerError
 from gateway.flows.accounts.bounds import check_change_of_plan, check_members
 from gateway.flows.accounts.credits import funds_of
+from gateway.flows.accounts.reads import not_found
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import known_as
@@ -158,7 +159,7 @@ async def change_existing(
 
     async def prepare(terms: OrgTerms | None) -> Commit | None:
         if terms is None:
-            raise CallerError("not_found", f"there is no org {org}")
+            raise not_found(f"org {org}")
         return await change(terms)
 
     await change_org(services.catalog, services.store, org, prepare)

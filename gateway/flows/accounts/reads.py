@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from gateway.catalog.catalog import OrgTerms
+from gateway.catalog.listing import LIMIT_KINDS
 from gateway.core.entities import (
     Cap,
     CardVersion,
@@ -21,7 +23,6 @@ from gateway.flows.shared.caller import Caller
 
 T = TypeVar("T")
 L = TypeVar("L", Cap, RateLimit)
-CAPS, RATE_LIMITS = "cap", "rate_limit"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ def not_found(what: str) -> CallerError:
     return CallerError("not_found", f"there is no {what}")
 
 
+async def org_terms(services: AccountServices, org: str, caller: Caller) -> OrgTerms:
+    """Find a created org with its contract and limits. Raises 404."""
+    caller.check_org(org)
+    found = await services.catalog.org(org)
+    if found is None:
+        raise not_found(f"org {org}")
+    return found
+
+
 async def orgs(services: AccountServices, wanted: Wanted, caller: Caller) -> Page[Org]:
     """List created orgs; a credential bound to one org sees that org alone."""
     bound = caller.credential.org
@@ -59,7 +69,7 @@ async def members(
     services: AccountServices, org: str, kind: MemberKind, wanted: Wanted, caller: Caller
 ) -> Page[Member]:
     """List registered projects, users or keys of an org. Raises 404 without the org."""
-    await _check_org(services, org, caller)
+    await org_terms(services, org, caller)
     found = await services.listing.members(org, kind, wanted.after, wanted.limit)
     return _page(found, [member.id for member in found], wanted)
 
@@ -68,56 +78,37 @@ async def member(
     services: AccountServices, org: str, kind: MemberKind, name: str, caller: Caller
 ) -> Member:
     """Find a registered project, user or key. Raises 404."""
-    await _check_org(services, org, caller)
+    await org_terms(services, org, caller)
     found = await services.listing.member(org, kind, name)
     if found is None:
         raise not_found(f"{kind} {name}")
     return found
 
 
-async def caps(services: AccountServices, org: str, wanted: Wanted, caller: Caller) -> Page[Cap]:
-    """List an org's own caps; those of its plan are in the plan."""
-    await _check_org(services, org, caller)
-    found = await services.listing.limits(Cap, org, CAPS, wanted.after, wanted.limit)
-    return _page(found, [cap.id for cap in found], wanted)
-
-
-async def cap(services: AccountServices, org: str, name: str, caller: Caller) -> Cap:
-    """Find an org's own cap. Raises 404."""
-    await _check_org(services, org, caller)
-    found = await services.catalog.limit(org, CAPS, name)
-    if not isinstance(found, Cap):
-        raise not_found(f"cap {name}")
-    return found
-
-
-async def rate_limits(
-    services: AccountServices, org: str, wanted: Wanted, caller: Caller
-) -> Page[RateLimit]:
-    """List an org's own rate limits; those of its plan are in the plan."""
-    await _check_org(services, org, caller)
-    found = await services.listing.limits(RateLimit, org, RATE_LIMITS, wanted.after, wanted.limit)
+async def limits(
+    services: AccountServices, kind: type[L], org: str, wanted: Wanted, caller: Caller
+) -> Page[L]:
+    """List an org's own caps or rate limits; those of its plan are in the plan."""
+    await org_terms(services, org, caller)
+    found = await services.listing.limits(kind, org, wanted.after, wanted.limit)
     return _page(found, [limit.id for limit in found], wanted)
 
 
-async def rate_limit(services: AccountServices, org: str, name: str, caller: Caller) -> RateLimit:
-    """Find an org's own rate limit. Raises 404."""
-    await _check_org(services, org, caller)
-    found = await services.catalog.limit(org, RATE_LIMITS, name)
-    if not isinstance(found, RateLimit):
-        raise not_found(f"rate limit {name}")
+async def limit(services: AccountServices, kind: type[L], org: str, name: str, caller: Caller) -> L:
+    """Find an org's own cap or rate limit. Raises 404."""
+    await org_terms(services, org, caller)
+    found = await services.listing.limit(kind, org, name)
+    if found is None:
+        raise not_found(f"{LIMIT_KINDS[kind].replace('_', ' ')} {name}")
     return found
 
 
 async def contract(services: AccountServices, org: str, caller: Caller) -> Contract:
     """Find the contract of an org. Raises 404."""
-    caller.check_org(org)
-    terms = await services.catalog.org(org)
-    if terms is None:
-        raise not_found(f"org {org}")
-    if terms.contract is None:
+    found = (await org_terms(services, org, caller)).contract
+    if found is None:
         raise not_found(f"contract of {org}")
-    return terms.contract
+    return found
 
 
 async def plans(services: AccountServices, wanted: Wanted) -> Page[PricePlan]:
@@ -146,12 +137,6 @@ async def card_version(services: AccountServices, card: str, version: str) -> Ca
     if found is None:
         raise not_found(f"version {version} of rate card {card}")
     return found
-
-
-async def _check_org(services: AccountServices, org: str, caller: Caller) -> None:
-    caller.check_org(org)
-    if await services.catalog.org(org) is None:
-        raise not_found(f"org {org}")
 
 
 def _page(found: list[T], ids: list[str], wanted: Wanted) -> Page[T]:

@@ -17,7 +17,7 @@ async def usage(
     group_by: tuple[str, ...],
     caller: Caller,
 ) -> UsageAnswer:
-    """What an org was charged in [from, to), grouped by product and day (UTC)."""
+    """Report the charges of an org in [from, to), grouped by product and day (UTC)."""
     caller.check_org(org)
     rows = await services.ledger.usage(org, span[0], span[1], group_by)
     for row in rows:
