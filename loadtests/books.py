@@ -29,7 +29,7 @@ from gateway.core.holds import Step
 from gateway.core.request_record import AdminNote, EndNote
 from gateway.core.terms import Terms, compile_terms
 from gateway.core.windows import FOREVER_MS
-from gateway.flows.operations.rebuild_source import StoredResult
+from gateway.flows.operations.rebuild_source import ResultRetention
 from gateway.flows.operations.shard_recovery import Recovery
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter
@@ -51,7 +51,7 @@ from gateway.wire import records
 ORGS = 200
 DECISIONS = 60_000
 ACCOUNTS = 300_000
-KEPT = StoredResult(600_000, 86_400_000)
+KEPT = ResultRetention(600_000, 86_400_000)
 START_MS = 1_800_000_000_000
 CARD = RateCard("default", 1, (CardVersion("v1", 0, "USD", {"gpt": {"tokens": 3_000_000}}),))
 PAYG = PricePlan("payg", "default")

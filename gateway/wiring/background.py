@@ -21,7 +21,7 @@ from gateway.core.entities import Included, PricePlan, RateLimit
 from gateway.core.windows import DAY_MS
 from gateway.errors import SpendgateError
 from gateway.flows.operations.drift_monitor import Drift
-from gateway.flows.operations.rebuild_source import StoredResult
+from gateway.flows.operations.rebuild_source import ResultRetention
 from gateway.flows.operations.reconcile import Reconciler, Watch
 from gateway.flows.operations.rule_match_projection import Gatherer
 from gateway.flows.operations.shard_recovery import Recovery
@@ -197,7 +197,7 @@ async def build_background(
         marks=shards,
         is_mine=Lease(store, WRITER, WRITER_LEASE_MS).is_ours,
     )
-    kept = StoredResult(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
+    kept = ResultRetention(1000 * settings.authorize_kept_s, 1000 * settings.admin_kept_s)
     lists = Lists(catalog_engine)
     recovery = Recovery(shards, store, catalog, lists, history, (ledger, writer), kept, on_event)
     profiles = Profiles(catalog, store, PROFILES)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -142,3 +145,32 @@ def test_importing_every_module_opens_no_socket_no_file_no_process_and_no_thread
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def unresolved(module: ast.AST) -> list[str]:
+    """Names that a module imports from the gateway and that are not there."""
+    found = []
+    for name, line in imported(module):
+        package, _, last = name.rpartition(".")
+        if lies_in(package, "gateway") and not is_there(package, last):
+            found.append(f"line {line}: {name}")
+    return found
+
+
+def is_there(package: str, name: str) -> bool:
+    """True if a name is an attribute or a module of a package."""
+    try:
+        return hasattr(import_module(package), name) or find_spec(f"{package}.{name}") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("path", python_files("loadtests"), ids=shown)
+def test_a_load_test_imports_what_exists(path: Path) -> None:
+    """Load tests run seldom: a name that moved would be missed for long."""
+    assert unresolved(tree(path)) == []
+
+
+def test_the_guard_sees_a_name_that_is_gone() -> None:
+    source = "from gateway.errors import Bug, Gone\nfrom gateway.wire import decode\n"
+    assert unresolved(ast.parse(source)) == ["line 1: gateway.errors.Gone"]

@@ -25,17 +25,17 @@ ORGS_AT_A_TIME = 5_000
 
 
 @dataclass(frozen=True)
-class StoredResult:
-    """How long outcomes are kept: of calls about requests, and of moves of funds."""
+class ResultRetention:
+    """Time that results are stored for retries (ms): of calls about requests, and of funds."""
 
     requests_ms: int
     admin_ms: int
 
 
 class Contents:
-    """What some shards must hold, as the commands that bring it there, a part at a time."""
+    """Contents of some shards, as the commands that write them, in parts."""
 
-    def __init__(self, catalog: Catalog, ledger: History, kept: StoredResult) -> None:
+    def __init__(self, catalog: Catalog, ledger: History, kept: ResultRetention) -> None:
         self._catalog = catalog
         self._ledger = ledger
         self._kept = kept

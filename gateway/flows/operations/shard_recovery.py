@@ -20,7 +20,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.lists import Lists
 from gateway.errors import Bug, Unavailable
 from gateway.flows.operations.acknowledged_tail import after_ledger, holds_named, sound
-from gateway.flows.operations.rebuild_source import Contents, StoredResult
+from gateway.flows.operations.rebuild_source import Contents, ResultRetention
 from gateway.flows.risk.list_sync import follow
 from gateway.ledger.history import History
 from gateway.ledger.port import LedgerWriter, SecondWriter, Written
@@ -46,7 +46,7 @@ ALL_SHARDS = tuple(range(keys.SHARDS))
 
 @dataclass
 class Report:
-    """What opening shards took."""
+    """Counts of shards opened and rebuilt, and of records offered, lost and restored."""
 
     opened: int = 0
     rebuilt: int = 0
@@ -66,7 +66,7 @@ class Recovery:
         lists: Lists,
         ledger: History,
         books: tuple[LedgerWriter, Writer],
-        kept: StoredResult,
+        kept: ResultRetention,
         on_event: Callable[[str], None],
     ) -> None:
         self._shards = shards
@@ -261,7 +261,7 @@ def _is_intact(at: ShardState, written: Written, shard: int) -> bool:
 
 
 def difference(at: ShardState, written: Written, shard: int) -> str:
-    """What of a shard, whose records have all been written, is not as in the ledger; or ""."""
+    """Describe how a shard differs from the ledger after all records were written; "" if not."""
     cursor, last = written.cursors.get(shard), written.last.get(shard, (0, 0))
     if cursor is not None and at.epoch == 0:
         return "the store has lost the shard"
