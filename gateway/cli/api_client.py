@@ -1,4 +1,4 @@
-"""How commands ask a gateway that runs."""
+"""Calls of a running gateway by commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = Annotated[str, typer.Option(envvar="SPENDGATE_KEY", help="a credential of 
 
 @contextmanager
 def faults(url: str) -> Iterator[None]:
-    """What a gateway refuses, or that there is none, as an operator's mistake."""
+    """Turn a refused call, or a missing gateway, into an OperatorError."""
     try:
         yield
     except Problem as problem:

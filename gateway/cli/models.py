@@ -88,7 +88,7 @@ def train(
 
 
 def _command() -> Any:
-    """What needs scikit-learn and matplotlib, which a server does without."""
+    """Import the training command, which needs scikit-learn and matplotlib."""
     try:
         from models import train_command  # noqa: PLC0415  a server does without
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What commands share: signals to stop, and how to reach a deployment."""
+"""Output, signals and settings of commands, and the parts of a deployment they open."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Idempotency(Struct, frozen=True, gc=False):
 
 
 class Mode(IntEnum):
-    """What an authorize does: HOLD sets money aside, CAPTURE charges it, DRY changes nothing."""
+    """Effect of an authorize: HOLD sets money aside, CAPTURE charges it, DRY changes nothing."""
 
     HOLD = 0
     CAPTURE = 1
@@ -97,7 +97,7 @@ class PlanTemplate(Struct):
 
 
 class Plan(Struct, frozen=True):
-    """What must hold for a request to be allowed, and what the request then changes.
+    """A request compiled for the store: conditions to allow it, and the changes it then makes.
 
     `amount` is micros. `shares` is what the request adds to each counter, by what the counter
     measures. A `refused` plan carries refusals that were already found: it is checked, counted and
@@ -129,17 +129,17 @@ class Plan(Struct, frozen=True):
 
     @property
     def body(self) -> bytes:
-        """What was asked, with its terms, as a record has it."""
+        """The request with its terms, as its record has it."""
         return self.needs.record + self.asked
 
     @property
     def note(self) -> bytes:
-        """What a hold remembers of the request and its terms."""
+        """The part of the request and its terms that its hold keeps."""
         return self.needs.brief + self.asked
 
 
 class Outcome(Struct, array_like=True):
-    """What the store did with a plan, and everything that it read before.
+    """Result of a plan in the store, and all readings it rests on.
 
     `readings` are two numbers per counter and `funds` the value of each source, both before the
     request. `draws` is what was taken from each source; it is empty when the request is refused.
@@ -195,7 +195,7 @@ class Part(Struct, array_like=True):
 
 
 class Ended(Struct, array_like=True):
-    """How a hold ended: what was charged, what was released, and what was drawn beyond the hold.
+    """End of a hold: the amounts charged, released, and drawn beyond the hold.
 
     `kept` are the charged parts of the hold, `back` the released ones, `excess` those drawn beyond
     it.
@@ -278,7 +278,7 @@ class EventOrder(Struct, frozen=True):
 
 
 class Moved(Struct, array_like=True):
-    """How funds moved by a grant, a void, a lapse or an adjustment; an event moves none.
+    """Movement of funds by a grant, void, lapse or adjustment; an event moves none.
 
     `amount` is signed: what the org gained. `settled` is the shortfall that a grant paid,
     `shortfall` the debt that an adjustment left, `draws` what a negative adjustment took. All are

@@ -1,4 +1,4 @@
-"""What the catalog knows about a customer: values without behaviour."""
+"""Customers, prices and limits as the catalog stores them: values without behaviour."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class Profile(Struct, frozen=True):
 
 
 class LineageTerms(Struct, frozen=True):
-    """What the catalog knows of one lineage: its registered members and the limits on them."""
+    """Registered members of a lineage, and the limits that target them."""
 
     lineage: Lineage
     members: tuple[Member, ...] = ()

@@ -59,7 +59,7 @@ class Taken(Struct, array_like=True):
 
 
 class Counted(Struct, array_like=True):
-    """What a hold added to one counter; `bucket` is the SLIDING bucket it was added in."""
+    """Amount a hold added to one counter; `bucket` is the SLIDING bucket it was added in."""
 
     name: str
     shape: int

@@ -1,4 +1,4 @@
-"""How ids become names of balances, counters and books, and are read from them again.
+"""Join ids to names of balances, counters and books, and split them again.
 
 A name is a sequence of parts joined by `/`. An id may be any text, so what would read as structure
 is escaped in it: `%`, `/` and the braces of a hash tag become `%25`, `%2F`, `%7B` and `%7D`.

@@ -1,4 +1,4 @@
-"""What records did to the hot state, so that it is known and rebuilt without the store.
+"""Changes that records made to the hot state, to rebuild it without the store.
 
 Changes add up: they need not know the state before them, only the hold that an end or extend is
 about. Rate limits and signals are left out; they may start anew.
@@ -26,7 +26,7 @@ Cell = tuple[str, str]
 
 
 class Balance(Struct):
-    """What was added to a balance; with `is_gone`, the balance ended before that.
+    """Amount added to a balance; with `is_gone`, the balance ended before that.
 
     Without `is_made` it is no balance by itself: the amount returned to one that existed before.
     """
@@ -38,7 +38,7 @@ class Balance(Struct):
 
 
 class Window(Struct):
-    """What was added to a window's counter; `index` names the set of its targets ("" for none).
+    """Amount added to a window's counter; `index` names the set of its targets ("": none).
 
     Without `is_made` it is no counter by itself: a hold that counted in one ended.
     """

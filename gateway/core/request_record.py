@@ -1,4 +1,4 @@
-"""What was asked, with the terms it was asked under: one half of every record.
+"""The request half of a record: the request, and the terms it was made under.
 
 With the store's outcome it explains a decision completely: the answer is a pure function of the
 two. It holds no raw personal data. Fields are only ever added at the end, because a record is an
@@ -210,7 +210,7 @@ class Reversal(Struct, frozen=True, array_like=True):
 
 
 class EndNote(Struct, array_like=True):
-    """What a capture or release was called with; `refusals` where risk released the hold."""
+    """Arguments of a capture or release; `refusals` where risk released the hold."""
 
     quantity: dict[str, int] | None
     amount: int

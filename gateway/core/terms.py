@@ -29,7 +29,7 @@ must far outlive the requests that count in it.
 
 
 class Terms(Struct, frozen=True):
-    """What a plan for this lineage and product is made from: for the store, and for the record."""
+    """Compiled terms of a lineage and product: the store's template, and the record's part."""
 
     needs: PlanTemplate
     asked: RecordedTerms

@@ -74,7 +74,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Past(Struct, frozen=True):
-    """What happened before a velocity counter counted it.
+    """Events from before a velocity counter existed, to be added to it.
 
     `buckets` maps a bucket's number to attempts and micros; `members` maps a member to when it was
     seen last (Unix ms). Of a FIRST counter, bucket 0 has the times since when, and when last, it

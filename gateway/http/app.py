@@ -1,4 +1,4 @@
-"""Which request goes to which endpoint. Plain paths are one look-up: no framework on that way."""
+"""Route requests to endpoints. Plain paths are one look-up, without a framework."""
 
 from __future__ import annotations
 

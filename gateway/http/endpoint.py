@@ -50,7 +50,7 @@ _name = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
 class Answered(msgspec.Struct, Generic[A], frozen=True):
-    """What a handler returns: an answer or its bytes, a status, whether it is a stored result."""
+    """Result of a handler: an answer or its bytes, a status, and whether it is a stored result."""
 
     body: A | msgspec.Raw
     is_replay: bool = False
@@ -96,7 +96,7 @@ class Endpoint:
 
     def __init__(self, route: Route[Any, Any], services: Services) -> None:
         self._route = route
-        self._gateway = services
+        self._services = services
         self._scopes = frozenset(route.scopes)
         self._trusted = networks_of(services.settings.trusted_proxies)
 
@@ -105,7 +105,7 @@ class Endpoint:
         started = time.perf_counter()
         try:
             call = await self._call(request, names)
-            answered = await self._route.handler(self._gateway, call)
+            answered = await self._route.handler(self._services, call)
             body = b"" if answered.body is None else _encode(answered.body)
             response: web.Response = JsonResponse(
                 body, answered.status, is_replay=answered.is_replay
@@ -116,7 +116,7 @@ class Endpoint:
             where = f"{self._route.method} {self._route.path} ({id_of(request)})"
             response = refusal(fault_of(error, where))
         seconds = time.perf_counter() - started
-        self._gateway.hooks.on_request(self._route.path, response.status, seconds)
+        self._services.hooks.on_request(self._route.path, response.status, seconds)
         return response
 
     async def _call(self, request: web.BaseRequest, names: dict[str, str]) -> Call[Any]:
@@ -127,7 +127,7 @@ class Endpoint:
         ids = {name: path_id(name, raw) for name, raw in names.items()}
         body = None
         if self._route.body is not None:
-            raw = await read_body(request, self._route.max_body, self._gateway)
+            raw = await read_body(request, self._route.max_body, self._services)
             body = decode(raw, self._route.body)
         key = _idempotency_key(request) if self._route.method == "POST" else ""
         query = dict(request.query) if request.query_string else {}
@@ -144,8 +144,8 @@ class Endpoint:
         return path
 
     def _known(self, request: web.BaseRequest) -> Credential | None:
-        """Whose key the request brings, if this worker knows it; without the scope it is a 403."""
-        found = self._gateway.credentials.find(_key_digest(request))
+        """Find a request's credential in this worker's memory. Raises 403 without the scope."""
+        found = self._services.credentials.find(_key_digest(request))
         if found is not None and self._scopes and self._scopes.isdisjoint(found.scopes):
             needed = " or ".join(self._route.scopes)
             raise CallerError("forbidden", f"this needs the scope {needed}")
@@ -155,7 +155,7 @@ class Endpoint:
         """The same of a key that another worker may have made just now."""
         digest = _key_digest(request)
         if digest:
-            await self._gateway.credentials.look_up(digest)
+            await self._services.credentials.look_up(digest)
         found = self._known(request)
         if found is None:
             detail = "send a known key as 'Authorization: Bearer <key>'"

@@ -68,7 +68,7 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 def id_of(request: web.BaseRequest) -> str:
-    """What a request is called in answers and logs: its caller's name for it, or one of ours."""
+    """Id of a request in answers and logs: the caller's, or a new one."""
     known: str | None = request.get(REQUEST_ID)
     if known is None:
         given = request.headers.get(REQUEST_ID, "")

@@ -18,7 +18,7 @@ _row = re.compile(r"[0-9]{1,18}")
 
 
 def limit_in(text: str | None) -> int:
-    """How many a page may have. Raises CallerError."""
+    """Parse the page size of a log or queue. Raises CallerError."""
     if text is None:
         return LIMIT
     if _count.fullmatch(text) is None or not 1 <= int(text) <= MOST:
@@ -27,7 +27,7 @@ def limit_in(text: str | None) -> int:
 
 
 def page_limit_in(text: str | None) -> int:
-    """How many objects a page of a collection may have. Raises CallerError."""
+    """Parse the page size of a collection. Raises CallerError."""
     if text is None:
         return PAGE_LIMIT
     if _count.fullmatch(text) is None or not 1 <= int(text) <= PAGE_MOST:

@@ -56,16 +56,16 @@ class Probes:
     """Health, readiness and metrics; no credential is needed."""
 
     def __init__(self, services: Services) -> None:
-        self._gateway = services
+        self._services = services
 
     async def healthz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """The process is up; `rules` is the latest change of rules that it has taken over."""
-        body = b'{"ok":true,"rules":%d}' % self._gateway.rules.policies.version
+        body = b'{"ok":true,"rules":%d}' % self._services.rules.policies.version
         return web.Response(body=body, headers=JSON)
 
     async def readyz(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """200 while decisions can be made, naming what is missing; else 503 and why."""
-        services = self._gateway
+        services = self._services
         try:
             if services.health.is_draining:
                 raise Unavailable("draining", "it finishes what it has, and takes nothing new")
@@ -82,5 +82,5 @@ class Probes:
 
     async def metrics(self, _: web.BaseRequest, __: dict[str, str]) -> web.Response:
         """Prometheus' text format."""
-        body = metrics.exposition(self._gateway.settings.metrics)
+        body = metrics.exposition(self._services.settings.metrics)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})

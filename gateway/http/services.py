@@ -1,4 +1,4 @@
-"""What handlers hand to use cases."""
+"""The parts of a worker, joined for the handlers."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def batch_of(lines: list[StreamRecord], written: Written) -> Batch:
 
 @dataclass(frozen=True)
 class Retention:
-    """How long the hot state keeps an expired hold for a late capture (ms)."""
+    """Time the hot state keeps an expired hold for a late capture (ms)."""
 
     late_capture_ms: int = 3_600_000
 

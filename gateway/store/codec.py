@@ -111,7 +111,7 @@ def past_spec(past: Past) -> tuple[int, int, list[str | int], int]:
 
 
 class Prepared(Struct):
-    """What the authorize function gets for every plan with the same template.
+    """Arguments of the authorize function that all plans of one template share.
 
     The template is sent once. From then on the store knows it by its digest `id`, as long as
     `is_known`: a store that forgot it asks for it again.

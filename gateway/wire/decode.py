@@ -1,4 +1,4 @@
-"""Bytes to messages. Whatever comes in, out comes a message or a CallerError."""
+"""Decode bodies: bytes become a request, or a CallerError."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _malformed(error: Exception) -> CallerError:
 
 
 def _invalid(error: msgspec.ValidationError, value: Any, kind: type[Any]) -> CallerError:
-    """What a validation error says of a value, for the caller."""
+    """Turn a validation error into a CallerError with a JSON pointer."""
     text, cause = str(error), error.__cause__
     code = "amount_out_of_range" if _BEYOND.match(text) else "invalid_request"
     detail = _PATH.sub("", text).replace("`", "")
@@ -125,7 +125,7 @@ def _error(value: Any, kind: type[Any]) -> str:
 
 
 def keep(said: S | UnsetType | None, before: S, default: S) -> S:
-    """What a PUT makes of a member: what it says, the default for null, else what was before."""
+    """Merge a member of a PUT: its value, the default for null, else the value before."""
     if isinstance(said, UnsetType):
         return before
     return default if said is None else said

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import PROBLEMS
-from gateway.wire import requests as messages
+from gateway.wire import requests
 from gateway.wire.ids import NAME_PATTERN, VISIBLE
 from gateway.wire.problems import TYPE_PREFIX, Problem
 
@@ -21,7 +21,7 @@ REF = "#/components/schemas/{name}"
 
 @dataclass(frozen=True)
 class Operation:
-    """What the document needs to know of a route."""
+    """The parts of a route that the document describes."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Operation:
 def document(version: str, operations: list[Operation]) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     types = [o.body for o in operations if o.body] + [o.answer for o in operations if o.answer]
-    types += [Problem, messages.BatchItem]
+    types += [Problem, requests.BatchItem]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     kinds = [f"{TYPE_PREFIX}{code}" for code in sorted(PROBLEMS)]
     schemas["Problem"]["properties"]["type"]["enum"] = kinds

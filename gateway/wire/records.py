@@ -136,7 +136,7 @@ def _terms_of(packed: bytes) -> RecordedTerms:
 
 
 def encode_kept(expires_ms: int, digest: bytes, key: str) -> bytes:
-    """What a record says of the idempotency key its outcome is kept under."""
+    """Encode the idempotency key of a record's stored result."""
     return struct.pack("<d", expires_ms) + digest + key.encode()
 
 
@@ -148,13 +148,13 @@ def decode_kept(kept: bytes) -> StoredResult:
 
 @lru_cache(maxsize=8192)
 def brief_of(terms: bytes) -> bytes:
-    """How what a hold remembers begins, of a record that begins with these terms."""
+    """Beginning of a hold's note, for a record that begins with these terms."""
     # As many fields as the record has: those of an earlier version have fewer.
     return terms[: len(_BEGIN)] + _encoder.encode(brief(_terms_of(terms)))
 
 
 def org_of_kept(kept: bytes) -> str:
-    """Whose idempotency key it is."""
+    """The org of a stored result's idempotency key."""
     return names.of_key(kept[24:].decode())[0]
 
 
@@ -169,7 +169,7 @@ def decode_hold(packed: bytes) -> Hold:
 
 
 def decode_asked(body: bytes) -> RequestRecord:
-    """What was asked for a hold or under an idempotency key."""
+    """Decode the request of a hold or of a stored result."""
     return _asked.decode(body)
 
 

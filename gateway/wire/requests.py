@@ -1,4 +1,4 @@
-"""What callers send: one struct a request body, checked while it is decoded.
+"""Request bodies: one struct each, checked while it is decoded.
 
 What a PUT leaves out (UNSET) keeps its value on what exists; null sets it to its default.
 """
@@ -42,7 +42,7 @@ Quantity = dict[str, Count]
 
 
 class Subject(Identified, frozen=True):
-    """Who spends: the caller's customer."""
+    """The spender: an org, and optionally its project, user and key."""
 
     org: Id
     project: Id | None = None
@@ -120,7 +120,7 @@ class CaptureBody(Message, frozen=True):
 
 
 class ExtendBody(Message, frozen=True):
-    """What to add to a hold; with `hold_ttl_s` it then expires that long from now."""
+    """An addition to a hold; with `hold_ttl_s` it then expires that long from now."""
 
     quantity: Quantity | None = None
     amount_micros: Micros | None = None
@@ -132,7 +132,7 @@ class EmptyBody(Message, frozen=True):
 
 
 class OutageBody(Message, frozen=True):
-    """What happens while the store does not answer: nothing, or spending up to an amount."""
+    """The org's policy while the store is down: deny, or allow up to an amount."""
 
     policy: Literal["closed", "open"]
     max_open_micros: Micros | None = None
@@ -236,7 +236,7 @@ class IncludedBody(Identified, frozen=True):
 
 
 class PlanBody(Message, frozen=True):
-    """What an org can subscribe to."""
+    """A price plan: rate card, included quota, caps and rate limits."""
 
     rate_card: Name
     included: Annotated[list[IncludedBody], Meta(max_length=20)] | UnsetType | None = UNSET
@@ -256,7 +256,7 @@ class CardVersionBody(Identified, frozen=True):
 
 
 class ContractProduct(Message, frozen=True):
-    """What a contract says of one product."""
+    """Terms of a contract for one product."""
 
     discount_bps: Bps | None = None
     prices: Prices | None = None
@@ -288,7 +288,7 @@ class CredentialBody(Identified, frozen=True):
 
 
 class RotateBody(Message, frozen=True):
-    """How long the secret before still works, in seconds (absent: not at all)."""
+    """Time the former secret still works, in seconds (absent: not at all)."""
 
     overlap_s: Annotated[int, Meta(ge=0, le=2_592_000)] | None = None
 
@@ -315,7 +315,7 @@ class Thresholds(Message, frozen=True):
 
 
 class ActivateModelBody(Message, frozen=True):
-    """What a model is set to; the `thresholds` of an active one are its own unless they are given.
+    """The new mode of a model; an active one uses its own `thresholds` unless others are given.
 
     Several challengers may be in shadow; an active model takes the place of the one before.
     `force`, with a note, passes the guard of what it would stop.
@@ -328,7 +328,7 @@ class ActivateModelBody(Message, frozen=True):
 
 
 class ActivateBody(Message, frozen=True):
-    """What a rule set is set to. `force`, with a note, passes the guard of what it would stop."""
+    """The new mode of a rule set. `force`, with a note, skips the guard on what it would deny."""
 
     mode: Literal["shadow", "active", "retired"]
     percent: Annotated[int, Meta(ge=1, le=100)] | None = None
@@ -337,7 +337,7 @@ class ActivateBody(Message, frozen=True):
 
 
 class LabelBody(Message, frozen=True):
-    """What a decision turned out to be, and since when that is known (absent: now)."""
+    """A label of a decision, and since when the fact is known (absent: now)."""
 
     decision: MadeId
     label: Literal["fraud", "good"]
@@ -352,14 +352,14 @@ class LabelsBody(Message, frozen=True):
 
 
 class ReviewBody(Message, frozen=True):
-    """What a decision that was up for review turned out to be, and why."""
+    """The result of a review, and why."""
 
     label: Literal["fraud", "good"]
     note: Text | None = None
 
 
 class EventBody(Message, frozen=True):
-    """What the business saw outside authorize, and when (absent: now)."""
+    """A business event outside authorize, and when it happened (absent: now)."""
 
     type: Literal[
         "sign_up", "login", "payment_succeeded", "payment_declined", "chargeback", "auth_failed"

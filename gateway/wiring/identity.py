@@ -74,7 +74,7 @@ class Identity:
         }
 
     async def faults(self) -> list[str]:
-        """What of the parts does not belong together, each as a sentence."""
+        """Sentences that name each part of another deployment."""
         try:
             check_one(await self._found(), (await self._books.head()).n)
         except OperatorError as error:

@@ -66,7 +66,7 @@ class Flood:
                 assert (answer["status_hint"], answer["retry_after_s"]) == (503, 1)
 
     async def until(self, code: str, count: int) -> None:
-        while self.heard[code] < count:  # noqa: ASYNC110  it counts what many callers hear
+        while self.heard[code] < count:  # noqa: ASYNC110  many tasks raise the count
             await asyncio.sleep(0.01)
 
     async def end(self) -> None:

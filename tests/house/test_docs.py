@@ -206,6 +206,36 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert broken_links(path) == []
 
 
+CITED = re.compile(r"`([\w./-]+\.(?:py|lua|md|toml))`")
+
+
+def missing_files(path: Path) -> list[str]:
+    """Files that a Markdown file cites, by path or by name, and that do not exist."""
+    known = {file.name for room in ("gateway", "rules", "models", "loadtests", "tests")
+             for file in (ROOT / room).rglob("*.*")}  # fmt: skip
+    return [
+        name
+        for name in CITED.findall(path.read_text("utf-8"))
+        if not (ROOT / name).exists()
+        and not (path.parent / name).exists()
+        and not (ROOT / "gateway" / name).exists()
+        and ("/" in name or name not in known)
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in markdown_files() if path.name != "CHANGELOG.md"], ids=shown
+)
+def test_a_file_that_is_cited_exists(path: Path) -> None:
+    assert missing_files(path) == []
+
+
+def test_the_guard_sees_a_file_that_is_gone(tmp_path: Path) -> None:
+    page = tmp_path / "a.md"
+    page.write_text("`gateway/settings.py` `settings.py` `gone.py` `gateway/gone.py` `a.md`")
+    assert missing_files(page) == ["gone.py", "gateway/gone.py"]
+
+
 def test_the_reasons_table_lists_each_reason_once() -> None:
     assert [line.split("`")[1] for line in reasons_table().splitlines()[2:]] == [
         reason.name for reason in by_rank()

@@ -22,6 +22,7 @@ BANNED = (
 WORD = re.compile(rf"\b({'|'.join(BANNED)})\b")
 CITED = re.compile(r"`[^`]*`|stand-in", re.IGNORECASE)
 """Identifiers that a docstring cites, and a term that has a banned word in it."""
+CLAUSE = re.compile(r"(What|Who|Whose|How|Which)\b")
 PARTS = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
 PLAIN = (
     "gateway/cli",
@@ -59,6 +60,25 @@ def private_words(module: ast.Module) -> Iterator[str]:
 @pytest.mark.parametrize("path", python_files(*PLAIN), ids=shown)
 def test_names_and_docstrings_use_the_fields_words(path: Path) -> None:
     assert list(private_words(tree(path))) == []
+
+
+def clauses(module: ast.Module) -> Iterator[str]:
+    """Each docstring that begins with a relative clause where a noun would do, with its place."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            said = ast.get_docstring(node) or ""
+            if CLAUSE.match(said):
+                yield f"line {getattr(node, 'lineno', 1)}: {said.splitlines()[0]}"
+
+
+@pytest.mark.parametrize("path", python_files("gateway", "rules", "models"), ids=shown)
+def test_a_docstring_begins_with_a_noun_or_a_verb(path: Path) -> None:
+    assert list(clauses(tree(path))) == []
+
+
+def test_the_guard_sees_a_relative_clause() -> None:
+    source = 'def a():\n    """What a hold has."""\ndef b():\n    """Whatever."""'
+    assert list(clauses(ast.parse(source))) == ["line 1: What a hold has."]
 
 
 def test_every_plain_room_exists() -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.wire import requests as messages
+from gateway.wire import requests
 
 FORTH = "2020-01-01T00:00:00Z"
 LATER = "2030-01-01T00:00:00.500+02:00"
@@ -58,19 +58,19 @@ USE = {"quantity": {"input_tokens": 3}, "amount_micros": 7}
 
 ITEM = {"value": "203.0.113.0/24", "expires_at": LATER, "note": "seen"}
 
-WHOLE: dict[type[messages.Message], dict[str, Any]] = {
-    messages.Subject: SUBJECT,
-    messages.Partial: PARTIAL,
-    messages.Challenge: CHALLENGE,
-    messages.Context: CONTEXT,
-    messages.AuthorizeBody: AUTHORIZE,
-    messages.BatchItem: {**AUTHORIZE, "idempotency_key": "k"},
-    messages.BatchBody: {"requests": []},
-    messages.CaptureBody: USE,
-    messages.ExtendBody: {**USE, "hold_ttl_s": 60},
-    messages.EmptyBody: {},
-    messages.OutageBody: {"policy": "open", "max_open_micros": 5},
-    messages.OrgBody: {
+WHOLE: dict[type[requests.Message], dict[str, Any]] = {
+    requests.Subject: SUBJECT,
+    requests.Partial: PARTIAL,
+    requests.Challenge: CHALLENGE,
+    requests.Context: CONTEXT,
+    requests.AuthorizeBody: AUTHORIZE,
+    requests.BatchItem: {**AUTHORIZE, "idempotency_key": "k"},
+    requests.BatchBody: {"requests": []},
+    requests.CaptureBody: USE,
+    requests.ExtendBody: {**USE, "hold_ttl_s": 60},
+    requests.EmptyBody: {},
+    requests.OutageBody: {"policy": "open", "max_open_micros": 5},
+    requests.OrgBody: {
         "name": "Acme",
         "type": "startup",
         "plan": "payg",
@@ -81,15 +81,15 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "country": "CN",
         "status": "active",
     },
-    messages.MemberBody: {"name": "x", "status": "suspended"},
-    messages.KeyBody: {
+    requests.MemberBody: {"name": "x", "status": "suspended"},
+    requests.KeyBody: {
         "name": "x",
         "project": "p",
         "user": "u",
         "status": "disabled",
         "expires_at": LATER,
     },
-    messages.GrantBody: {
+    requests.GrantBody: {
         "amount_micros": 1,
         "kind": "paid",
         "priority": -3,
@@ -97,30 +97,30 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "expires_at": LATER,
         "products": ["gpt-4o"],
     },
-    messages.AdjustmentBody: {
+    requests.AdjustmentBody: {
         "kind": "refund",
         "note": "sorry",
         "amount_micros": -5,
         "set_available_micros": 5,
     },
-    messages.CapBody: CAP,
-    messages.RateLimitBody: RATE_LIMIT,
-    messages.PlanCap: {**CAP, "id": "c"},
-    messages.PlanRateLimit: {**RATE_LIMIT, "id": "r"},
-    messages.IncludedBody: INCLUDED,
-    messages.PlanBody: {
+    requests.CapBody: CAP,
+    requests.RateLimitBody: RATE_LIMIT,
+    requests.PlanCap: {**CAP, "id": "c"},
+    requests.PlanRateLimit: {**RATE_LIMIT, "id": "r"},
+    requests.IncludedBody: INCLUDED,
+    requests.PlanBody: {
         "rate_card": "default",
         "included": [INCLUDED],
         "caps": [{**CAP, "id": "c"}],
         "rate_limits": [{**RATE_LIMIT, "id": "r"}],
     },
-    messages.CardVersionBody: {
+    requests.CardVersionBody: {
         "effective_at": FORTH,
         "currency": "EUR",
         "products": {"free": {}, "gpt-4o": PRICES, "o1": {"input_tokens": 1}},
     },
-    messages.ContractProduct: TERMS,
-    messages.ContractBody: {
+    requests.ContractProduct: TERMS,
+    requests.ContractBody: {
         "rate_card": "default",
         "version": "v1",
         "starts_at": FORTH,
@@ -128,43 +128,43 @@ WHOLE: dict[type[messages.Message], dict[str, Any]] = {
         "discount_bps": 10_000,
         "products": {"free": {"allowed": False}, "gpt-4o": TERMS},
     },
-    messages.CredentialBody: {
+    requests.CredentialBody: {
         "name": "x",
         "scopes": ["read", "admin"],
         "org": "acme",
         "expires_at": "2099-01-01T00:00:00Z",
         "allowed_networks": ["203.0.113.0/24"],
     },
-    messages.RotateBody: {"overlap_s": 60},
-    messages.RuleSetBody: {"text": "rules: []", "name": "first"},
-    messages.ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
-    messages.ModelBody: {"text": "{}"},
-    messages.Thresholds: {"block": 0.9, "challenge": 0.7, "review": 0.5},
-    messages.ActivateModelBody: {
+    requests.RotateBody: {"overlap_s": 60},
+    requests.RuleSetBody: {"text": "rules: []", "name": "first"},
+    requests.ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
+    requests.ModelBody: {"text": "{}"},
+    requests.Thresholds: {"block": 0.9, "challenge": 0.7, "review": 0.5},
+    requests.ActivateModelBody: {
         "mode": "active",
         "thresholds": {"block": 0.9, "challenge": 0.7, "review": 0.5},
         "note": "why",
         "force": True,
     },
-    messages.LabelBody: {
+    requests.LabelBody: {
         "decision": "dec_1",
         "label": "fraud",
         "observed_at": "2026-11-01T00:00:00Z",
         "note": "a stolen card",
     },
-    messages.LabelsBody: {"labels": [{"decision": "dec_1", "label": "fraud"}]},
-    messages.ReviewBody: {"label": "good", "note": "a customer of ten years"},
-    messages.EventBody: {
+    requests.LabelsBody: {"labels": [{"decision": "dec_1", "label": "fraud"}]},
+    requests.ReviewBody: {"label": "good", "note": "a customer of ten years"},
+    requests.EventBody: {
         "type": "payment_declined",
         "subject": SUBJECT,
         "at": "2026-11-01T00:00:00Z",
         "amount_micros": 5,
         "context": CONTEXT,
     },
-    messages.ItemBody: {"expires_at": LATER, "note": "seen"},
-    messages.ListedItem: ITEM,
-    messages.ItemsBody: {"items": [ITEM]},
-    messages.SpanBody: {
+    requests.ItemBody: {"expires_at": LATER, "note": "seen"},
+    requests.ListedItem: ITEM,
+    requests.ItemsBody: {"items": [ITEM]},
+    requests.SpanBody: {
         "from": "2026-11-01T00:00:00Z",
         "to": "2026-11-02T00:00:00Z",
         "labels_by": LATER,
@@ -186,7 +186,7 @@ def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 def is_map(kind: type[Any], path: Path) -> bool:
     """Whether the caller names the members of what stands there."""
-    is_price_list = kind is messages.CardVersionBody and path[:-1] == ("products",)
+    is_price_list = kind is requests.CardVersionBody and path[:-1] == ("products",)
     return is_price_list or path[-1:] in (("quantity",), ("products",), ("prices",))
 
 

@@ -14,8 +14,7 @@ from msgspec.structs import fields, replace
 
 from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError
-from gateway.wire import problems
-from gateway.wire import requests as messages
+from gateway.wire import problems, requests
 from gateway.wire.answers.base import rfc3339
 from gateway.wire.decode import convert, decode, milliseconds
 from tests.properties.bodies import FORTH, WHOLE, changed, encoded, is_map, places, pointer_of
@@ -88,10 +87,10 @@ integers = [
 def test_the_samples_show_every_member_of_every_message() -> None:
     known = {
         kind
-        for kind in vars(messages).values()
-        if isinstance(kind, type) and issubclass(kind, messages.Message)
+        for kind in vars(requests).values()
+        if isinstance(kind, type) and issubclass(kind, requests.Message)
     }
-    assert set(WHOLE) == known - {messages.Message, messages.Identified}
+    assert set(WHOLE) == known - {requests.Message, requests.Identified}
     for kind, body in WHOLE.items():
         assert set(body) == {field.encode_name for field in fields(kind)}
         assert isinstance(decode(encoded(body), kind), kind)
@@ -140,7 +139,7 @@ def test_a_body_cut_or_with_bytes_replaced_is_a_message_or_a_refusal(
 @given(anything)
 def test_an_item_of_a_batch_is_a_message_or_a_422(item: Any) -> None:
     try:
-        assert isinstance(convert(item, messages.BatchItem), messages.BatchItem)
+        assert isinstance(convert(item, requests.BatchItem), requests.BatchItem)
     except CallerError as error:
         assert told(error).status == 422
 
@@ -283,17 +282,17 @@ def test_what_is_no_json_is_a_400(text: bytes) -> None:
 @pytest.mark.parametrize("tail", ["\n", " ", "\x00", "\u200b", "\u2028", "\ufffd", "\u0378"])
 def test_an_id_is_matched_to_its_very_end(tail: str) -> None:
     body = {"subject": {"org": f"acme{tail}"}, "product": "p"}
-    assert refusal_of(encoded(body), messages.AuthorizeBody).pointer == "/subject/org"
+    assert refusal_of(encoded(body), requests.AuthorizeBody).pointer == "/subject/org"
     card = {"effective_at": FORTH, "currency": "USD", "products": {"ok": {}, f"p{tail}": {}}}
     named = pointer_of(("products", f"p{tail}"))
-    assert refusal_of(encoded(card), messages.CardVersionBody).pointer == named
+    assert refusal_of(encoded(card), requests.CardVersionBody).pointer == named
 
 
 @examples(300)
 @given(st.datetimes(timezones=st.timezones() | st.just(None)))
 def test_a_time_is_taken_if_it_can_be_told_again(at: datetime) -> None:
     body = encoded({"amount_micros": 1, "kind": "paid", "expires_at": at.isoformat()})
-    found = outcome(body, messages.GrantBody)
+    found = outcome(body, requests.GrantBody)
     if isinstance(found, CallerError):
         assert found.pointer == "/expires_at"
         return

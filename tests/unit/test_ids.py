@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import CallerError
 from gateway.http.endpoint import path_id
-from gateway.wire import requests as messages
+from gateway.wire import requests
 from gateway.wire.decode import convert, decode
 from gateway.wire.ids import Identified, IdFault, Message, check_id, id_fields
 
@@ -102,7 +102,7 @@ def test_what_an_operator_names_keeps_its_narrow_pattern() -> None:
 def test_every_message_with_ids_checks_them() -> None:
     kinds: list[type[Any]] = [
         kind
-        for kind in vars(messages).values()
+        for kind in vars(requests).values()
         if isinstance(kind, type) and issubclass(kind, Message)
     ]
     with_ids = {kind for kind in kinds if id_fields(kind)}
@@ -110,4 +110,4 @@ def test_every_message_with_ids_checks_them() -> None:
     assert with_ids == {k for k in kinds if issubclass(k, Identified)} - {Identified}
 
 
-Authorize, Card = messages.AuthorizeBody, messages.CardVersionBody
+Authorize, Card = requests.AuthorizeBody, requests.CardVersionBody

@@ -1,4 +1,4 @@
-"""What decisions turned out to be."""
+"""Labels of decisions."""
 
 import sqlalchemy as sa
 from alembic import op

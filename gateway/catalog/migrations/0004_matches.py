@@ -1,4 +1,4 @@
-"""What rules matched, and how many requests they saw."""
+"""Matches of rules, and the number of requests they saw."""
 
 import sqlalchemy as sa
 from alembic import op

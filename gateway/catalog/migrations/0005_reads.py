@@ -1,4 +1,4 @@
-"""What of all that is counted for rules a rule set reads, and which call a change is of."""
+"""Counters that a rule set reads, and the call that made a change."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -16,7 +16,7 @@ EXACT = Context(prec=60)
 
 
 def cost_micros(charge: Charge) -> int:
-    """What a use costs by the price list: dollars, exactly, then rounded to micro-units."""
+    """Price a use by the price list: exact dollars, then rounded to micro-units."""
     prices = list_prices()[charge.product]
     dollars = Decimal(0)
     for unit, count in charge.quantity.items():

@@ -31,7 +31,7 @@ DECIDED = "authorize"
 
 @dataclass
 class Hits:
-    """What one rule matched."""
+    """Matches of one rule."""
 
     requests: int = 0
     micros: int = 0
@@ -46,7 +46,7 @@ class Hits:
 
 @dataclass
 class Backtest:
-    """What a rule set would have made of requests that passed account, price and money.
+    """Result of a rule set on requests that passed account, price and money.
 
     `differs` counts those that this very rule set decided, and would decide in another way now.
     `fraud` and `good` are what labels say by now of those that have one.
@@ -163,7 +163,7 @@ class Trial:
         self._ready = list(self._order.rest())
 
     def decisions(self) -> list[str]:
-        """What labels are wanted of."""
+        """Decisions whose labels are needed."""
         return [note.id for _, _, _, note in self._ready if isinstance(note, RequestRecord)]
 
     def entries(self) -> set[str]:

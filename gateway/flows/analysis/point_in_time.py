@@ -52,8 +52,7 @@ NUMBERS = {COUNTED: 2, DISTINCT: 2, LISTED: 1, FIRST: 1}
 
 @dataclass
 class _Known:
-    """What requests of some entities are counted in, and the entries of lists that they are looked
-    up as, with the names of those."""
+    """Counter steps and list keys shared by all requests of the same entities, with their names."""
 
     key: tuple[object, ...]
     steps: list[Step] = field(default_factory=list)
@@ -94,7 +93,7 @@ class PointInTime:
         return found
 
     def _known(self, asked: RequestRecord) -> _Known:
-        """What a request is counted in and looked up as; many requests are of the same entities."""
+        """Counter steps and list keys of a request, cached by its entities."""
         terms, context = asked.terms, asked.context
         key: tuple[object, ...] = (terms.org, terms.project, terms.user, terms.key)
         key += (*context, *context.values())

@@ -1,1 +1,1 @@
-"""What the ledger knows of decisions, and reports."""
+"""Records of decisions in the ledger, and reports of the books."""

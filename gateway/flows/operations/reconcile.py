@@ -58,7 +58,7 @@ class Difference(Struct, frozen=True):
 
 @dataclass
 class Report:
-    """What was compared, and every difference."""
+    """Counts of what was compared, and every difference."""
 
     orgs: int = 0
     holds: int = 0
@@ -186,7 +186,7 @@ class Watch:
 
     @property
     def differences(self) -> int:
-        """How many there are, as of the last comparison of each org and of the books."""
+        """Number of differences, as of the last comparison of each org and of the books."""
         return sum(len(found) for found in self._found.values())
 
     async def run(self) -> None:

@@ -137,7 +137,7 @@ class Warmer:
 
 
 class PastOf:
-    """What records say of windows that they were not counted in, as far as it still counts."""
+    """Aggregates of past records for counters declared after them, limited to buckets in range."""
 
     def __init__(self, tallying: VelocityCounters, now_ms: int) -> None:
         self._tallying = tallying
@@ -189,5 +189,5 @@ class PastOf:
         return self._found[place]
 
     def all(self) -> list[Past]:
-        """What there is to add."""
+        """All aggregates to add."""
         return [replace(p, members=latest(p.members)) for p in self._found.values()]

@@ -29,7 +29,7 @@ STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 
 
 def assess(policies: Policies, asked: RequestRecord, at_ms: int) -> Risk | None:
-    """What the rule sets in force say of a request before the store is asked.
+    """Assess a request by the rule sets in force, before the store is asked.
 
     None where none is in force, or it is refused anyway. The refusals that follow are added to it.
     """
@@ -68,7 +68,7 @@ def assess(policies: Policies, asked: RequestRecord, at_ms: int) -> Risk | None:
 
 
 def reads_of(ruleset: RuleSet) -> tuple[str, ...]:
-    """What is to be counted, or looked up, because a rule set reads it."""
+    """Counters and lists that a rule set reads."""
     names = (str(what) for what in ruleset.inputs if not isinstance(what, str))
     return tuple(name for name in names if name not in SIGNALS)
 
@@ -92,7 +92,7 @@ def lift_challenge(asked: RequestRecord) -> None:
 
 
 def refusals_of(action: str, matches: Iterable[Rule]) -> tuple[Refusal, ...]:
-    """What an action refuses for, one for each of its rules; nothing unless it stops."""
+    """Refusals of an action, one for each matched rule; none unless the action denies."""
     reason = STOPS.get(action)
     if reason is None:
         return ()

@@ -25,7 +25,7 @@ from rules.ruleset import Rule
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a request after the store: its facts, and the time they are as of (Unix ms).
+    """Facts of a request after the store has counted, and their time (Unix ms).
 
     `hits`: the built-in lists the request is on, as rules.
     """
@@ -37,7 +37,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Weighed:
-    """What a rule set says of a request once both phases are known."""
+    """Verdict of a rule set after both phases."""
 
     action: str
     matches: tuple[Rule, ...]
@@ -149,7 +149,7 @@ def _weighed(
 
 
 def _first(phased: Phased | None, risk: Risk, hits: tuple[Rule, ...]) -> Weighed:
-    """What matched before the store was asked, and the lists."""
+    """Matches from before the store, and list hits."""
     first = phased.merged(risk.rules, NOTHING) if phased is not None else ()
     return with_lists(Weighed(risk.action, first, risk.unknown), hits)
 
@@ -161,7 +161,7 @@ def _found(
     known: Known | None,
     hits: tuple[Rule, ...],
 ) -> Weighed | None:
-    """What the store's answer adds to an assessment by rules; None where that is nothing."""
+    """Verdict of the rules that read counters; None where it adds nothing."""
     risk = asked.risk
     assert risk is not None
     if phased is not None and out.allowed and known is not None:
@@ -174,7 +174,7 @@ def _found(
 
 
 def rehearsed(phased: Phased, asked: RequestRecord, known: Known) -> Weighed:
-    """What a rule set would have decided of a request, as it would have live, from its record."""
+    """Verdict that a rule set would have given live, computed from a record."""
     first = phased.before.evaluate(known.facts, asked.terms.currency, known.at_ms)
     found = Weighed(first.action, first.matches, len(first.unknown))
     is_lifted = asked.risk is not None and asked.risk.is_lifted and first.action == "challenge"

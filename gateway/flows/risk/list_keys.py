@@ -32,7 +32,7 @@ HINT = "items of the built-in lists say what they are: org:acme, user:acme/u_1, 
 
 
 def entry_of(field: str, org: str, own: Mapping[str, str], context: Mapping[str, str | int]) -> str:
-    """What a request is on the built-in lists by one of its fields; "" where it has none."""
+    """The text of a request's field on built-in lists; "" where the request lacks it."""
     if field == "org":
         return f"org:{org}"
     if field in OWN:

@@ -41,7 +41,7 @@ NO_TALLIES = VelocityCounters(0, {}, b"")
 
 @dataclass(frozen=True)
 class Cited:
-    """What a record was assessed by: a rule set and a model, each None where there was none."""
+    """The rule set and the model that assessed a record, each None where there was none."""
 
     rules: Phased | None = None
     model: Served | None = None
@@ -49,7 +49,7 @@ class Cited:
 
 @dataclass(frozen=True)
 class Policies:
-    """What is in force, compiled; replaced as a whole, so a decision sees one of them.
+    """Compiled policies in force; replaced as a whole, so a decision sees one version.
 
     `active` are rule sets with their share of orgs in percent: the first whose share an org falls
     in decides. `scoring` says by which model all are scored, None for none; that is `champion`,
@@ -199,7 +199,7 @@ class Rules:
         return found
 
     async def of(self, asked: RequestRecord) -> Cited:
-        """What a record cites. Raises Unavailable where that cannot be read."""
+        """Compile the policies that a record cites. Raises Unavailable if they cannot be read."""
         risk = asked.risk
         if risk is None:
             return NOTHING_CITED

@@ -33,7 +33,7 @@ def scored(model: Served, scoring: Scoring, facts: Mapping[str, Any]) -> Scoring
 
 
 def thresholds_of(cuts: tuple[float, float, float]) -> dict[str, float]:
-    """What a score brings about, from which one on."""
+    """Actions of a model, each with the score from which on it applies."""
     return {action: cut for action, cut in zip(ACTIONS, cuts, strict=True) if cut}
 
 

@@ -125,7 +125,7 @@ class VelocityCounters:
         return self._counters(asked, self._unlike, 0)
 
     def likeness(self, asked: RequestRecord, now_ms: int) -> tuple[str, ...]:
-        """What it has in common with others, of all that a window asks for, in its order."""
+        """The properties that counters with `same` compare, in the order of their names."""
         at_ms = _counted_at_ms(asked, now_ms)
         return tuple([_likeness(asked, same, at_ms) for same in self._sames])
 
@@ -232,7 +232,7 @@ class _Entities:
         self._own = {"org": org, "project": of.project, "user": of.user, "key": of.key}
 
     def digest(self, field: str, asked: RequestRecord, secret: bytes) -> str:
-        """What the value of a field is known by on lists; "" where it is not there."""
+        """The list key of a field's value; "" where the request has no value."""
         kind, _, name = field.partition(".")
         if kind == "context":
             value = str(self._context.get(name, ""))
@@ -241,7 +241,7 @@ class _Entities:
         return _hashed(secret, value) if value else ""
 
     def entry(self, field: str) -> str:
-        """What a built-in list would say of a field."""
+        """The key of a field's value on built-in lists."""
         return entry_of(field, self._org, self._own, self._context)
 
     def counter(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
@@ -300,7 +300,7 @@ def _counted_at_ms(asked: RequestRecord, now_ms: int) -> int:
 
 
 def _likeness(asked: RequestRecord, same: str, at_ms: int) -> str:
-    """What a request has in common with others; "" where it is not known."""
+    """The property that a counter with `same` compares; "" where the request lacks it."""
     terms = asked.terms
     if same == "size":
         return str(asked.amount.bit_length())

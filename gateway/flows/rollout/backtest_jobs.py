@@ -47,7 +47,7 @@ async def begin(services: RolloutServices, ruleset: str, span: Span, caller: Cal
 
 
 async def look(services: RolloutServices, name: str, caller: Caller) -> Run:
-    """How far a backtest is, or what came of it. Raises 404."""
+    """Find a backtest with its progress or result. Raises 404."""
     caller.check_unbound(CHANGE)
     run = await services.backtests.find(name)
     if run is None:

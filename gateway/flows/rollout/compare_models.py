@@ -30,7 +30,7 @@ COLLECTED = 500
 
 @dataclass(frozen=True)
 class Compared:
-    """What one model makes of some requests.
+    """Results of one model on the compared requests.
 
     `bins` counts scores by tenths; `reached` are for each action requests that its threshold
     reaches, their micros, and by their labels frauds and good ones; `drift` are indices of features
@@ -89,7 +89,7 @@ async def look(
     thresholds: Mapping[str, float],
     span_ms: tuple[int, int],
 ) -> Comparison | None:
-    """What one model makes of a span at these thresholds; None where nothing was decided."""
+    """Apply one model and thresholds to a span; None where the span has no decision."""
     rows = await _rows(services, tuple(served.features), span_ms)
     if not rows.decisions:
         return None

@@ -30,7 +30,7 @@ Check = Callable[[Sequence[Change], Change], None]
 
 
 def once_of(caller: Caller, body: Message) -> str:
-    """How a call is known again: its idempotency key and what it says; "" without a key."""
+    """Identity of a call: its idempotency key and a digest of its body; "" without a key."""
     once = caller.idempotency("", body, 0)
     return f"{once.name} {once.digest.hex()}" if once else ""
 

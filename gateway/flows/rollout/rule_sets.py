@@ -207,7 +207,7 @@ class Report:
 async def report(
     services: RolloutServices, ruleset: str, days: tuple[int, int], caller: Caller
 ) -> Report:
-    """What a rule set saw and matched in the days [from, to). Raises 404."""
+    """Requests and matches of a rule set in the days [from, to). Raises 404."""
     caller.check_unbound(CHANGE)
     await find(services, ruleset)
     matches, behind = services.matches, 0

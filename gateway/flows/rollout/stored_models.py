@@ -21,7 +21,7 @@ async def find(services: RolloutServices, model: str) -> StoredModel:
 
 
 def reads_of(served: Served) -> tuple[str, ...]:
-    """What is to be counted, or looked up, because a model reads it."""
+    """Counters and lists that a model reads."""
     asked_for = (name for name in served.reads if name.startswith("velocity.") or " in @" in name)
     return tuple(name for name in asked_for if name not in SIGNALS)
 

@@ -1,1 +1,1 @@
-"""What several rooms need."""
+"""Helpers of several rooms."""

@@ -19,7 +19,7 @@ DIGEST_BYTES = 16
 
 
 class Caller(Struct, frozen=True):
-    """Who calls, on which path, with which idempotency key ("" for none)."""
+    """The credential of a call, its path and its idempotency key ("" for none)."""
 
     credential: Credential
     path: str

@@ -20,7 +20,7 @@ async def kept_or(
     result: type[Result],
     error: CallerError,
 ) -> Reply:
-    """What was answered under this key before the world changed; raises `error` when nothing was.
+    """Return the stored result of a retry; raise `error` where there is none.
 
     A repeated call gets its first answer even where it could not be made anew.
     """

@@ -18,7 +18,7 @@ from gateway.store.port import Store
 
 @dataclass(frozen=True, kw_only=True)
 class SharedServices:
-    """What every room may use. `secret` is the key of pseudonyms."""
+    """Parts that every room may use. `secret` is the key of pseudonyms."""
 
     settings: Settings
     store: Store

@@ -12,7 +12,7 @@ class StoreClock:
         self._offset_ms = 0
 
     def now_ms(self) -> int:
-        """What the store's clock shows now, as far as we know."""
+        """Estimated time of the store's clock (Unix ms)."""
         return time.time_ns() // 1_000_000 + self._offset_ms
 
     def learn(self, store_now_ms: int) -> None:

@@ -14,7 +14,7 @@ B = TypeVar("B", bound=CapBody | RateLimitBody)
 
 
 def known_as(services: SharedServices, user: str) -> str:
-    """What a user is known as from the edge inwards: callers name the id, and read the hash."""
+    """Id of a user inside the gateway: the caller's, or its hash where `hash_users` is set."""
     if not services.settings.hash_users or not user:
         return user
     return f"u_{hashed(services.secret, user)}"

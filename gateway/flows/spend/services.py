@@ -11,7 +11,7 @@ from gateway.flows.spend.stand_in_state import StandIn
 
 @dataclass
 class Health:
-    """What a worker knows of store and ledger; background tasks keep it up to date."""
+    """State of store and ledger as this worker knows it; background tasks keep it up to date."""
 
     backlog: int = 0
     stopped_by: str = ""

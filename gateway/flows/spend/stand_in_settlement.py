@@ -76,7 +76,7 @@ async def _reverse_unacknowledged(services: SpendServices, on_event: Callable[[s
 
 
 async def _decided(services: SpendServices, decisions: Iterable[str]) -> dict[str, Decided]:
-    """What the store decided on these, read from the ledger once it has caught up."""
+    """Outcomes of these decisions, read from the ledger once it has caught up."""
     wanted = list(decisions)
     for shard in {ids.shard_in(decision) for decision in wanted} - {None}:
         assert shard is not None
@@ -162,7 +162,7 @@ async def _charge_one(
 
 
 def _use(one: StandInApproval, asked: RequestRecord) -> CaptureBody:
-    """What to capture: the quantity, unless its price is no longer the one that was quoted."""
+    """Usage to capture: the quantity, or the quoted amount where its price has changed."""
     quantity, price = one.request.quantity, asked.terms.price
     if quantity and price and cost_micros(price, quantity) == one.amount_micros:
         return CaptureBody(quantity=quantity)

@@ -1,4 +1,4 @@
-"""What this worker may still allow in an outage, and what it has to settle afterwards."""
+"""Stand-in approvals of this worker: its allowance in an outage, and what is left to settle."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ encode_opened, decode_opened = _encoder.encode, _decoder.decode
 
 
 class StandIn:
-    """What this worker may still allow, and what it has to settle once the store answers.
+    """Allowance of this worker in an outage, and the decisions it has to settle afterwards.
 
     `shares`: the number of workers that divide an org's amount per minute.
     """
@@ -73,7 +73,7 @@ class StandIn:
         return True
 
     def give_back(self, org: str, amount_micros: int) -> None:
-        """What was taken was not used."""
+        """Return an amount that was taken and not used."""
         self._spent[org] = self._spent.get(org, 0) - amount_micros
 
     def note_unacknowledged(
@@ -92,7 +92,7 @@ class StandIn:
         self.unacknowledged.append(Unacknowledged(decision_id, org, None, now_s))
 
     def answered(self, idempotency: Idempotency | None) -> AuthorizeAnswer | None:
-        """What was answered without the store under the same key. Raises on another body."""
+        """The stand-in answer of a retry, or None. Raises CallerError on another body."""
         found = self._answers.get(idempotency.name) if idempotency else None
         if found is None or idempotency is None:
             return None

@@ -1,4 +1,4 @@
-"""Which deployment a ledger belongs to; ids that compare by bytes."""
+"""The deployment a ledger belongs to; ids that compare by bytes."""
 
 import sqlalchemy as sa
 from alembic import op

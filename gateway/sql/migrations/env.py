@@ -1,4 +1,4 @@
-"""What alembic runs: migrations over the connection that migrate.py hands in."""
+"""Entry point of alembic: run migrations over the connection of migrate.py."""
 
 from alembic import context
 

@@ -18,7 +18,7 @@ from gateway.wire.answers.base import Answer, rfc3339
 
 
 class OutagePart(Answer):
-    """What the org may spend in a minute while the store does not answer."""
+    """Amount the org may spend in a minute while the store does not answer."""
 
     policy: Literal["closed", "open"]
     max_open_micros: int
@@ -122,7 +122,7 @@ class CardVersionAnswer(Answer):
 
 
 class BalanceGrant(Answer):
-    """What is left of a grant."""
+    """Remainder of a grant."""
 
     id: str
     kind: str
@@ -131,7 +131,7 @@ class BalanceGrant(Answer):
 
 
 class BalanceIncluded(Answer):
-    """What is left of an included quota."""
+    """Remainder of an included quota."""
 
     id: str
     remaining_micros: int
@@ -139,7 +139,7 @@ class BalanceIncluded(Answer):
 
 
 class BalanceCap(Answer):
-    """How full a cap is, for one target."""
+    """Use of a cap, for one target."""
 
     id: str
     level: str
@@ -153,7 +153,7 @@ class BalanceCap(Answer):
 
 
 class BalanceAnswer(Answer):
-    """What an org has."""
+    """Funds of an org, by source, and the use of its caps."""
 
     currency: str
     available_micros: int
@@ -177,7 +177,7 @@ class UsageRow(Answer, omit_defaults=True):
 
 
 class UsageAnswer(Answer):
-    """What an org was charged."""
+    """Charges of an org."""
 
     rows: list[UsageRow]
 

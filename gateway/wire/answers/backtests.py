@@ -6,7 +6,7 @@ from gateway.wire.answers.base import Answer
 
 
 class RuleHits(Answer):
-    """What one rule matched; `alone` those that no other rule matched; by their labels the rest."""
+    """Matches of one rule; `alone` those that no other rule matched; the rest by label."""
 
     rule: str
     requests: int
@@ -19,7 +19,7 @@ class RuleHits(Answer):
 
 
 class BacktestAnswer(Answer):
-    """What a rule set would have made of requests that passed account, price and money.
+    """Result of a rule set on past requests that passed account, price and money.
 
     Of those that it decided itself, `same` are decided as they were, and `differs` are not. `fraud`
     and `good` are what labels say by now; most requests have none. While it is `running`, rows of

@@ -1,4 +1,4 @@
-"""What all answers share."""
+"""The base of all answers, pages, and times."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class TrialBalanceAnswer(Answer):
 
 
 class Difference(Answer):
-    """What does not agree."""
+    """Two amounts that should be equal."""
 
     org: str
     what: str
@@ -37,7 +37,7 @@ class Difference(Answer):
 
 
 class Checked(Answer):
-    """How much was compared."""
+    """Number of orgs and holds compared."""
 
     orgs: int
     holds: int

@@ -34,7 +34,7 @@ class AskedPart(Answer):
 
 
 class ShadowPart(Answer):
-    """What a rule set in shadow would have done."""
+    """Result that a rule set in shadow would have had."""
 
     ruleset: str
     action: str
@@ -42,7 +42,7 @@ class ShadowPart(Answer):
 
 
 class ScorePart(Answer):
-    """How a request was scored: by which model, and what it brings about from which score on.
+    """Score of the request, the model that made it, and the thresholds of its actions.
 
     `features` is the exact vector (null: missing), `contributions` what each feature added to the
     log-odds beside `expected`, those of an average request (exact TreeSHAP): largest first.
@@ -84,7 +84,7 @@ class Event(Place):
 
 
 class ChargePart(Place):
-    """What was charged."""
+    """A charge."""
 
     product: str
     currency: str
@@ -122,7 +122,7 @@ class LabelAnswer(Answer):
 
 
 class LabelsAnswer(Answer):
-    """What became of each of many labels, in their order: the label, or a problem."""
+    """Results of a batch of labels, in their order: the label, or a problem."""
 
     results: list[Any]
 

@@ -17,7 +17,7 @@ class ItemAnswer(Answer):
 
 
 class ItemsAnswer(Answer):
-    """How many items were put."""
+    """Number of items put on a list."""
 
     list: str
     items: int

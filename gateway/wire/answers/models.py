@@ -41,7 +41,7 @@ class Reached(Answer):
 
 
 class ComparedModel(Answer):
-    """What one model makes of the requests that were looked at.
+    """Results of one model on the compared requests.
 
     `score_bins` counts scores by tenths. `average_precision` holds what has no fraud label for
     good; null without one. `drift` are stability indices against the training, of features and of

@@ -24,7 +24,7 @@ class RuleSetAnswer(Answer):
 
 
 class RuleSetChange(Answer):
-    """What a rule set was set to, by whom and why."""
+    """A change of a rule set's mode, its author and reason."""
 
     n: int
     ruleset: str
@@ -57,7 +57,7 @@ class PoliciesAnswer(Answer):
 
 
 class RuleReport(Answer):
-    """What one rule matched: `mode` active where its rule set decided, else shadow.
+    """Matches of one rule: `mode` is active where its rule set decided, else shadow.
 
     `share` is of the requests its rule set saw in that mode; `fraud` and `good` what labels say.
     """

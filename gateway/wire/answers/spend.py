@@ -41,7 +41,7 @@ class QuoteLine(Answer):
 
 
 class QuoteAnswer(Answer):
-    """What the request costs, at which price version."""
+    """Price of the request, and the price version it is made by."""
 
     amount_micros: int
     currency: str
@@ -79,7 +79,7 @@ class LimitAnswer(Answer):
 
 
 class RiskAnswer(Answer):
-    """How the request was assessed; nulls where nothing assesses."""
+    """Assessment of the request; nulls where no policy is in force."""
 
     score: float | None = None
     rules: list[str] = []
@@ -108,7 +108,7 @@ class AuthorizeAnswer(Answer):
 
 
 class EndAnswer(Answer):
-    """How a hold ended."""
+    """End of a hold: captured, released and missing amounts."""
 
     id: str
     status: str
@@ -156,7 +156,7 @@ class VoidAnswer(Answer):
 
 
 class AdjustmentAnswer(Answer):
-    """What an adjustment did."""
+    """Result of an adjustment."""
 
     kind: str
     amount_micros: int
@@ -315,7 +315,7 @@ def end_answer(ended: Ended) -> EndAnswer:
 
 
 def subject_of(terms: RecordedTerms) -> dict[str, str]:
-    """Whose request it was, as the caller named it."""
+    """The subject of a request, as the caller named it."""
     subject = {"org": terms.org, "project": terms.project, "user": terms.user, "key": terms.key}
     return {name: value for name, value in subject.items() if value}
 
