@@ -142,7 +142,7 @@ class Admission:
         self._store_s = self._least_s = 0.0
         """Seconds that a command takes, and that one with next to nothing before it takes."""
         self._samples: list[tuple[float, float, int]] = []
-        self._asked: dict[str, float] = {}
+        self._demand: dict[str, float] = {}
         """Work that each org asked for while too much was asked for, halved as time passes."""
         self._over_since_s: float | None = None
         self._under_since_s: float | None = None
@@ -194,7 +194,7 @@ class Admission:
         queue.add(one)
         self._count(one, 1)
         if self._over_since_s is not None and lane == LATER and not one.is_patient:
-            self._asked[org] = self._asked.get(org, 0.0) + work
+            self._demand[org] = self._demand.get(org, 0.0) + work
         self._shed(one.since_s)
         self._let_in(one.since_s)
         try:
@@ -263,7 +263,7 @@ class Admission:
             # So long with so little in flight: every command takes that by now.
             self._least_s = min(took for took, _, _ in self._samples)
         self._samples.clear()
-        self._asked = {org: asked / 2 for org, asked in self._asked.items() if asked >= 1}
+        self._demand = {org: work / 2 for org, work in self._demand.items() if work >= 1}
         if waited_s > WINDOW_S:
             self._window *= max(SHRINKS_TO, WINDOW_S / waited_s)
         elif self._was_full or self._queued:
@@ -326,10 +326,10 @@ class Admission:
         """
         if self._over_since_s is None or now - self._over_since_s < PATIENCE_S:
             return
-        queues, asked = self._lanes[LATER], self._asked
+        queues, demand = self._lanes[LATER], self._demand
         while self.expected_wait_s > self.target_s:
             waiting = [org for org, queue in queues.items() if queue.work]
-            org = max(waiting, key=lambda name: queues[name].work + asked.get(name, 0.0))
+            org = max(waiting, key=lambda name: queues[name].work + demand.get(name, 0.0))
             one = queues[org].newest()
             if one.work == self._sheddable:
                 return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import convert
+
 from gateway.core.entities import (
     Cap,
     CardVersion,
@@ -214,10 +216,6 @@ def time_or_none(ms: int | None) -> str | None:
     return rfc3339(ms) if ms else None
 
 
-def _texts(values: tuple[str, ...] | None) -> list[str] | None:
-    return None if values is None else list(values)
-
-
 def org_answer(org: Org) -> OrgAnswer:
     """Present an org."""
     most = org.open_micros
@@ -238,7 +236,7 @@ def org_answer(org: Org) -> OrgAnswer:
 
 def member_answer(member: Member) -> MemberAnswer:
     """Present a project or user."""
-    return MemberAnswer(id=member.id, name=member.name, status=member.status)
+    return convert(member, MemberAnswer, from_attributes=True)
 
 
 def key_answer(member: Member) -> KeyAnswer:
@@ -255,28 +253,12 @@ def key_answer(member: Member) -> KeyAnswer:
 
 def cap_answer(cap: Cap) -> CapAnswer:
     """Present a cap."""
-    return CapAnswer(
-        id=cap.id,
-        level=cap.level,
-        window=cap.window,
-        limit_micros=cap.limit_micros,
-        mode=cap.mode,
-        target=cap.target,
-        products=_texts(cap.products),
-        alert_at=list(cap.alert_at),
-    )
+    return convert(cap, CapAnswer, from_attributes=True)
 
 
 def rate_limit_answer(limit: RateLimit) -> RateLimitAnswer:
     """Present a rate limit."""
-    return RateLimitAnswer(
-        id=limit.id,
-        level=limit.level,
-        unit=limit.unit,
-        limit=limit.limit,
-        window_s=limit.window_s,
-        target=limit.target,
-    )
+    return convert(limit, RateLimitAnswer, from_attributes=True)
 
 
 def contract_answer(contract: Contract) -> ContractAnswer:
@@ -293,22 +275,7 @@ def contract_answer(contract: Contract) -> ContractAnswer:
 
 def plan_answer(plan: PricePlan) -> PlanAnswer:
     """Present a plan."""
-    return PlanAnswer(
-        id=plan.id,
-        rate_card=plan.rate_card,
-        included=[
-            IncludedAnswer(
-                id=quota.id,
-                amount_micros=quota.amount_micros,
-                period=quota.period,
-                products=_texts(quota.products),
-                rollover=quota.rollover,
-            )
-            for quota in plan.included
-        ],
-        caps=[cap_answer(cap) for cap in plan.caps],
-        rate_limits=[rate_limit_answer(limit) for limit in plan.rate_limits],
-    )
+    return convert(plan, PlanAnswer, from_attributes=True)
 
 
 def card_version_answer(card: str, version: CardVersion) -> CardVersionAnswer:
