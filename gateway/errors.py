@@ -65,6 +65,13 @@ PROBLEMS: dict[str, ProblemCode] = {
 stored model that cannot be used any more (409)."""
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong, and the JSON pointer of the member ("": the whole body)."""
+
+    pointer: str
+    detail: str
+
+
 class SpendgateError(Exception):
     """A fault with a stable `code` and a sentence for a person; `status` overrides the code's."""
 
@@ -78,8 +85,9 @@ class SpendgateError(Exception):
 class CallerError(SpendgateError):
     """The caller sent something that cannot be done; nothing was changed.
 
-    `pointer` is the JSON pointer of the offending member, or "" when it is the whole request; `at`
-    the line and column in a text, where it is one.
+    `pointer` is the JSON pointer of the offending member, or "" when it is the whole request, and
+    `parameter` the query parameter, where it is one; `at` is the line and column in a text.
+    `faults` lists all that is wrong, where more was found than one thing.
     """
 
     def __init__(
@@ -89,11 +97,15 @@ class CallerError(SpendgateError):
         *,
         status: int = 0,
         pointer: str = "",
+        parameter: str = "",
         at: tuple[int, int] | None = None,
+        faults: tuple[Fault, ...] = (),
     ) -> None:
         super().__init__(code, detail, status=status)
         self.pointer = pointer
+        self.parameter = parameter
         self.at = at
+        self.faults = faults
 
 
 class OperatorError(SpendgateError):

@@ -64,7 +64,8 @@ def _logged(one: Logged) -> LoggedAnswer:
 def _one_of(query: dict[str, str], name: str, known: Sequence[str]) -> str:
     asked = query.get(name, "")
     if asked and asked not in known:
-        raise CallerError("invalid_request", f"{name} takes {', '.join(known)}, not {asked[:40]!r}")
+        detail = f"{name} takes {', '.join(known)}, not {asked[:40]!r}"
+        raise CallerError("invalid_request", detail, parameter=name)
     return asked
 
 

@@ -133,7 +133,8 @@ class Endpoint:
         query = dict(request.query) if request.query_string else {}
         for name in query:
             if name not in self._route.query:
-                raise CallerError("invalid_request", f"unknown query parameter {name!r}")
+                detail = f"unknown query parameter {name!r}"
+                raise CallerError("invalid_request", detail, parameter=name)
         return Call(ids, query, body, Caller(credential, self._path_of(ids), key), request)
 
     def _path_of(self, ids: dict[str, str]) -> str:

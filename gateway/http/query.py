@@ -22,7 +22,9 @@ def limit_in(text: str | None) -> int:
     if text is None:
         return LIMIT
     if _count.fullmatch(text) is None or not 1 <= int(text) <= MOST:
-        raise CallerError("invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}")
+        raise CallerError(
+            "invalid_request", f"limit takes 1 to {MOST}, not {text[:20]!r}", parameter="limit"
+        )
     return int(text)
 
 
@@ -31,7 +33,9 @@ def page_limit_in(text: str | None) -> int:
     if text is None:
         return PAGE_LIMIT
     if _count.fullmatch(text) is None or not 1 <= int(text) <= PAGE_MOST:
-        raise CallerError("invalid_request", f"limit takes 1 to {PAGE_MOST}, not {text[:20]!r}")
+        raise CallerError(
+            "invalid_request", f"limit takes 1 to {PAGE_MOST}, not {text[:20]!r}", parameter="limit"
+        )
     return int(text)
 
 
@@ -58,7 +62,7 @@ def org_in(text: str | None) -> str:
     try:
         return check_id(text) if text else ""
     except IdFault as fault:
-        raise CallerError("invalid_request", f"org: {fault}") from None
+        raise CallerError("invalid_request", f"org: {fault}", parameter="org") from None
 
 
 def row_in(text: str | None) -> int:
@@ -72,7 +76,9 @@ def row_in(text: str | None) -> int:
 
 def not_ours() -> CallerError:
     """A cursor that no answer ended with."""
-    return CallerError("invalid_request", "cursor is not one that was answered here")
+    return CallerError(
+        "invalid_request", "cursor is not one that was answered here", parameter="cursor"
+    )
 
 
 def time_in(text: str | None, name: str, default_ms: int) -> int:
@@ -84,4 +90,4 @@ def time_in(text: str | None, name: str, default_ms: int) -> int:
         return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         detail = f"{name} must be an RFC 3339 time or a date, not {text!r}"
-        raise CallerError("invalid_request", detail) from None
+        raise CallerError("invalid_request", detail, parameter=name) from None

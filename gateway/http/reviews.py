@@ -123,7 +123,7 @@ def _day(text: str | None, name: str, default: int) -> int:
         return (at if at.tzinfo is None else at.astimezone(UTC)).toordinal() - EPOCH_DAY
     except (ValueError, OverflowError):
         detail = f"{name} takes a day or a time, such as 2027-01-31, not {text[:40]!r}"
-        raise CallerError("invalid_request", detail) from None
+        raise CallerError("invalid_request", detail, parameter=name) from None
 
 
 def _date(day: int) -> str:

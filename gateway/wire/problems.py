@@ -11,10 +11,14 @@ TYPE_PREFIX = "urn:spendgate:problem:"
 
 
 class ErrorItem(Answer):
-    """One thing that was wrong, by JSON pointer; in a text with its line and column, from 1."""
+    """One thing that was wrong: by JSON pointer into the body, or by query parameter.
+
+    In a text `line` and `column` count from 1.
+    """
 
     pointer: str
     detail: str
+    parameter: str | UnsetType = UNSET
     line: int | UnsetType = UNSET
     column: int | UnsetType = UNSET
 
@@ -35,8 +39,7 @@ def problem(error: SpendgateError) -> Problem:
     detail = "please report this; nothing more is told" if error.code == "bug" else error.detail
     errors: list[ErrorItem] | UnsetType = UNSET
     if isinstance(error, CallerError) and (error.pointer or error.status == 422):
-        line, column = error.at or (UNSET, UNSET)
-        errors = [ErrorItem(pointer=error.pointer, detail=detail, line=line, column=column)]
+        errors = _errors(error)
     code = PROBLEMS.get(error.code, PROBLEMS["bug"])
     return Problem(
         type=TYPE_PREFIX + error.code,
@@ -46,6 +49,17 @@ def problem(error: SpendgateError) -> Problem:
         retryable=code.is_retryable,
         errors=errors,
     )
+
+
+def _errors(error: CallerError) -> list[ErrorItem]:
+    if error.faults:
+        return [ErrorItem(pointer=pointer, detail=detail) for pointer, detail in error.faults]
+    line, column = error.at or (UNSET, UNSET)
+    parameter = error.parameter or UNSET
+    one = ErrorItem(
+        pointer=error.pointer, detail=error.detail, parameter=parameter, line=line, column=column
+    )
+    return [one]
 
 
 def encode(value: Problem) -> bytes:
