@@ -34,6 +34,7 @@ PROBLEMS: dict[str, ProblemCode] = {
     "too_many_reports": ProblemCode(409, "another report is being made", is_retryable=True),
     "too_many_rulesets": ProblemCode(409, "too many rule sets are active or in shadow"),
     "version_exists": ProblemCode(409, "the version exists and never changes"),
+    "precondition_failed": ProblemCode(412, "it is not as If-Match or If-None-Match demands"),
     "body_too_large": ProblemCode(413, "the body is too large"),
     "unsupported_media_type": ProblemCode(415, "only application/json is accepted"),
     "amount_out_of_range": ProblemCode(422, "an amount is out of range"),

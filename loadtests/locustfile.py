@@ -1,7 +1,9 @@
 """Three locust users, one for each way a real caller spends.
 
 A denial is an answer: it counts as a success, under a name of its own that tells its weightiest
-reason. Every other answer than 200 is a failure.
+reason. A fault that says `retryable` is tried again under the same idempotency key, as a frontend
+does it, and has a row of its own. Every other answer than 200, and a call that fails RETRIES times,
+is a failure.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ CHAT_OUTPUT_TOKENS = 512
 AGENT_OUTPUT_TOKENS = 64
 """An agent holds and extends by this much."""
 HOLD_TTL_S = 60
+RETRIES, RETRY_AFTER_S = 5, 0.2
+"""Attempts of a call that meets a fault which may pass, and the time between two."""
+RETRY: dict[str, Any] = {}
 CONNECTIONS = 1000
 """At most so many calls are under way at once; connections are kept, as a service keeps them."""
 
@@ -78,14 +83,29 @@ class Caller(FastHttpUser):
             "Authorization": f"Bearer {ADMIN_KEY}",
             "Idempotency-Key": uuid.uuid4().hex,
         }
-        name = f"{self.label} {verb}"
+        for left in reversed(range(RETRIES)):
+            answer = self._try(f"{self.label} {verb}", path, body, headers, is_last=not left)
+            if answer is not RETRY:
+                return answer
+            gevent.sleep(RETRY_AFTER_S)
+        return None
+
+    def _try(
+        self, name: str, path: str, body: dict[str, Any], headers: dict[str, str], *, is_last: bool
+    ) -> dict[str, Any] | None:
+        """One attempt: RETRY where the same call may work later and is not the last."""
         with self.client.post(
             path, json=body, headers=headers, name=name, catch_response=True
         ) as response:
+            if response.status_code == 503 and not is_last and response.json()["retryable"]:
+                code = response.json()["type"].rpartition(":")[2]
+                response.request_meta["name"] = f"{name} (503: {code})"
+                response.success()
+                return RETRY
             if response.status_code != 200:
                 response.failure(f"{response.status_code}: {response.text or response.error}")
                 return None
-            answer = response.json()
+            answer: dict[str, Any] = response.json()
             if answer.get("decision", "allow") != "allow":
                 reason = answer["reasons"][0]["code"]
                 response.request_meta["name"] = f"{name} ({answer['decision']}: {reason})"

@@ -17,7 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.catalog import schema as t
+from gateway.catalog.audit import append
 from gateway.catalog.tables import Tables
+from gateway.core.audit import AuditEntry
 from gateway.core.entities import (
     Cap,
     CardVersion,
@@ -58,7 +60,10 @@ def _load(kind: type[S], spec: bytes) -> S:
 
 
 class Catalog(Tables):
-    """Tables of customers and prices. A change of an old version raises VersionConflict."""
+    """Tables of customers and prices. A change of an old version raises VersionConflict.
+
+    Each change adds `audit` to the audit log in its own transaction.
+    """
 
     @asynccontextmanager
     async def _write(self) -> AsyncIterator[AsyncConnection]:
@@ -81,6 +86,7 @@ class Catalog(Tables):
             has_keys = bool(await c.scalar(select(registered)))
         caps, rates = _split_limits(limits)
         found = _load(Org, row.spec)
+        has_keys = has_keys or found.had_keys
         return OrgTerms(found, _load(Contract, signed) if signed else None, caps, rates, has_keys)
 
     async def lineage(self, lineage: Lineage) -> LineageTerms:
@@ -204,7 +210,7 @@ class Catalog(Tables):
                     return True
         return False
 
-    async def put_org(self, org: Org, from_version: int) -> None:
+    async def put_org(self, org: Org, from_version: int, audit: AuditEntry | None = None) -> None:
         """Create (from version 0) or replace an org. Raises VersionConflict."""
         values = {"version": org.version, "plan": org.plan, "spec": json.encode(org)}
         async with self._write() as c:
@@ -212,20 +218,36 @@ class Catalog(Tables):
                 await c.execute(insert(t.orgs).values(id=org.id, **values))
             else:
                 await _bump(c, t.orgs, org.id, from_version, values)
+            await append(c, audit)
 
-    async def put_contract(self, org: Org, from_version: int, contract: Contract) -> None:
+    async def put_contract(
+        self, org: Org, from_version: int, contract: Contract, audit: AuditEntry
+    ) -> None:
         """Replace an org's contract. Raises VersionConflict."""
-        async with self._org_change(org, from_version) as c:
+        async with self._org_change(org, from_version, audit) as c:
             key = {"org": org.id}
             await _replace(c, t.contracts, key, {"spec": json.encode(contract)})
 
-    async def put_member(self, org: Org, from_version: int, member: Member) -> None:
+    async def put_member(
+        self, org: Org, from_version: int, member: Member, audit: AuditEntry
+    ) -> None:
         """Register or change a member of an org. Raises VersionConflict."""
         key = {"org": org.id, "kind": member.kind, "id": member.id}
-        async with self._org_change(org, from_version) as c:
+        async with self._org_change(org, from_version, audit) as c:
             await _replace(c, t.members, key, {"spec": json.encode(member)})
 
-    async def put_limit(self, org: Org, from_version: int, limit: Cap | RateLimit) -> None:
+    async def delete_member(
+        self, org: Org, from_version: int, member: Member, audit: AuditEntry
+    ) -> None:
+        """Delete a registered member of an org. Raises VersionConflict."""
+        m = t.members.c
+        async with self._org_change(org, from_version, audit) as c:
+            where = (m.org == org.id, m.kind == member.kind, m.id == member.id)
+            await c.execute(delete(t.members).where(*where))
+
+    async def put_limit(
+        self, org: Org, from_version: int, limit: Cap | RateLimit, audit: AuditEntry
+    ) -> None:
         """Create or replace a cap or rate limit of an org. Raises VersionConflict."""
         kind = "cap" if isinstance(limit, Cap) else "rate_limit"
         values = {
@@ -233,12 +255,14 @@ class Catalog(Tables):
             "target": limit.target or NOBODY,
             "spec": json.encode(limit),
         }
-        async with self._org_change(org, from_version) as c:
+        async with self._org_change(org, from_version, audit) as c:
             await _replace(c, t.limits, {"org": org.id, "kind": kind, "id": limit.id}, values)
 
-    async def delete_limit(self, org: Org, from_version: int, kind: str, limit: str) -> None:
+    async def delete_limit(
+        self, org: Org, from_version: int, kind: str, limit: str, audit: AuditEntry
+    ) -> None:
         """Delete a cap or rate limit of an org. Raises VersionConflict."""
-        async with self._org_change(org, from_version) as c:
+        async with self._org_change(org, from_version, audit) as c:
             await c.execute(
                 delete(t.limits).where(
                     t.limits.c.org == org.id, t.limits.c.kind == kind, t.limits.c.id == limit
@@ -251,13 +275,18 @@ class Catalog(Tables):
             pass
 
     @asynccontextmanager
-    async def _org_change(self, org: Org, from_version: int) -> AsyncIterator[AsyncConnection]:
+    async def _org_change(
+        self, org: Org, from_version: int, audit: AuditEntry | None = None
+    ) -> AsyncIterator[AsyncConnection]:
         values = {"version": org.version, "plan": org.plan, "spec": json.encode(org)}
         async with self._write() as c:
             await _bump(c, t.orgs, org.id, from_version, values)
             yield c
+            await append(c, audit)
 
-    async def put_plan(self, plan: PricePlan, from_version: int) -> None:
+    async def put_plan(
+        self, plan: PricePlan, from_version: int, audit: AuditEntry | None = None
+    ) -> None:
         """Create (from version 0) or replace a plan. Raises VersionConflict."""
         values = {"version": plan.version, "spec": json.encode(plan)}
         async with self._write() as c:
@@ -265,9 +294,15 @@ class Catalog(Tables):
                 await c.execute(insert(t.plans).values(id=plan.id, **values))
             else:
                 await _bump(c, t.plans, plan.id, from_version, values)
+            await append(c, audit)
 
     async def put_card_version(
-        self, card: str, version: CardVersion | None, from_changes: int, to_changes: int
+        self,
+        card: str,
+        version: CardVersion | None,
+        from_changes: int,
+        to_changes: int,
+        audit: AuditEntry | None = None,
     ) -> None:
         """Add an immutable version to a rate card. Raises VersionConflict.
 
@@ -287,6 +322,7 @@ class Catalog(Tables):
                 spec = json.encode(version)
                 values = {"card": card, "version": version.version, "spec": spec}
                 await c.execute(insert(t.card_versions).values(**values))
+            await append(c, audit)
 
     async def fact(self, name: str) -> str | None:
         """Return a fact of the deployment by name, or None."""

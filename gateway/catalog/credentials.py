@@ -8,7 +8,6 @@ credential; a worker that finds it changed reads its cached credentials again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -16,12 +15,16 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from msgspec import json
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.catalog import schema as t
+from gateway.catalog.audit import append
+from gateway.catalog.secrecy import SECRET_BYTES, digest_of, seal, shown, unseal
 from gateway.catalog.tables import Tables
+from gateway.core.audit import AuditEntry
 from gateway.errors import CallerError
 
 ALL_SCOPES = frozenset({"authorize", "read", "admin", "risk", "finance"})
@@ -38,7 +41,6 @@ AT_A_TIME = 500
 USED_EVERY_S = 60.0
 CHANGES, ADMIN_OFF = "credentials", "admin_key_off"
 """Facts of the deployment: a token of the last change, and the admin key that was switched off."""
-SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -98,38 +100,6 @@ def _is_within(address: str, networks: Iterable[str]) -> bool:
     except ValueError:
         return False
     return any(found in ip_network(network) for network in networks)
-
-
-def digest_of(secret: str) -> str:
-    """Return the SHA-256 of a secret, as stored.
-
-    One plain hash suffices, without salt or stretching: a secret is 32 random bytes, so guessing
-    is hopeless.
-    """
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def seal(secret: bytes, proof: bytes) -> bytes:
-    """Encrypt a secret of 32 bytes under a proof: a fresh nonce of 16 bytes, then the ciphertext.
-
-    The pad is a keyed hash of the nonce (a PRF), so a fresh nonce makes it a one-time pad.
-    """
-    nonce = secrets.token_bytes(16)
-    return nonce + _padded(secret, nonce, proof)
-
-
-def unseal(sealed: bytes, proof: bytes) -> bytes:
-    """Decrypt a sealed secret. A wrong proof gives other bytes, which match no stored hash."""
-    return _padded(sealed[16:], sealed[:16], proof)
-
-
-def _padded(text: bytes, nonce: bytes, proof: bytes) -> bytes:
-    pad = hashlib.blake2b(nonce, key=proof, digest_size=SECRET_BYTES).digest()
-    return bytes(a ^ b for a, b in zip(text, pad, strict=True))
-
-
-def _shown(secret: bytes) -> str:
-    return f"sk_{secret.hex()}"
 
 
 class Rotated(Exception):
@@ -250,9 +220,12 @@ class Credentials(Tables):
             return [_credential(row) for row in rows]
 
     async def create(
-        self, wanted: Wanted, now_ms: int, call: Repeatable | None
+        self, wanted: Wanted, actor: str, now_ms: int, call: Repeatable | None
     ) -> tuple[str, str, bool]:
-        """Create a credential: (id, secret, whether it is a replay). Raises CallerError 422."""
+        """Create a credential: (id, secret, whether it is a replay). Raises CallerError 422.
+
+        `actor` is the credential that asks for it.
+        """
         if call is not None and (found := await self._answered(call, now_ms)):
             return (*found, True)
         name, secret = f"cred_{secrets.token_hex(10)}", secrets.token_bytes(SECRET_BYTES)
@@ -261,7 +234,7 @@ class Credentials(Tables):
             "name": wanted.name,
             "scopes": " ".join(sorted(set(wanted.scopes))),
             "org": wanted.org,
-            "digest": digest_of(_shown(secret)),
+            "digest": digest_of(shown(secret)),
             "created_ms": now_ms,
             "expires_ms": wanted.expires_ms,
             "networks": " ".join(wanted.networks),
@@ -272,13 +245,19 @@ class Credentials(Tables):
                 await _keep_answer(c, call, name, secret, now_ms)
                 await c.execute(insert(t.credentials).values(**row))
                 await _changed(c)
+                await append(c, _entry(now_ms, actor, "create", name, wanted.org, wanted))
         except IntegrityError:
             # A concurrent call with the same idempotency key won: return its stored result.
-            return await self.create(wanted, now_ms, call)
-        return name, _shown(secret), False
+            return await self.create(wanted, actor, now_ms, call)
+        return name, shown(secret), False
 
     async def rotate(
-        self, credential_id: str, overlap_ms: int, now_ms: int, call: Repeatable | None
+        self,
+        credential: Credential,
+        overlap_ms: int,
+        actor: str,
+        now_ms: int,
+        call: Repeatable | None,
     ) -> tuple[str, bool]:
         """Give a credential a new secret: (secret, whether it is a replay).
 
@@ -287,6 +266,7 @@ class Credentials(Tables):
         if call is not None and (found := await self._answered(call, now_ms)):
             return found[1], True
         secret, of = secrets.token_bytes(SECRET_BYTES), t.credentials.c
+        credential_id = credential.id
         try:
             async with self._write() as c:
                 await _keep_answer(c, call, credential_id, secret, now_ms)
@@ -297,7 +277,7 @@ class Credentials(Tables):
                     update(t.credentials)
                     .where(of.id == credential_id, of.digest == before)
                     .values(
-                        digest=digest_of(_shown(secret)),
+                        digest=digest_of(shown(secret)),
                         old_digest=before if overlap_ms else "",
                         old_until_ms=now_ms + overlap_ms,
                         is_derived=False,
@@ -306,10 +286,12 @@ class Credentials(Tables):
                 if done.rowcount != 1:
                     raise Rotated
                 await _changed(c)
+                entry = _entry(now_ms, actor, "rotate", credential_id, credential.org)
+                await append(c, entry)
         except (IntegrityError, Rotated):
             # A concurrent rotation won: this one starts again from its result.
-            return await self.rotate(credential_id, overlap_ms, now_ms, call)
-        return _shown(secret), False
+            return await self.rotate(credential, overlap_ms, actor, now_ms, call)
+        return shown(secret), False
 
     async def _answered(self, call: Repeatable, now_ms: int) -> tuple[str, str] | None:
         """Return the id and secret in the stored result of this call. Raises CallerError 422."""
@@ -324,21 +306,33 @@ class Credentials(Tables):
         if not row.sealed:
             detail = "it was made before an upgrade, which forgot its secret: rotate it"
             raise CallerError("invalid_request", detail)
-        return row.ref, _shown(unseal(row.sealed, call.proof))
+        return row.ref, shown(unseal(row.sealed, call.proof))
 
-    async def remove(self, credential_id: str) -> bool:
+    async def remove(self, credential: Credential, actor: str, now_ms: int) -> bool:
         """Revoke a credential; False if there was none."""
         async with self._write() as c:
-            done = await c.execute(delete(t.credentials).where(t.credentials.c.id == credential_id))
+            where = t.credentials.c.id == credential.id
+            done = await c.execute(delete(t.credentials).where(where))
             await _changed(c)
+            if done.rowcount:
+                entry = _entry(now_ms, actor, "delete", credential.id, credential.org)
+                await append(c, entry)
         return bool(done.rowcount)
 
-    async def switch_admin_off(self) -> None:
+    async def switch_admin_off(self, actor: str, now_ms: int) -> None:
         """Refuse this operator key from now on; a different operator key would work."""
         async with self._write() as c:
             await c.execute(delete(t.meta).where(t.meta.c.name == ADMIN_OFF))
             await c.execute(insert(t.meta).values(name=ADMIN_OFF, value=self._admin_digest))
             await _changed(c)
+            await append(c, _entry(now_ms, actor, "delete", ADMIN_ID, ""))
+
+
+def _entry(
+    at_ms: int, actor: str, action: str, credential: str, org: str, made: Wanted | None = None
+) -> AuditEntry:
+    after = json.encode(made) if made is not None else b""
+    return AuditEntry(at_ms, org, actor, action, "credential", credential, after=after)
 
 
 def no_such(credential_id: str) -> CallerError:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, json
 from msgspec.structs import asdict
 from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from gateway.catalog import schema as t
+from gateway.catalog.audit import append
 from gateway.catalog.tables import Tables
+from gateway.core.audit import AuditEntry
 from gateway.core.velocity import Entry, entry_name
 
 
@@ -73,6 +75,7 @@ class Lists(Tables):
                 for n, item in enumerate(latest.values(), last - len(latest) + 1)
             ]
             await c.execute(insert(t.list_items), rows)
+            await append(c, _entry(list(latest.values())))
 
     async def behind(self, n: int, limit: int) -> list[Entry]:
         """Return at most `limit` changes with a number greater than `n`, in order."""
@@ -101,3 +104,16 @@ class Lists(Tables):
             await c.execute(update(t.list_state).values(n=t.list_state.c.n))
             found = await c.execute(delete(t.list_items).where(ended))
         return int(found.rowcount)
+
+
+def _entry(items: Sequence[Item]) -> AuditEntry:
+    """Describe one call that puts items on a list or removes them; values are keyed hashes."""
+    first = items[0]
+    shown = {
+        "items": [item.digest for item in items],
+        "expires_ms": first.expires_ms,
+        "note": first.note,
+    }
+    action = "remove" if first.is_gone else "put"
+    who = (first.at_ms, "", first.author)
+    return AuditEntry(*who, action, "list", first.list, after=json.encode(shown))

@@ -17,7 +17,9 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.catalog import schema as t
+from gateway.catalog.audit import append
 from gateway.catalog.tables import Tables
+from gateway.core.audit import AuditEntry
 
 EVERYBODY = 100
 ROLLED_BACK = "rolled back"
@@ -207,6 +209,17 @@ def _rollback(change: Change) -> tuple[str, int]:
     return change.note, change.at_ms
 
 
+def _entry(change: Change) -> AuditEntry | None:
+    """The audit log's entry of a change; None where it changes no policy."""
+    if change.mode in (WARMING, WARM, USED):
+        return None
+    kind = "model" if change.ruleset.startswith(MODEL) else "ruleset"
+    shown = {"mode": change.mode, "percent": change.percent, "note": change.note}
+    after = json.dumps(shown, ensure_ascii=False).encode()
+    who = (change.at_ms, "", change.author)
+    return AuditEntry(*who, change.mode, kind, change.ruleset, after=after)
+
+
 class RuleSets(Tables):
     """Tables of rule sets and of the policy log."""
 
@@ -263,6 +276,8 @@ class RuleSets(Tables):
         try:
             async with self._write() as c:
                 await c.execute(insert(t.ruleset_changes), rows)
+                for change in made:
+                    await append(c, _entry(change))
         except IntegrityError:
             return False
         return True

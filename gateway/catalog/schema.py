@@ -181,6 +181,27 @@ labels = Table(
     Index("labels_by_decision", "decision", "n"),
 )
 """Labels of decisions in the order in which they were recorded; rows are only ever added."""
+audit = Table(
+    "audit",
+    metadata,
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("org", "actor", "action", "kind", "id")),
+    Column("before", LargeBinary, nullable=False),
+    Column("after", LargeBinary, nullable=False),
+    Column("once", Text, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Index("audit_by_org", "org", "n"),
+)
+"""Changes that admins made, chained by hash; rows are only ever added."""
+audit_state = Table(
+    "audit_state",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""End of the audit log's chain. Raising `n` locks the row: changes commit in their order."""
 matches = Table(
     "matches",
     metadata,

@@ -7,6 +7,7 @@ import asyncio
 import typer
 from rich.console import Console
 
+from gateway.catalog.audit import Audit
 from gateway.cli.options import DataDir, LedgerUrl, StoreUrl, settings_of
 from gateway.cli.process import say, store_of, warn
 from gateway.flows.operations.shard_recovery import ALL_SHARDS, Report, difference
@@ -64,6 +65,9 @@ async def _explain(parts: Background) -> bool:
     faults = await parts.identity.faults()
     if (await parts.shards.booked()).stopped_by:
         faults.append("the ledger's writer has stopped at a gap: nothing more is allowed")
+    broken = await Audit(parts.engines[0]).first_fault()
+    if broken:
+        faults.append(broken)
     for fault in faults:
         say(f"wrong: {fault}")
     return not closed and not faults

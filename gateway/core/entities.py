@@ -109,6 +109,7 @@ class Contract(Struct, frozen=True):
     ends_ms: int | None = None
     discount_bps: int = 0
     products: dict[str, ProductTerms] = {}
+    metadata: dict[str, str] = {}
 
 
 class Grant(Struct, frozen=True):
@@ -122,6 +123,7 @@ class Grant(Struct, frozen=True):
     effective_ms: int | None = None
     expires_ms: int | None = None
     products: tuple[str, ...] | None = None
+    metadata: dict[str, str] = {}
 
 
 class Member(Struct, frozen=True):
@@ -134,6 +136,7 @@ class Member(Struct, frozen=True):
     project: str | None = None
     user: str | None = None
     expires_ms: int | None = None
+    metadata: dict[str, str] = {}
 
 
 class Org(Struct, frozen=True):
@@ -153,6 +156,9 @@ class Org(Struct, frozen=True):
     """Micros that stand-in approvals may spend in a minute while the store is down; 0: nothing."""
     country: str = ""
     """The country of its bills: two letters, upper case; "" where that is not known."""
+    metadata: dict[str, str] = {}
+    had_keys: bool = False
+    """True once a registered key was deleted: unregistered keys stay refused from then on."""
 
 
 class Lineage(Struct, frozen=True):

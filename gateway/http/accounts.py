@@ -55,6 +55,13 @@ async def put_project(services: Services, call: Call[MemberBody]) -> Answered[Me
     )
 
 
+async def delete_project(services: Services, call: Call[None]) -> Answered[None]:
+    """DELETE /v1/orgs/{org}/projects/{project}."""
+    org, name = call.ids["org"], call.ids["project"]
+    await orgs.delete_member(services, org, "project", name, call.caller)
+    return Answered(None, status=204)
+
+
 async def put_user(services: Services, call: Call[MemberBody]) -> Answered[MemberAnswer]:
     """PUT /v1/orgs/{org}/users/{user}."""
     org, name = call.ids["org"], call.ids["user"]
@@ -63,12 +70,26 @@ async def put_user(services: Services, call: Call[MemberBody]) -> Answered[Membe
     )
 
 
+async def delete_user(services: Services, call: Call[None]) -> Answered[None]:
+    """DELETE /v1/orgs/{org}/users/{user}."""
+    org, name = call.ids["org"], call.ids["user"]
+    await orgs.delete_member(services, org, "user", name, call.caller)
+    return Answered(None, status=204)
+
+
 async def put_key(services: Services, call: Call[KeyBody]) -> Answered[KeyAnswer]:
     """PUT /v1/orgs/{org}/keys/{key}."""
     org, name = call.ids["org"], call.ids["key"]
     return Answered(
         key_answer(await orgs.put_member(services, org, "key", name, call.body, call.caller))
     )
+
+
+async def delete_key(services: Services, call: Call[None]) -> Answered[None]:
+    """DELETE /v1/orgs/{org}/keys/{key}."""
+    org, name = call.ids["org"], call.ids["key"]
+    await orgs.delete_member(services, org, "key", name, call.caller)
+    return Answered(None, status=204)
 
 
 async def put_cap(services: Services, call: Call[CapBody]) -> Answered[CapAnswer]:

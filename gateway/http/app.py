@@ -25,7 +25,10 @@ def build_document() -> dict[str, object]:
     """The OpenAPI document of the route table."""
     operations = [
         openapi.Operation(
-            r.method, r.path, r.summary, r.scopes, r.body, r.answer, r.query, r.statuses
+            *(r.method, r.path, r.summary, r.scopes, r.body, r.answer, r.query, r.statuses),
+            patches=r.patches,
+            by_metadata=r.by_metadata,
+            has_etag=r.has_etag,
         )
         for r in ROUTES
     ]

@@ -16,14 +16,17 @@ import msgspec
 from aiohttp import hdrs, web
 from multidict import istr
 
-from gateway.catalog.credentials import Credential, digest_of
+from gateway.catalog.credentials import Credential
+from gateway.catalog.secrecy import digest_of
 from gateway.errors import Bug, CallerError, Overloaded, SpendgateError
 from gateway.flows.shared.caller import Caller
 from gateway.http.peer import id_of, networks_of, peer_of
 from gateway.http.response import JsonResponse
 from gateway.http.services import Services
 from gateway.wire import problems
+from gateway.wire.answers.accounts import TAGGED
 from gateway.wire.decode import decode
+from gateway.wire.etags import etag_of
 from gateway.wire.ids import IdFault, check_id
 
 JSON = {"Content-Type": "application/json", "Server": "spendgate"}
@@ -37,6 +40,8 @@ MAX_MODEL_BODY = 20 * 1024 * 1024
 MAX_KEY = 255
 WORLD_IDS = ("org", "project", "user", "key")
 """Parts of paths that are ids of the caller's world; others are names that operators choose."""
+METADATA = "metadata."
+"""Begin of the query parameters that filter by metadata."""
 IDEMPOTENCY_KEY = istr("Idempotency-Key")
 
 B = TypeVar("B")
@@ -89,6 +94,16 @@ class Route(Generic[B, A]):
     max_body: int = MAX_BODY
     query: dict[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = ()
+    patches: type[Any] | None = None
+    """The PUT body whose members a merge patch may name."""
+    by_metadata: bool = False
+    """True if `?metadata.<name>=` filters what it lists."""
+
+    @property
+    def has_etag(self) -> bool:
+        """True if its answer is one object that can be changed, with an entity tag."""
+        kind: Any = self.answer
+        return kind in TAGGED
 
 
 class Endpoint:
@@ -99,6 +114,7 @@ class Endpoint:
         self._services = services
         self._scopes = frozenset(route.scopes)
         self._trusted = networks_of(services.settings.trusted_proxies)
+        self._has_etag = route.has_etag
 
     async def __call__(self, request: web.BaseRequest, names: dict[str, str]) -> web.Response:
         """Answer a request; the caller gets JSON in every case."""
@@ -107,8 +123,9 @@ class Endpoint:
             call = await self._call(request, names)
             answered = await self._route.handler(self._services, call)
             body = b"" if answered.body is None else _encode(answered.body)
+            etag = etag_of(body) if self._has_etag else ""
             response: web.Response = JsonResponse(
-                body, answered.status, is_replay=answered.is_replay
+                body, answered.status, is_replay=answered.is_replay, etag=etag
             )
         except (asyncio.CancelledError, ConnectionError):
             raise
@@ -129,13 +146,26 @@ class Endpoint:
         if self._route.body is not None:
             raw = await read_body(request, self._route.max_body, self._services)
             body = decode(raw, self._route.body)
-        key = _idempotency_key(request) if self._route.method == "POST" else ""
         query = dict(request.query) if request.query_string else {}
         for name in query:
-            if name not in self._route.query:
+            if name not in self._route.query and not (
+                self._route.by_metadata and name.startswith(METADATA)
+            ):
                 detail = f"unknown query parameter {name!r}"
                 raise CallerError("invalid_request", detail, parameter=name)
-        return Call(ids, query, body, Caller(credential, self._path_of(ids), key), request)
+        return Call(ids, query, body, self._caller(credential, ids, request), request)
+
+    def _caller(
+        self, credential: Credential, ids: dict[str, str], request: web.BaseRequest
+    ) -> Caller:
+        method, path = self._route.method, self._path_of(ids)
+        if method == "POST":
+            return Caller(credential, path, _idempotency_key(request))
+        if method in ("PUT", "PATCH", "DELETE"):
+            headers = request.headers
+            conditions = headers.get(hdrs.IF_MATCH, ""), headers.get(hdrs.IF_NONE_MATCH, "")
+            return Caller(credential, path, "", *conditions)
+        return Caller(credential, path)
 
     def _path_of(self, ids: dict[str, str]) -> str:
         """The path as it is meant, however it was spelled: what idempotency keys belong to."""
@@ -219,7 +249,7 @@ async def read_body(request: web.BaseRequest, limit: int, services: Services) ->
     """The body, at most `limit` bytes of JSON, within the time a body may take."""
     headers, content = request.headers, request.content
     kind = headers.get(hdrs.CONTENT_TYPE, "")
-    if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
+    if kind != "application/json" and not _is_json(kind, request.method):
         raise CallerError("unsupported_media_type", "send application/json")
     if headers.get(hdrs.CONTENT_ENCODING):
         raise CallerError("unsupported_media_type", "send the body without a content encoding")
@@ -240,6 +270,12 @@ async def read_body(request: web.BaseRequest, limit: int, services: Services) ->
     if len(raw) > limit:
         raise _too_large(limit)
     return raw
+
+
+def _is_json(kind: str, method: str) -> bool:
+    named = kind.partition(";")[0].strip().lower()
+    is_patch = method == "PATCH" and named == "application/merge-patch+json"
+    return named == "application/json" or is_patch
 
 
 async def _read_up_to(content: Any, limit: int) -> bytes:

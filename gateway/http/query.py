@@ -74,6 +74,11 @@ def row_in(text: str | None) -> int:
     return int(text)
 
 
+def number_after(cursor: str | None) -> int:
+    """The number that a page goes on after; 0 for the first page. Raises CallerError."""
+    return 0 if cursor is None else row_in(cursor)
+
+
 def not_ours() -> CallerError:
     """A cursor that no answer ended with."""
     return CallerError(

@@ -9,7 +9,7 @@ from gateway.core.entities import Cap, RateLimit
 from gateway.flows.accounts import reads
 from gateway.flows.accounts.reads import Page, Wanted
 from gateway.flows.shared.user_ids import known_as
-from gateway.http.endpoint import Answered, Call
+from gateway.http.endpoint import METADATA, Answered, Call
 from gateway.http.query import after_in, cursor_of, page_limit_in
 from gateway.http.services import Services
 from gateway.wire.answers.accounts import (
@@ -38,7 +38,14 @@ Read = Call[None]
 
 
 def _wanted(call: Read) -> Wanted:
-    return Wanted(after_in(call.query.get("cursor")), page_limit_in(call.query.get("limit")))
+    query = dict(call.query)
+    after, limit = after_in(query.pop("cursor", None)), page_limit_in(query.pop("limit", None))
+    by = {
+        name.removeprefix(METADATA): query.pop(name)
+        for name in [*query]
+        if name.startswith(METADATA)
+    }
+    return Wanted(after, limit, tuple(query.items()), tuple(by.items()))
 
 
 def _listed(page: Page[T], answer: Callable[[T], A]) -> Answered[PageAnswer[A]]:

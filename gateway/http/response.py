@@ -48,11 +48,14 @@ _HEADS = {
 class JsonResponse(web.Response):
     """An answer of status 200 or 202, or 204 without a body."""
 
-    def __init__(self, body: bytes, status: int = 200, *, is_replay: bool = False) -> None:
+    def __init__(
+        self, body: bytes, status: int = 200, *, is_replay: bool = False, etag: str = ""
+    ) -> None:
         # Not the base's: what it makes is not used here.
         self._status = status
         self._body = body
         self._is_replay = is_replay
+        self._etag = etag
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the whole answer."""
@@ -65,6 +68,8 @@ class JsonResponse(web.Response):
             parts.append(b"Connection: close\r\n")
         elif self._keep_alive and not is_1_1:
             parts.append(b"Connection: keep-alive\r\n")
+        if self._etag:
+            parts.append(f"ETag: {self._etag}\r\n".encode())
         if self._status != HTTPStatus.NO_CONTENT:
             parts.append(b"Content-Length: %d\r\n" % len(body))
         name = id_of(request).encode()

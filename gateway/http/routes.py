@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.http import (
     accounts,
+    audit,
     books,
     decisions,
     lists,
@@ -21,6 +22,7 @@ from gateway.http.endpoint import (
     MAX_RULES_BODY,
     Route,
 )
+from gateway.http.patch import patch
 from gateway.wire import requests as m
 from gateway.wire.answers.accounts import (
     BalanceAnswer,
@@ -36,6 +38,7 @@ from gateway.wire.answers.accounts import (
     RateLimitAnswer,
     UsageAnswer,
 )
+from gateway.wire.answers.audit import AuditAnswer
 from gateway.wire.answers.backtests import BacktestAnswer
 from gateway.wire.answers.base import PageAnswer
 from gateway.wire.answers.books import HeadAnswer, ReconcileAnswer, TrialBalanceAnswer
@@ -81,6 +84,15 @@ SETS, RISK = "/v1/rulesets", ("risk",)
 MODELS = "/v1/models"
 ITEMS = "/v1/lists/{name}/items"
 s, p, g, r, w = spending, accounts, reads, rules, reviews
+ORGS = {"plan": "on one plan", "status": "active or suspended", "type": "of one type", **LIST}
+MEMBERS = {"status": "of one status", **LIST}
+NEWS = {
+    "org": "of one org",
+    "actor": "id of a credential",
+    "from": "start",
+    "to": "end, excluded",
+    **LIST,
+}
 
 # fmt: off
 ROUTES = (
@@ -91,29 +103,39 @@ ROUTES = (
     Route("POST", HOLD + "/extend", SPEND, s.extend, "Extend a hold", m.ExtendBody, AuthorizeAnswer, statuses=(409,)),
     Route("POST", HOLD + "/release", SPEND, s.release, "Release a hold", m.EmptyBody, EndAnswer, statuses=(409,)),
     Route("PUT", ORG, ADMIN, p.put_org, "Create or update an org", m.OrgBody, OrgAnswer),
+    patch(ORG, g.get_org, p.put_org, m.OrgBody, OrgAnswer, "Change an org"),
     Route("GET", ORG, READ, g.get_org, "Get an org", answer=OrgAnswer),
-    Route("GET", "/v1/orgs", READ, g.get_orgs, "List orgs", answer=PageAnswer[OrgAnswer], query=LIST),
+    Route("GET", "/v1/orgs", READ, g.get_orgs, "List orgs", answer=PageAnswer[OrgAnswer], query=ORGS, by_metadata=True),
     Route("PUT", ORG + "/projects/{project}", ADMIN, p.put_project, "Create or update a project", m.MemberBody, MemberAnswer),
-    Route("GET", ORG + "/projects", READ, g.get_projects, "List the projects of an org", answer=PageAnswer[MemberAnswer], query=LIST),
+    patch(ORG + "/projects/{project}", g.get_project, p.put_project, m.MemberBody, MemberAnswer, "Change a project"),
+    Route("DELETE", ORG + "/projects/{project}", ADMIN, p.delete_project, "Delete a project"),
+    Route("GET", ORG + "/projects", READ, g.get_projects, "List the projects of an org", answer=PageAnswer[MemberAnswer], query=MEMBERS, by_metadata=True),
     Route("GET", ORG + "/projects/{project}", READ, g.get_project, "Get a project", answer=MemberAnswer),
     Route("PUT", ORG + "/users/{user}", ADMIN, p.put_user, "Create or update a user", m.MemberBody, MemberAnswer),
-    Route("GET", ORG + "/users", READ, g.get_users, "List the users of an org", answer=PageAnswer[MemberAnswer], query=LIST),
+    patch(ORG + "/users/{user}", g.get_user, p.put_user, m.MemberBody, MemberAnswer, "Change a user"),
+    Route("DELETE", ORG + "/users/{user}", ADMIN, p.delete_user, "Delete a user"),
+    Route("GET", ORG + "/users", READ, g.get_users, "List the users of an org", answer=PageAnswer[MemberAnswer], query=MEMBERS, by_metadata=True),
     Route("GET", ORG + "/users/{user}", READ, g.get_user, "Get a user", answer=MemberAnswer),
     Route("PUT", ORG + "/keys/{key}", ADMIN, p.put_key, "Create or update a key", m.KeyBody, KeyAnswer),
-    Route("GET", ORG + "/keys", READ, g.get_keys, "List the keys of an org", answer=PageAnswer[KeyAnswer], query=LIST),
+    patch(ORG + "/keys/{key}", g.get_key, p.put_key, m.KeyBody, KeyAnswer, "Change a key"),
+    Route("DELETE", ORG + "/keys/{key}", ADMIN, p.delete_key, "Delete a key"),
+    Route("GET", ORG + "/keys", READ, g.get_keys, "List the keys of an org", answer=PageAnswer[KeyAnswer], query=MEMBERS, by_metadata=True),
     Route("GET", ORG + "/keys/{key}", READ, g.get_key, "Get a key", answer=KeyAnswer),
     Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Grant credit", m.GrantBody, GrantAnswer),
     Route("POST", VOID, ADMIN, p.post_void, "Void a grant", m.EmptyBody, VoidAnswer),
     Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, AdjustmentAnswer),
     Route("PUT", ORG + "/caps/{id}", ADMIN, p.put_cap, "Create or update a cap", m.CapBody, CapAnswer),
+    patch(ORG + "/caps/{id}", g.get_cap, p.put_cap, m.CapBody, CapAnswer, "Change a cap"),
     Route("DELETE", ORG + "/caps/{id}", ADMIN, p.delete_cap, "Delete a cap"),
     Route("GET", ORG + "/caps", READ, g.get_caps, "List the caps of an org", answer=PageAnswer[CapAnswer], query=LIST),
     Route("GET", ORG + "/caps/{id}", READ, g.get_cap, "Get a cap", answer=CapAnswer),
     Route("PUT", ORG + "/rate_limits/{id}", ADMIN, p.put_rate_limit, "Create or update a rate limit", m.RateLimitBody, RateLimitAnswer),
+    patch(ORG + "/rate_limits/{id}", g.get_rate_limit, p.put_rate_limit, m.RateLimitBody, RateLimitAnswer, "Change a rate limit"),
     Route("DELETE", ORG + "/rate_limits/{id}", ADMIN, p.delete_rate_limit, "Delete a rate limit"),
     Route("GET", ORG + "/rate_limits", READ, g.get_rate_limits, "List the rate limits of an org", answer=PageAnswer[RateLimitAnswer], query=LIST),
     Route("GET", ORG + "/rate_limits/{id}", READ, g.get_rate_limit, "Get a rate limit", answer=RateLimitAnswer),
     Route("PUT", ORG + "/contract", ADMIN, p.put_contract, "Create or update a contract", m.ContractBody, ContractAnswer, MAX_CATALOG_BODY),
+    patch(ORG + "/contract", g.get_contract, p.put_contract, m.ContractBody, ContractAnswer, "Change a contract"),
     Route("GET", ORG + "/contract", READ, g.get_contract, "Get the contract of an org", answer=ContractAnswer),
     Route("GET", ORG + "/balance", READ, p.get_balance, "Get the balance of an org", answer=BalanceAnswer),
     Route("GET", ORG + "/usage", MONEY, books.usage, "Report the usage of an org", answer=UsageAnswer, query=USAGE),
@@ -121,11 +143,13 @@ ROUTES = (
     Route("GET", "/v1/rate_cards/{id}/versions", READ, g.get_card_versions, "List the versions of a rate card", answer=PageAnswer[CardVersionAnswer], query=LIST),
     Route("GET", CARD, READ, g.get_card_version, "Get a rate-card version", answer=CardVersionAnswer),
     Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Create or update a plan", m.PlanBody, PlanAnswer),
+    patch("/v1/plans/{id}", g.get_plan, p.put_plan, m.PlanBody, PlanAnswer, "Change a plan"),
     Route("GET", "/v1/plans", READ, g.get_plans, "List plans", answer=PageAnswer[PlanAnswer], query=LIST),
     Route("GET", "/v1/plans/{id}", READ, g.get_plan, "Get a plan", answer=PlanAnswer),
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Get the trial balance", answer=TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Reconcile the books", answer=ReconcileAnswer),
     Route("GET", "/v1/ledger/head", MONEY, books.head, "Get the head of the ledger's chain", answer=HeadAnswer),
+    Route("GET", "/v1/audit", ("admin", "finance"), audit.get_audit, "List changes that admins made", answer=PageAnswer[AuditAnswer], query=NEWS),
     Route("GET", "/v1/decisions", ("risk", "finance"), decisions.get_decisions, "List decisions", answer=DecisionsAnswer, query=LOG),
     Route("GET", "/v1/decisions/{id}", ("risk", "finance"), decisions.get_decision, "Get a decision", answer=DecisionAnswer),
     Route("POST", "/v1/decisions/{id}/replay", ("risk", "finance"), decisions.replay_decision, "Replay a decision", m.EmptyBody, ReplayAnswer),

@@ -11,11 +11,16 @@ import msgspec
 
 from gateway.errors import PROBLEMS
 from gateway.wire import requests
+from gateway.wire.fields import Patch
 from gateway.wire.ids import NAME_PATTERN, VISIBLE
 from gateway.wire.problems import TYPE_PREFIX, Problem
 
 WORLD = ("org", "project", "user", "key", "value")
 """Parts of paths that may be any text."""
+CONDITIONS = {
+    "If-Match": "entity tags of the state to change; another state is 412",
+    "If-None-Match": "`*` creates and never changes: what exists is 412",
+}
 REF = "#/components/schemas/{name}"
 
 
@@ -31,15 +36,22 @@ class Operation:
     answer: Any
     query: dict[str, str]
     statuses: tuple[int, ...]
+    patches: type | None = None
+    by_metadata: bool = False
+    has_etag: bool = False
 
 
 def document(version: str, operations: list[Operation]) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     types = [o.body for o in operations if o.body] + [o.answer for o in operations if o.answer]
     types += [Problem, requests.BatchItem]
+    types = [kind for kind in types if kind is not Patch]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     kinds = [f"{TYPE_PREFIX}{code}" for code in sorted(PROBLEMS)]
     schemas["Problem"]["properties"]["type"]["enum"] = kinds
+    for operation in operations:
+        if operation.patches is not None:
+            schemas[_patch_name(operation.patches)] = _patch_schema(operation.patches, schemas)
     paths: dict[str, Any] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
@@ -64,6 +76,18 @@ def _reference(kind: Any) -> dict[str, Any]:
     return found
 
 
+def _patch_name(kind: type) -> str:
+    return kind.__name__.removesuffix("Body") + "Patch"
+
+
+def _patch_schema(kind: type, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a merge patch: the members of a PUT's body, none of them required."""
+    put = schemas[kind.__name__]
+    about = f"JSON merge patch (RFC 7396) with the members of {kind.__name__}."
+    shown = {name: value for name, value in put.items() if name not in ("required", "title")}
+    return shown | {"title": _patch_name(kind), "description": about}
+
+
 def _operation(operation: Operation) -> dict[str, Any]:
     parameters = [
         {
@@ -78,6 +102,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
         {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
         for name, meaning in operation.query.items()
     ]
+    if operation.method in ("PUT", "PATCH") and operation.has_etag:
+        parameters += [
+            {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
+            for name, meaning in CONDITIONS.items()
+        ]
     if operation.method == "POST":
         parameters.append(
             {
@@ -93,7 +122,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": parameters,
         "responses": _responses(operation),
     }
-    if operation.body is not None:
+    if operation.patches is not None:
+        reference = {"$ref": REF.format(name=_patch_name(operation.patches))}
+        kinds = ("application/merge-patch+json", "application/json")
+        content = {kind: {"schema": reference} for kind in kinds}
+        found["requestBody"] = {"required": True, "content": content}
+    elif operation.body is not None:
         content = {"application/json": {"schema": _reference(operation.body)}}
         found["requestBody"] = {"required": True, "content": content}
     return found
@@ -109,6 +143,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     faults = {401, 403, 404, 422, 503, *(s for s in operation.statuses if s >= 400)}
     if operation.body is not None:
         faults |= {400, 408, 413, 415}
+    if (operation.has_etag and operation.method != "GET") or operation.method == "DELETE":
+        faults.add(412)
     responses: dict[str, Any] = {
         str(status): {"description": "a fault", "content": problem} for status in sorted(faults)
     }
@@ -118,6 +154,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         content = {"application/json": {"schema": _reference(operation.answer)}}
         for status in (200, *(s for s in operation.statuses if s < 400)):
             responses[str(status)] = {"description": "the answer", "content": content}
+            if operation.has_etag:
+                responses[str(status)]["headers"] = {"ETag": {"schema": {"type": "string"}}}
     return responses
 
 

@@ -5,7 +5,6 @@ What a PUT leaves out (UNSET) keeps its value on what exists; null sets it to it
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
@@ -20,25 +19,28 @@ from gateway.core.entities import (
     Status,
     WindowKind,
 )
-from gateway.core.money import MAX_MICROS
-from gateway.wire.ids import END, Id, Identified, Message, Name
-
-MadeId = Annotated[str, Meta(pattern=r"^[a-z]{3,5}_[0-9A-Za-z]{1,64}" + END)]
-Micros = Annotated[int, Meta(ge=0, le=MAX_MICROS, description="Micro-units of a currency.")]
-PositiveMicros = Annotated[int, Meta(gt=0, le=MAX_MICROS, description="Micro-units of a currency.")]
-SignedMicros = Annotated[int, Meta(ge=-MAX_MICROS, le=MAX_MICROS)]
-Count = Annotated[int, Meta(ge=0, le=MAX_MICROS)]
-Bps = Annotated[int, Meta(ge=0, le=10_000)]
-Time = Annotated[datetime, Meta(tz=True)]
-HoldTtl = Annotated[int, Meta(ge=1, le=2_592_000)]
-WITHOUT_NUL = r"^[^\x00]*" + END  # databases differ in it
-Text = Annotated[str, Meta(max_length=1024, pattern=WITHOUT_NUL)]
-Short = Annotated[str, Meta(max_length=256, pattern=WITHOUT_NUL)]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}" + END)]
-Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
-Score = Annotated[float, Meta(gt=0, le=1)]
-Percent = Annotated[int, Meta(ge=1, le=1000)]
-Quantity = dict[str, Count]
+from gateway.wire.fields import (
+    WITHOUT_NUL,
+    Bps,
+    Count,
+    Country,
+    Currency,
+    HoldTtl,
+    MadeId,
+    Metadata,
+    Micros,
+    PositiveMicros,
+    Prices,
+    Quantity,
+    Scope,
+    Score,
+    Short,
+    SignedMicros,
+    Text,
+    Time,
+    Unit,
+)
+from gateway.wire.ids import Id, Identified, Message, Name
 
 
 class Subject(Identified, frozen=True):
@@ -62,9 +64,6 @@ class Challenge(Message, frozen=True):
 
     decision: MadeId
     passed: bool
-
-
-Country = Annotated[str, Meta(pattern=r"^[A-Za-z]{2}" + END)]
 
 
 class Context(Message, frozen=True):
@@ -150,6 +149,7 @@ class OrgBody(Message, frozen=True):
     status: Status | UnsetType | None = UNSET
     outage: OutageBody | UnsetType | None = UNSET
     country: Country | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class MemberBody(Message, frozen=True):
@@ -157,6 +157,7 @@ class MemberBody(Message, frozen=True):
 
     name: Short | UnsetType | None = UNSET
     status: Status | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class KeyBody(Identified, frozen=True):
@@ -167,6 +168,7 @@ class KeyBody(Identified, frozen=True):
     user: Id | UnsetType | None = UNSET
     status: Literal["active", "disabled"] | UnsetType | None = UNSET
     expires_at: Time | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class GrantBody(Identified, frozen=True):
@@ -178,6 +180,7 @@ class GrantBody(Identified, frozen=True):
     effective_at: Time | None = None
     expires_at: Time | None = None
     products: Annotated[list[Id], Meta(min_length=1, max_length=1000)] | None = None
+    metadata: Metadata | None = None
 
 
 class AdjustmentBody(Message, frozen=True):
@@ -244,9 +247,6 @@ class PlanBody(Message, frozen=True):
     rate_limits: Annotated[list[PlanRateLimit], Meta(max_length=50)] | UnsetType | None = UNSET
 
 
-Prices = dict[Unit, Micros]
-
-
 class CardVersionBody(Identified, frozen=True):
     """An immutable version of a rate card: micro-units per million units."""
 
@@ -272,9 +272,7 @@ class ContractBody(Identified, frozen=True):
     ends_at: Time | UnsetType | None = UNSET
     discount_bps: Bps | UnsetType | None = UNSET
     products: dict[Id, ContractProduct] | UnsetType | None = UNSET
-
-
-Scope = Literal["authorize", "read", "admin", "risk", "finance"]
+    metadata: Metadata | UnsetType | None = UNSET
 
 
 class CredentialBody(Identified, frozen=True):

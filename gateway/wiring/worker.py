@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway.catalog.audit import Audit
 from gateway.catalog.backtests import Backtests
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.credentials import Credentials
@@ -99,6 +100,7 @@ async def build_worker(
         store=store,
         catalog=catalog,
         credentials=credentials,
+        audit=Audit(catalog_engine),
         listing=Listing(catalog_engine),
         ledger=ledger,
         history=History(ledger_engine),

@@ -50,7 +50,8 @@ async def everything(caller: Caller, path: str, limit: int = 200) -> list[Any]:
     """All pages of a collection."""
     found, cursor = [], ""
     while True:
-        page = await caller.ok("GET", f"{path}?limit={limit}{cursor}")
+        join = "&" if "?" in path else "?"
+        page = await caller.ok("GET", f"{path}{join}limit={limit}{cursor}")
         assert len(page["data"]) <= limit
         found += page["data"]
         if page["next_cursor"] is None:

@@ -39,7 +39,7 @@ async def create(
     _check_bounds(caller.credential, expires_ms, networks)
     wanted = Wanted(body.name, tuple(body.scopes), body.org or "", expires_ms, networks)
     call = _repeatable(services, body, caller, body.org or "", bearer)
-    return Created(*await services.credentials.create(wanted, now_ms, call))
+    return Created(*await services.credentials.create(wanted, caller.credential.id, now_ms, call))
 
 
 async def rotate(
@@ -50,9 +50,8 @@ async def rotate(
     _check_reach(caller, found.scopes, found.org)
     call = _repeatable(services, body, caller, found.org, bearer)
     overlap_ms = 1000 * (body.overlap_s or 0)
-    made = await services.credentials.rotate(
-        credential_id, overlap_ms, services.clock.now_ms(), call
-    )
+    actor, now_ms = caller.credential.id, services.clock.now_ms()
+    made = await services.credentials.rotate(found, overlap_ms, actor, now_ms, call)
     return Created(credential_id, *made)
 
 
@@ -145,8 +144,9 @@ async def remove(services: AccountServices, credential_id: str, caller: Caller) 
     if credential_id == ADMIN_ID:
         await _switch_admin_off(services, caller)
     else:
-        await _visible(services, credential_id, caller)
-        if not await services.credentials.remove(credential_id):
+        found = await _visible(services, credential_id, caller)
+        actor, now_ms = caller.credential.id, services.clock.now_ms()
+        if not await services.credentials.remove(found, actor, now_ms):
             raise no_such(credential_id)
     await services.credentials.refresh()
 
@@ -157,4 +157,4 @@ async def _switch_admin_off(services: AccountServices, caller: Caller) -> None:
     if own.id == ADMIN_ID or own.expires_ms:
         detail = "switch it off with another admin credential that does not expire"
         raise CallerError("last_admin", detail)
-    await services.credentials.switch_admin_off()
+    await services.credentials.switch_admin_off(own.id, services.clock.now_ms())

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from gateway.core import ids
 from gateway.core.caps import HELD
-from gateway.core.commands import AdjustOrder, GrantOrder, Moved, Status, VoidOrder
+from gateway.core.commands import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, Profile
 from gateway.core.funding import ADJUSTMENTS, grant_name, is_included, waterfall
@@ -18,6 +18,7 @@ from gateway.core.terms import versions_of
 from gateway.errors import CallerError
 from gateway.flows.accounts.reads import org_terms
 from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.audited import audited
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import kept_or, moved_of, when_stale
 from gateway.wire import records
@@ -67,7 +68,25 @@ async def grant(
         meta = records.encode(given)
         order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
         reply = await services.store.grant(order)
-    return Moves(grant_answer(moved_of(reply)), reply.status is Status.REPLAY)
+    return await _done(services, caller, "grant", grant_answer(moved_of(reply)), reply)
+
+
+async def _done(
+    services: AccountServices, caller: Caller, kind: str, answer: A, reply: Reply
+) -> Moves[A]:
+    """Add a movement of money to the audit log, and return its answer.
+
+    The store has moved the money already, and the ledger books it with the credential. A gateway
+    that dies in between adds the entry of a grant or void when the call is repeated.
+    """
+    moved, is_replay = moved_of(reply), reply.status is Status.REPLAY
+    if moved.id or not is_replay:
+        # An adjustment has no id of its own: its place in the books is known when it is made.
+        name = moved.id or "{}-{}".format(*(reply.position or ()))
+        once = f"{kind} {moved.org} {name}"
+        entry = audited(services, caller, kind, name, (None, answer), moved.org, once)
+        await services.audit.add(entry)
+    return Moves(answer, is_replay)
 
 
 async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -> Grant:
@@ -89,6 +108,7 @@ async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -
         effective_ms,
         expires_ms,
         tuple(body.products) if body.products else None,
+        body.metadata or {},
     )
 
 
@@ -116,7 +136,7 @@ async def void(
     if reply.status is Status.MISSING:
         detail = f"there is no grant {grant_id} that has not ended"
         raise CallerError("not_found", detail)
-    return Moves(void_answer(moved_of(reply)), reply.status is Status.REPLAY)
+    return await _done(services, caller, "void", void_answer(moved_of(reply)), reply)
 
 
 async def adjust(
@@ -155,8 +175,8 @@ async def adjust(
         )
         reply = await services.store.adjust(order)
         if reply.status is not Status.STALE:
-            moved = moved_of(reply)
-            return Moves(adjustment_answer(moved), reply.status is Status.REPLAY)
+            answer = adjustment_answer(moved_of(reply))
+            return await _done(services, caller, "adjustment", answer, reply)
         await when_stale(services, org, reply, started)
         profile = await services.profiles.profile(org)
 

@@ -19,9 +19,16 @@ from gateway.errors import CallerError
 from gateway.flows.accounts.bounds import check_limits
 from gateway.flows.accounts.orgs import change_existing
 from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.audited import audited
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit
+from gateway.wire.answers.accounts import (
+    CapAnswer,
+    RateLimitAnswer,
+    cap_answer,
+    rate_limit_answer,
+)
 from gateway.wire.decode import keep
 from gateway.wire.requests import (
     CapBody,
@@ -98,6 +105,11 @@ def rate_limit_of(
     return RateLimit(name, body.level, body.unit, body.limit, window_s, target, from_plan=from_plan)
 
 
+def presented(limit: Cap | RateLimit) -> CapAnswer | RateLimitAnswer:
+    """A limit as callers read it."""
+    return cap_answer(limit) if isinstance(limit, Cap) else rate_limit_answer(limit)
+
+
 async def _put_limit(
     services: AccountServices,
     org: str,
@@ -112,6 +124,8 @@ async def _put_limit(
         nonlocal result
         before = await services.catalog.limit(org, kind, name)
         limit = result = after(before)
+        shown = (presented(before) if before else None, presented(limit))
+        caller.check_condition(shown[0])
         if before is not None and replace(limit, generation=before.generation) == before:
             return None
         plan = await services.catalog.plan(terms.org.plan)
@@ -123,7 +137,8 @@ async def _put_limit(
             generation = before.generation if before is not None else number
             of = replace(terms.org, version=number)
             set_limit = replace(limit, generation=generation)
-            await services.catalog.put_limit(of, terms.org.version, set_limit)
+            entry = audited(services, caller, kind, name, shown, org)
+            await services.catalog.put_limit(of, terms.org.version, set_limit, entry)
 
         return commit
 
@@ -137,13 +152,17 @@ async def delete_limit(
     """Remove an org's own cap (`kind` "cap") or rate limit ("rate_limit")."""
 
     async def change(terms: OrgTerms) -> Commit | None:
-        if await services.catalog.limit(org, kind, name) is None:
+        before = await services.catalog.limit(org, kind, name)
+        if before is None:
             what = kind.replace("_", " ")
             raise CallerError("not_found", f"there is no {what} {name}")
+        shown = (presented(before), None)
+        caller.check_condition(shown[0])
 
         async def commit(number: int) -> None:
             after = replace(terms.org, version=number)
-            await services.catalog.delete_limit(after, terms.org.version, kind, name)
+            entry = audited(services, caller, kind, name, shown, org)
+            await services.catalog.delete_limit(after, terms.org.version, kind, name, entry)
 
         return commit
 

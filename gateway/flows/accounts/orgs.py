@@ -25,9 +25,17 @@ from gateway.flows.accounts.bounds import check_change_of_plan, check_members
 from gateway.flows.accounts.credits import funds_of
 from gateway.flows.accounts.reads import not_found
 from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.audited import audited
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import known_as
 from gateway.flows.shared.versioned_change import Commit, change_org
+from gateway.wire.answers.accounts import (
+    MemberAnswer,
+    contract_answer,
+    key_answer,
+    member_answer,
+    org_answer,
+)
 from gateway.wire.decode import keep, milliseconds
 from gateway.wire.requests import (
     ContractBody,
@@ -66,12 +74,16 @@ async def put_org(services: AccountServices, org: str, body: OrgBody, caller: Ca
             check_range(after, "funds and credit line together", "/credit_line_micros")
         created_ms = before.created_ms if before else services.clock.now_ms()
         version = before.version if before else 0
-        result = replace(wanted, version=version, created_ms=created_ms)
+        had_keys = before is not None and before.had_keys
+        result = replace(wanted, version=version, created_ms=created_ms, had_keys=had_keys)
+        change = (org_answer(before) if before else None, org_answer(result))
+        caller.check_condition(change[0])
         if result == before:
             return None
 
         async def commit(number: int) -> None:
-            await services.catalog.put_org(replace(result, version=number), version)
+            entry = audited(services, caller, "org", org, change, org)
+            await services.catalog.put_org(replace(result, version=number), version, entry)
 
         return commit
 
@@ -94,6 +106,7 @@ def _org_after(body: OrgBody, before: Org | None, org: str) -> Org:
         keep(body.status, old.status, new.status),
         open_micros=_open_micros(body.outage, old.open_micros),
         country=keep(body.country, old.country, "").upper(),
+        metadata=keep(body.metadata, old.metadata, {}),
     )
 
 
@@ -184,6 +197,8 @@ async def put_member(
         nonlocal result
         before = await services.catalog.member(org, kind, name)
         result = _member_after(body, before, kind, name)
+        shown = (presented(before) if before else None, presented(result))
+        caller.check_condition(shown[0])
         if before == result:
             return None
         if before is None:
@@ -191,12 +206,47 @@ async def put_member(
 
         async def commit(number: int) -> None:
             after = replace(terms.org, version=number)
-            await services.catalog.put_member(after, terms.org.version, result)
+            entry = audited(services, caller, kind, name, shown, org)
+            await services.catalog.put_member(after, terms.org.version, result, entry)
 
         return commit
 
     await change_existing(services, org, caller, change)
     return result
+
+
+async def delete_member(
+    services: AccountServices, org: str, kind: MemberKind, name: str, caller: Caller
+) -> None:
+    """Delete a registered project, user or key. Raises 404 when there is none.
+
+    A deleted key is refused from then on. A project or user without registration is not refused:
+    what must not spend any more is suspended, not deleted. What was spent stays in the books.
+    """
+    if kind == "user":
+        name = known_as(services, name)
+
+    async def change(terms: OrgTerms) -> Commit | None:
+        before = await services.catalog.member(org, kind, name)
+        if before is None:
+            raise not_found(f"{kind} {name}")
+        shown = (presented(before), None)
+        caller.check_condition(shown[0])
+
+        async def commit(number: int) -> None:
+            had_keys = terms.org.had_keys or kind == "key"
+            after = replace(terms.org, version=number, had_keys=had_keys)
+            entry = audited(services, caller, kind, name, shown, org)
+            await services.catalog.delete_member(after, terms.org.version, before, entry)
+
+        return commit
+
+    await change_existing(services, org, caller, change)
+
+
+def presented(member: Member) -> MemberAnswer:
+    """A member as callers read it."""
+    return key_answer(member) if member.kind == "key" else member_answer(member)
 
 
 def _member_after(
@@ -205,7 +255,10 @@ def _member_after(
     new = Member(kind, name, "active", "")
     old = before or new
     found = replace(
-        new, status=keep(body.status, old.status, "active"), name=keep(body.name, old.name, "")
+        new,
+        status=keep(body.status, old.status, "active"),
+        name=keep(body.name, old.name, ""),
+        metadata=keep(body.metadata, old.metadata, {}),
     )
     if not isinstance(body, KeyBody):
         return found
@@ -233,12 +286,16 @@ async def put_contract(
             detail = f"rate card {body.rate_card} has no version {body.version}"
             raise CallerError("invalid_request", detail, pointer="/version")
         _check_currency(card, terms.org.currency, "/rate_card", body.version)
-        if terms.contract == contract:
+        before = terms.contract
+        shown = (contract_answer(before) if before else None, contract_answer(contract))
+        caller.check_condition(shown[0])
+        if before == contract:
             return None
 
         async def commit(number: int) -> None:
             after = replace(terms.org, version=number)
-            await services.catalog.put_contract(after, terms.org.version, contract)
+            entry = audited(services, caller, "contract", org, shown, org)
+            await services.catalog.put_contract(after, terms.org.version, contract, entry)
 
         return commit
 
@@ -263,4 +320,5 @@ def _contract_after(body: ContractBody, before: Contract | None) -> Contract:
         old.ends_ms if isinstance(at, UnsetType) else milliseconds(at),
         keep(body.discount_bps, old.discount_bps, 0),
         products,
+        keep(body.metadata, old.metadata, {}),
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from msgspec import UnsetType
 
+from gateway.core.audit import AuditEntry
 from gateway.core.entities import CardVersion, Included, PricePlan, RateCard
 from gateway.core.money import check_range
 from gateway.errors import CallerError
 from gateway.flows.accounts.bounds import check_plan
 from gateway.flows.accounts.limits import cap_of, rate_limit_of
 from gateway.flows.accounts.services import AccountServices
+from gateway.flows.shared.audited import audited
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit, change_card, change_plan
+from gateway.wire.answers.accounts import card_version_answer, plan_answer
 from gateway.wire.decode import milliseconds
 from gateway.wire.requests import CardVersionBody, PlanBody
 
@@ -32,6 +35,7 @@ async def put_card_version(
     def prepare(before: RateCard) -> Commit | None:
         for known in before.versions:
             if known.version == version:
+                caller.check_condition(card_version_answer(card, known))
                 if known == wanted:
                     return None
                 raise CallerError("version_exists", f"{card}@{version} exists and never changes")
@@ -42,8 +46,12 @@ async def put_card_version(
                     pointer="/currency",
                 )
 
+        caller.check_condition(None)
+        shown = (None, card_version_answer(card, wanted))
+        entry = audited(services, caller, "rate_card_version", f"{card}@{version}", shown)
+
         async def commit(number: int) -> None:
-            await services.catalog.put_card_version(card, wanted, before.changes, number)
+            await services.catalog.put_card_version(card, wanted, before.changes, number, entry)
 
         return commit
 
@@ -65,9 +73,11 @@ async def put_plan(
         if len(named) != len(set(named)):
             raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
 
-    async def prepare(before: PricePlan | None) -> PricePlan:
+    async def prepare(before: PricePlan | None) -> tuple[PricePlan, AuditEntry]:
         old = before or PricePlan(plan, body.rate_card)
         wanted = _plan_after(services, body, old)
+        shown = (plan_answer(before) if before else None, plan_answer(wanted))
+        caller.check_condition(shown[0])
         await check_plan(services, old, wanted)
         card = await services.catalog.card(wanted.rate_card)
         for currency in {v.currency for v in card.versions}:
@@ -77,7 +87,7 @@ async def put_plan(
                     f"rate card {card.id} is in {currency}; an org on plan {plan} is not",
                     pointer="/rate_card",
                 )
-        return wanted
+        return wanted, audited(services, caller, "plan", plan, shown)
 
     return await change_plan(services.catalog, services.store, plan, prepare)
 

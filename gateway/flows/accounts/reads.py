@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gateway.catalog.catalog import OrgTerms
 from gateway.catalog.listing import LIMIT_KINDS
@@ -23,14 +24,30 @@ from gateway.flows.shared.caller import Caller
 
 T = TypeVar("T")
 L = TypeVar("L", Cap, RateLimit)
+N = TypeVar("N", Org, Member)
+
+
+SCANNED = 5_000
+"""Objects that one call looks through for those it wants; the next page goes on behind them."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The page to read: at most `limit` objects with an id after `after` ("": the first page)."""
+    """The page to read: at most `limit` objects with an id after `after` ("": the first page).
+
+    `fields` and `metadata` select those whose fields and metadata have these values.
+    """
 
     after: str
     limit: int
+    fields: tuple[tuple[str, str], ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+
+    def selects(self, found: Any) -> bool:
+        """Return whether an object has the wanted values."""
+        return all(getattr(found, name) == value for name, value in self.fields) and all(
+            found.metadata.get(name) == value for name, value in self.metadata
+        )
 
 
 @dataclass(frozen=True)
@@ -59,10 +76,9 @@ async def orgs(services: AccountServices, wanted: Wanted, caller: Caller) -> Pag
     """List created orgs; a credential bound to one org sees that org alone."""
     bound = caller.credential.org
     if not bound:
-        found = await services.listing.orgs(wanted.after, wanted.limit)
-        return _page(found, [org.id for org in found], wanted)
+        return await _selected(wanted, services.listing.orgs)
     terms = None if wanted.after >= bound else await services.catalog.org(bound)
-    return Page([] if terms is None else [terms.org], None)
+    return Page([terms.org] if terms is not None and wanted.selects(terms.org) else [], None)
 
 
 async def members(
@@ -70,8 +86,11 @@ async def members(
 ) -> Page[Member]:
     """List registered projects, users or keys of an org. Raises 404 without the org."""
     await org_terms(services, org, caller)
-    found = await services.listing.members(org, kind, wanted.after, wanted.limit)
-    return _page(found, [member.id for member in found], wanted)
+
+    async def read(after: str, limit: int) -> list[Member]:
+        return await services.listing.members(org, kind, after, limit)
+
+    return await _selected(wanted, read)
 
 
 async def member(
@@ -137,6 +156,28 @@ async def card_version(services: AccountServices, card: str, version: str) -> Ca
     if found is None:
         raise not_found(f"version {version} of rate card {card}")
     return found
+
+
+async def _selected(wanted: Wanted, read: Callable[[str, int], Awaitable[list[N]]]) -> Page[N]:
+    """Look through objects in the order of their ids until a page is full.
+
+    A page may have fewer objects than its limit, or none, and still not be the last.
+    """
+    items: list[N] = []
+    after, scanned = wanted.after, 0
+    while True:
+        found = await read(after, wanted.limit)
+        for one in found:
+            after = one.id
+            if wanted.selects(one):
+                items.append(one)
+                if len(items) == wanted.limit:
+                    return Page(items, after)
+        scanned += len(found)
+        if len(found) < wanted.limit:
+            return Page(items, None)
+        if scanned >= SCANNED:
+            return Page(items, after)
 
 
 def _page(found: list[T], ids: list[str], wanted: Wanted) -> Page[T]:

@@ -1,4 +1,4 @@
-"""The caller of a request: credential, path, idempotency key."""
+"""The caller of a request: credential, path, idempotency key, conditions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from gateway.catalog.credentials import Credential
 from gateway.core import names
 from gateway.core.commands import Idempotency
 from gateway.errors import CallerError
+from gateway.wire.answers.base import Answer
+from gateway.wire.etags import is_listed
 from gateway.wire.ids import Message
 
 _canonical = msgpack.Encoder(order="deterministic").encode
@@ -19,11 +21,24 @@ DIGEST_BYTES = 16
 
 
 class Caller(Struct, frozen=True):
-    """The credential of a call, its path and its idempotency key ("" for none)."""
+    """The credential of a call, its path and its idempotency key ("" for none).
+
+    `if_match` and `if_none_match` are the headers that make a change conditional, "" for none.
+    """
 
     credential: Credential
     path: str
     idempotency_key: str = ""
+    if_match: str = ""
+    if_none_match: str = ""
+
+    def check_condition(self, before: Answer | None) -> None:
+        """Raise 412 where an object, as it is before the change, is not as the call demands."""
+        if self.if_match and not is_listed(self.if_match, before):
+            detail = "it was changed since: read it again, then change that"
+            raise CallerError("precondition_failed", detail)
+        if self.if_none_match and is_listed(self.if_none_match, before):
+            raise CallerError("precondition_failed", "it exists as If-None-Match names it")
 
     def check_org(self, org: str) -> None:
         """Raise 404 when the credential is bound to another org: that one does not exist here."""

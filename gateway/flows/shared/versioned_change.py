@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog, OrgTerms, VersionConflict
+from gateway.core.audit import AuditEntry
 from gateway.core.commands import Version
 from gateway.core.entities import PricePlan, Profile, RateCard
 from gateway.errors import Unavailable
@@ -54,18 +55,21 @@ async def change_plan(
     catalog: Catalog,
     store: Store,
     name: str,
-    prepare: Callable[[PricePlan | None], Awaitable[PricePlan]],
+    prepare: Callable[[PricePlan | None], Awaitable[tuple[PricePlan, AuditEntry]]],
 ) -> PricePlan:
-    """Create or change a plan for every org on it; as it is then. `prepare` makes and checks it."""
+    """Create or change a plan for every org on it; as it is then.
+
+    `prepare` makes and checks it, and describes the change for the audit log.
+    """
     for _ in range(ATTEMPTS):
         before = await catalog.plan(name)
         version = before.version if before else 0
-        plan = await prepare(before)
+        plan, entry = await prepare(before)
         if before is not None and replace(plan, version=version) == before:
             return plan
         number = await store.fence(Version("plan", name, version + 1), ALL_SHARDS)
         try:
-            await catalog.put_plan(replace(plan, version=number), version)
+            await catalog.put_plan(replace(plan, version=number), version, entry)
             return plan
         except VersionConflict:
             continue

@@ -40,6 +40,7 @@ class OrgAnswer(Answer):
     status: str
     outage: OutagePart
     created_at: str
+    metadata: dict[str, str]
 
 
 class MemberAnswer(Answer):
@@ -48,6 +49,7 @@ class MemberAnswer(Answer):
     id: str
     name: str
     status: str
+    metadata: dict[str, str]
 
 
 class KeyAnswer(MemberAnswer):
@@ -91,6 +93,7 @@ class ContractAnswer(Answer):
     ends_at: str | None
     discount_bps: int
     products: dict[str, ProductTerms]
+    metadata: dict[str, str]
 
 
 class IncludedAnswer(Answer):
@@ -231,6 +234,7 @@ def org_answer(org: Org) -> OrgAnswer:
         status=org.status,
         outage=OutagePart(policy="open" if most else "closed", max_open_micros=most),
         created_at=rfc3339(org.created_ms),
+        metadata=org.metadata,
     )
 
 
@@ -245,6 +249,7 @@ def key_answer(member: Member) -> KeyAnswer:
         id=member.id,
         name=member.name,
         status=member.status,
+        metadata=member.metadata,
         project=member.project,
         user=member.user,
         expires_at=None if member.expires_ms is None else rfc3339(member.expires_ms),
@@ -270,6 +275,7 @@ def contract_answer(contract: Contract) -> ContractAnswer:
         ends_at=None if contract.ends_ms is None else rfc3339(contract.ends_ms),
         discount_bps=contract.discount_bps,
         products=contract.products,
+        metadata=contract.metadata,
     )
 
 
@@ -287,3 +293,18 @@ def card_version_answer(card: str, version: CardVersion) -> CardVersionAnswer:
         currency=version.currency,
         products=version.products,
     )
+
+
+TAGGED = frozenset(
+    {
+        OrgAnswer,
+        MemberAnswer,
+        KeyAnswer,
+        CapAnswer,
+        RateLimitAnswer,
+        ContractAnswer,
+        PlanAnswer,
+        CardVersionAnswer,
+    }
+)
+"""Answers that show one object which a PUT or PATCH changes: they carry an entity tag."""
