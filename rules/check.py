@@ -122,7 +122,7 @@ def _input(node: Node, schema: Schema) -> Type:
             raise Fault(f"there is one {value.of} by {value.entity}", node.at)
         return VELOCITIES.get(value.kind, Type.int)
     name = value.field if isinstance(value, Membership) else str(value)
-    field = schema.fields.get(name)
+    field = schema.field(name)
     if field is None:
         raise Fault(f"unknown field {name!r}", node.at, _similar(name, schema.fields))
     if isinstance(value, Membership):

@@ -50,6 +50,8 @@ FIELDS: tuple[Field, ...] = (
     Field("dearness", Type.int, "its price in percent of the dearest product of its units", True),
 )
 
+TAGS = "tags."
+"""Begin of the names of tags: callers choose what follows."""
 OWN = ("org", "project", "user", "key")
 """Entities that belong to one org."""
 SHARED = ("ip", "network", "asn", "device", "email_domain")
@@ -86,6 +88,12 @@ class Schema:
     events: tuple[str, ...] = EVENTS
     sames: tuple[str, ...] = SAMES
     built_in_lists: tuple[str, ...] = BUILT_IN_LISTS
+
+    def field(self, name: str) -> Field | None:
+        """Return the field of a name, or None; any tag of a caller's own is one."""
+        if name.startswith(TAGS):
+            return Field(name, Type.string, "a tag that the caller gave", may_miss=True)
+        return self.fields.get(name)
 
 
 SCHEMA = Schema({field.name: field for field in FIELDS})

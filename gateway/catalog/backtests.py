@@ -39,6 +39,13 @@ class Backtests(Tables):
             found = (await c.execute(select(t.backtests).where(t.backtests.c.id == name))).first()
         return Run(*found) if found is not None else None
 
+    async def listed(self, after: str, limit: int) -> list[Run]:
+        """Return backtests with an id after `after`, in the order of their ids."""
+        b = t.backtests.c
+        query = select(t.backtests).where(b.id > after).order_by(b.id).limit(limit)
+        async with self._read() as c:
+            return [Run(*row) for row in await c.execute(query)]
+
     async def running(self, since_ms: int) -> int:
         """Count the running backtests that reported at or after `since_ms` (Unix ms)."""
         of = t.backtests.c

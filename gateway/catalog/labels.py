@@ -55,6 +55,16 @@ class Labels(Tables):
         async with self._read() as c:
             return [Label(*row) for row in await c.execute(query)]
 
+    async def page(self, decision: str, before: int, limit: int) -> list[tuple[int, Label]]:
+        """Return the newest labels before a number, of a decision or of all ("")."""
+        query = select(t.labels.c.n, *_COLUMNS).order_by(t.labels.c.n.desc()).limit(limit)
+        if before:
+            query = query.where(t.labels.c.n < before)
+        if decision:
+            query = query.where(t.labels.c.decision == decision)
+        async with self._read() as c:
+            return [(n, Label(*row)) for n, *row in await c.execute(query)]
+
     async def frauds(self, after_ms: int) -> dict[str, tuple[int, int]]:
         """Return decisions reported as fraud: when, and when they were cleared (Unix ms; 0: never).
 

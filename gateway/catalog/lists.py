@@ -53,6 +53,15 @@ class Lists(Tables):
         async with self._read() as c:
             return int(await c.scalar(query) or 0)
 
+    async def counts(self, now_ms: int) -> dict[str, int]:
+        """Count the unexpired items of each list at `now_ms` (Unix ms), by name."""
+        of = t.list_items.c
+        lives = (of.expires_ms == 0) | (of.expires_ms > now_ms)
+        query = select(of.list, func.count()).where(of.is_gone.is_(False), lives)
+        async with self._read() as c:
+            rows = await c.execute(query.group_by(of.list).order_by(of.list))
+            return {name: int(n) for name, n in rows}
+
     async def find(self, name: str, digest: str) -> Item | None:
         """Return an item of a list, or None if it was never added or was removed."""
         of = t.list_items.c

@@ -24,10 +24,12 @@ COMMANDS = {
     "ledger": "ledger",
     "rules": "rules",
     "models": "models",
+    "import": "import_accounts:read",
     "worker": "worker",
     "background": "background",
 }
-"""Each command's module, whose function has the command's name; or `app`, if it is several."""
+"""Each command's module: its function of the command's name, or of the name after the colon; or
+`app`, if it is several commands."""
 STARTED_BY_SERVE = ("worker", "background")
 
 
@@ -48,12 +50,13 @@ def build(names: list[str]) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
-            app.command(name, hidden=name in STARTED_BY_SERVE)(getattr(module, name))
+            function = COMMANDS[name].partition(":")[2] or name
+            app.command(name, hidden=name in STARTED_BY_SERVE)(getattr(module, function))
     return app
 
 
 def _module(name: str) -> ModuleType:
-    return import_module(f"{__name__}.{COMMANDS[name]}")
+    return import_module(f"{__name__}.{COMMANDS[name].partition(':')[0]}")
 
 
 def main() -> None:

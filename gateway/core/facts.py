@@ -21,6 +21,8 @@ QUARTER_MS = 15 * MINUTE_MS
 """A quarter of an hour in ms: clocks of all timezones differ from UTC by multiples of it."""
 
 
+TAGS = "tags."
+"""Begin of the fact names of a request's tags."""
 Facts = dict[str, str | int | float | bool]
 """The facts of a request, by the names that rules and models use."""
 
@@ -48,6 +50,8 @@ def facts_of(asked: RequestRecord, at_ms: int) -> Facts:
             facts[name] = value
     for name, known in asked.context.items():
         facts[f"context.{name}"] = known
+    for name, tag in asked.tags.items():
+        facts[TAGS + name] = tag
     customer = terms.customer
     if customer is not None:
         facts["org.plan"] = customer.plan

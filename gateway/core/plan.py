@@ -34,6 +34,7 @@ class Request(Struct, frozen=True):
     extends: bool = False
     settles: bool = False
     challenge: str = ""
+    tags: dict[str, str] = {}
 
 
 def quote(terms: Terms, request: Request) -> int:
@@ -76,6 +77,7 @@ def make(
         request.context,
         is_partial,
         request.caller,
+        tags=request.tags,
     )
 
 

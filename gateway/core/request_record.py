@@ -158,6 +158,7 @@ class RequestRecord(Struct, array_like=True):
     caller: str
     risk: Risk | None = None
     tallied: CountersRead | None = None
+    tags: dict[str, str] = {}
 
     @property
     def lineage(self) -> Lineage:

@@ -44,6 +44,7 @@ class App:
             "/healthz": {"GET": probes.healthz},
             "/readyz": {"GET": probes.readyz},
             "/metrics": {"GET": probes.metrics},
+            "/": {"GET": _to_docs},
             **_documents(),
         }
         shaped: dict[str, dict[str, Respond]] = {}
@@ -90,6 +91,10 @@ def _pattern(path: str) -> re.Pattern[str]:
     # What stands on a list may have slashes: networks do.
     whole = path.replace("{value}", "(?P<value>.+)")
     return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", whole))
+
+
+async def _to_docs(_: web.BaseRequest, __: dict[str, str]) -> web.Response:
+    return web.Response(status=303, headers={"Location": "/docs"})
 
 
 def _documents() -> dict[str, dict[str, Respond]]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gateway.core.reasons import Reason
-from gateway.errors import CallerError
 from gateway.flows.decisions import detail, log, replay
 from gateway.flows.decisions.log import Logged, Wanted
 from gateway.http.endpoint import Answered, Call
-from gateway.http.query import limit_in, org_in, row_in, time_in
+from gateway.http.query import limit_in, one_of, org_in, row_in, time_in
 from gateway.http.services import Services
 from gateway.wire.answers.base import rfc3339
 from gateway.wire.answers.decision_detail import DecisionAnswer, ReplayAnswer
@@ -33,8 +30,8 @@ async def get_decisions(services: Services, call: Call[None]) -> Answered[Decisi
         time_in(query.get("from"), "from", now_ms - DAY_S * 1000),
         time_in(query.get("to"), "to", now_ms + DAY_S * 1000),
         org_in(query.get("org")),
-        _one_of(query, "decision", OUTCOMES),
-        _one_of(query, "reason", [reason.name for reason in Reason]),
+        one_of(query, "decision", OUTCOMES),
+        one_of(query, "reason", [reason.name for reason in Reason]),
         row_in(query.get("cursor")),
     )
     limit = limit_in(query.get("limit"))
@@ -59,14 +56,6 @@ def _logged(one: Logged) -> LoggedAnswer:
         rules=told.risk.rules,
         review=told.risk.review,
     )
-
-
-def _one_of(query: dict[str, str], name: str, known: Sequence[str]) -> str:
-    asked = query.get(name, "")
-    if asked and asked not in known:
-        detail = f"{name} takes {', '.join(known)}, not {asked[:40]!r}"
-        raise CallerError("invalid_request", detail, parameter=name)
-    return asked
 
 
 async def replay_decision(services: Services, call: Call[EmptyBody]) -> Answered[ReplayAnswer]:

@@ -6,9 +6,10 @@ from gateway.catalog.lists import Item
 from gateway.errors import CallerError
 from gateway.flows.risk import events, lists
 from gateway.http.endpoint import Answered, Call
+from gateway.http.query import org_in, page_limit_in, row_in
 from gateway.http.services import Services
-from gateway.wire.answers.base import rfc3339
-from gateway.wire.answers.lists import EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.answers.base import PageAnswer, rfc3339
+from gateway.wire.answers.lists import EventAnswer, EventShown, ItemAnswer, ItemsAnswer, ListCount
 from gateway.wire.requests import EventBody, ItemBody, ItemsBody
 
 
@@ -57,6 +58,39 @@ async def post_event(services: Services, call: Call[EventBody]) -> Answered[Even
         recorded_at=rfc3339(told.moved.now_ms),
     )
     return Answered(answer, told.is_replay)
+
+
+async def get_events(services: Services, call: Call[None]) -> Answered[PageAnswer[EventShown]]:
+    """GET /v1/events."""
+    query, limit = call.query, page_limit_in(call.query.get("limit"))
+    org = org_in(query.get("org")) or call.caller.credential.org
+    if not org:
+        raise CallerError("invalid_request", "name the org whose events to list", parameter="org")
+    found = await events.page(services, org, row_in(query.get("cursor")), limit, call.caller)
+    cursor = str(found[-1].row) if len(found) == limit else None
+    return Answered(PageAnswer(data=[_event(one) for one in found], next_cursor=cursor))
+
+
+def _event(one: events.Logged) -> EventShown:
+    happened = one.happened
+    named = {"project": happened.project, "user": happened.user, "key": happened.key}
+    return EventShown(
+        id=one.moved.id,
+        type=happened.type,
+        subject={"org": one.moved.org} | {name: of for name, of in named.items() if of},
+        amount_micros=happened.amount,
+        context=happened.context,
+        credential=happened.caller,
+        at=rfc3339(happened.at_ms),
+        recorded_at=rfc3339(one.moved.now_ms),
+    )
+
+
+async def get_lists(services: Services, call: Call[None]) -> Answered[PageAnswer[ListCount]]:
+    """GET /v1/lists."""
+    found = await lists.counts(services, call.caller)
+    shown = [ListCount(list=name, items=count) for name, count in found.items()]
+    return Answered(PageAnswer(data=shown, next_cursor=None))
 
 
 def _answer(item: Item, value: str) -> ItemAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gateway.errors import CallerError
@@ -55,6 +56,15 @@ def after_in(cursor: str | None) -> str:
     if not after or cursor_of(after) != cursor:
         raise not_ours()
     return after
+
+
+def one_of(query: dict[str, str], name: str, known: Sequence[str]) -> str:
+    """The value of a parameter that takes one of these; "" without it. Raises CallerError."""
+    asked = query.get(name, "")
+    if asked and asked not in known:
+        detail = f"{name} takes {', '.join(known)}, not {asked[:40]!r}"
+        raise CallerError("invalid_request", detail, parameter=name)
+    return asked
 
 
 def org_in(text: str | None) -> str:

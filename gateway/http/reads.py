@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.core.entities import Cap, RateLimit
-from gateway.flows.accounts import reads
+from gateway.flows.accounts import grants, reads
 from gateway.flows.accounts.reads import Page, Wanted
 from gateway.flows.shared.user_ids import known_as
 from gateway.http.endpoint import METADATA, Answered, Call
@@ -16,6 +16,7 @@ from gateway.wire.answers.accounts import (
     CapAnswer,
     CardVersionAnswer,
     ContractAnswer,
+    GrantShown,
     KeyAnswer,
     MemberAnswer,
     OrgAnswer,
@@ -24,6 +25,7 @@ from gateway.wire.answers.accounts import (
     cap_answer,
     card_version_answer,
     contract_answer,
+    grant_shown,
     key_answer,
     member_answer,
     org_answer,
@@ -129,6 +131,22 @@ async def get_rate_limit(services: Services, call: Read) -> Answered[RateLimitAn
     return Answered(
         rate_limit_answer(await reads.limit(services, RateLimit, org, name, call.caller))
     )
+
+
+async def get_grants(services: Services, call: Read) -> Answered[PageAnswer[GrantShown]]:
+    """GET /v1/orgs/{org}/grants."""
+    found = await grants.grants(services, call.ids["org"], _wanted(call), call.caller)
+    return _listed(found, _grant)
+
+
+async def get_grant(services: Services, call: Read) -> Answered[GrantShown]:
+    """GET /v1/orgs/{org}/grants/{id}."""
+    org, name = call.ids["org"], call.ids["id"]
+    return Answered(_grant(await grants.grant(services, org, name, call.caller)))
+
+
+def _grant(found: grants.GrantState) -> GrantShown:
+    return grant_shown(found.grant, found.remaining, found.status)
 
 
 async def get_contract(services: Services, call: Read) -> Answered[ContractAnswer]:

@@ -12,9 +12,9 @@ from gateway.flows.decisions import detail, labels, reviews
 from gateway.flows.rollout import rule_sets
 from gateway.flows.shared.caller import Caller
 from gateway.http.endpoint import Answered, Call
-from gateway.http.query import limit_in, not_ours
+from gateway.http.query import limit_in, not_ours, number_after, page_limit_in
 from gateway.http.services import Services
-from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.base import PageAnswer, rfc3339
 from gateway.wire.answers.decision_detail import LabelAnswer, LabelsAnswer
 from gateway.wire.answers.reviews import ReviewAnswer, ReviewsAnswer
 from gateway.wire.answers.rule_sets import ReportAnswer, RuleReport
@@ -43,6 +43,16 @@ async def post_labels(services: Services, call: Call[LabelsBody]) -> Answered[La
         except SpendgateError as error:
             results.append(problem(error))
     return Answered(LabelsAnswer(results=results))
+
+
+async def get_labels(services: Services, call: Call[None]) -> Answered[PageAnswer[LabelAnswer]]:
+    """GET /v1/labels."""
+    query, limit = call.query, page_limit_in(call.query.get("limit"))
+    before = number_after(query.get("cursor"))
+    found = await labels.page(services, query.get("decision", ""), before, limit, call.caller)
+    cursor = str(found[-1][0]) if len(found) == limit else None
+    shown = [detail.label_part(label) for _, label in found]
+    return Answered(PageAnswer(data=shown, next_cursor=cursor))
 
 
 async def get_reviews(services: Services, call: Call[None]) -> Answered[ReviewsAnswer]:

@@ -31,6 +31,8 @@ from gateway.wire.answers.accounts import (
     ContractAnswer,
     CredentialAnswer,
     CredentialsAnswer,
+    CredentialShown,
+    GrantShown,
     KeyAnswer,
     MemberAnswer,
     OrgAnswer,
@@ -49,7 +51,7 @@ from gateway.wire.answers.decision_detail import (
     ReplayAnswer,
 )
 from gateway.wire.answers.decision_log import DecisionsAnswer
-from gateway.wire.answers.lists import EventAnswer, ItemAnswer, ItemsAnswer
+from gateway.wire.answers.lists import EventAnswer, EventShown, ItemAnswer, ItemsAnswer, ListCount
 from gateway.wire.answers.models import ChampionAnswer, ComparisonAnswer, ModelAnswer, ModelsAnswer
 from gateway.wire.answers.reviews import ReviewsAnswer
 from gateway.wire.answers.rule_sets import (
@@ -86,6 +88,9 @@ ITEMS = "/v1/lists/{name}/items"
 s, p, g, r, w = spending, accounts, reads, rules, reviews
 ORGS = {"plan": "on one plan", "status": "active or suspended", "type": "of one type", **LIST}
 MEMBERS = {"status": "of one status", **LIST}
+HOLDS = {"org": "of one org", "status": "held, captured, released or expired", **LIST}
+GRANTS = {"status": "pending, active, spent, expired or voided", **LIST}
+EVENTS, LABELS = {"org": "whose", **LIST}, {"decision": "of one decision", **LIST}
 NEWS = {
     "org": "of one org",
     "actor": "id of a credential",
@@ -99,6 +104,7 @@ ROUTES = (
     Route("POST", "/v1/authorize", SPEND, s.authorize, "Authorize a request", m.AuthorizeBody, AuthorizeAnswer),
     Route("POST", "/v1/authorize/batch", SPEND, s.authorize_batch, "Authorize a batch of requests", m.BatchBody, BatchAnswer, MAX_BATCH_BODY),
     Route("GET", HOLD, ("authorize", "read", "admin"), s.get_hold, "Get a hold", answer=HoldAnswer),
+    Route("GET", "/v1/holds", ("authorize", "read", "admin"), s.get_holds, "List holds", answer=PageAnswer[HoldAnswer], query=HOLDS),
     Route("POST", HOLD + "/capture", SPEND, s.capture, "Capture a hold", m.CaptureBody, EndAnswer, statuses=(409,)),
     Route("POST", HOLD + "/extend", SPEND, s.extend, "Extend a hold", m.ExtendBody, AuthorizeAnswer, statuses=(409,)),
     Route("POST", HOLD + "/release", SPEND, s.release, "Release a hold", m.EmptyBody, EndAnswer, statuses=(409,)),
@@ -122,6 +128,8 @@ ROUTES = (
     Route("GET", ORG + "/keys", READ, g.get_keys, "List the keys of an org", answer=PageAnswer[KeyAnswer], query=MEMBERS, by_metadata=True),
     Route("GET", ORG + "/keys/{key}", READ, g.get_key, "Get a key", answer=KeyAnswer),
     Route("POST", ORG + "/grants", ADMIN, p.post_grant, "Grant credit", m.GrantBody, GrantAnswer),
+    Route("GET", ORG + "/grants", READ, g.get_grants, "List the grants of an org", answer=PageAnswer[GrantShown], query=GRANTS, by_metadata=True),
+    Route("GET", ORG + "/grants/{id}", READ, g.get_grant, "Get a grant", answer=GrantShown),
     Route("POST", VOID, ADMIN, p.post_void, "Void a grant", m.EmptyBody, VoidAnswer),
     Route("POST", ADJUST, ADMIN, p.post_adjustment, "Adjust funds", m.AdjustmentBody, AdjustmentAnswer),
     Route("PUT", ORG + "/caps/{id}", ADMIN, p.put_cap, "Create or update a cap", m.CapBody, CapAnswer),
@@ -160,6 +168,7 @@ ROUTES = (
     Route("POST", SETS + "/{id}/activate", RISK, r.activate, "Activate, shadow or retire a rule set", m.ActivateBody, PoliciesAnswer, statuses=(409,)),
     Route("POST", SETS + "/{id}/backtest", RISK, r.backtest, "Start a backtest", m.SpanBody, BacktestAnswer, statuses=(202, 409)),
     Route("GET", "/v1/backtests/{id}", RISK, r.get_backtest, "Get a backtest", answer=BacktestAnswer, statuses=(202,)),
+    Route("GET", "/v1/backtests", RISK, r.get_backtests, "List backtests", answer=PageAnswer[BacktestAnswer], query=LIST),
     Route("DELETE", "/v1/backtests/{id}", RISK, r.delete_backtest, "Cancel a backtest"),
     Route("POST", MODELS, RISK, models.post_model, "Submit a model", m.ModelBody, ModelAnswer, MAX_MODEL_BODY),
     Route("GET", MODELS, RISK, models.get_models, "List models", answer=ModelsAnswer),
@@ -169,16 +178,20 @@ ROUTES = (
     Route("POST", MODELS + "/{id}/activate", RISK, models.activate, "Activate, shadow or retire a model", m.ActivateModelBody, ChampionAnswer, statuses=(409,)),
     Route("POST", "/v1/labels", RISK, w.post_label, "Label a decision", m.LabelBody, LabelAnswer),
     Route("POST", "/v1/labels/batch", RISK, w.post_labels, "Label a batch of decisions", m.LabelsBody, LabelsAnswer, MAX_BATCH_BODY),
+    Route("GET", "/v1/labels", RISK, w.get_labels, "List labels", answer=PageAnswer[LabelAnswer], query=LABELS),
     Route("GET", "/v1/reviews", RISK, w.get_reviews, "List decisions that wait for review", answer=ReviewsAnswer, query=PAGE),
     Route("POST", "/v1/reviews/{decision}", RISK, w.post_review, "Resolve a review", m.ReviewBody, LabelAnswer, statuses=(409,)),
     Route("GET", SETS + "/{id}/report", RISK, w.report, "Report the matches of a rule set", answer=ReportAnswer, query=DAYS),
     Route("POST", "/v1/events", RISK, lists.post_event, "Record a business event", m.EventBody, EventAnswer),
+    Route("GET", "/v1/events", RISK, lists.get_events, "List the business events of an org", answer=PageAnswer[EventShown], query=EVENTS),
+    Route("GET", "/v1/lists", RISK, lists.get_lists, "List the lists with their counts", answer=PageAnswer[ListCount]),
     Route("PUT", ITEMS + "/{value}", RISK, lists.put_item, "Put an item on a list", m.ItemBody, ItemAnswer),
     Route("GET", ITEMS + "/{value}", RISK, lists.get_item, "Get a list item", answer=ItemAnswer),
     Route("DELETE", ITEMS + "/{value}", RISK, lists.delete_item, "Delete a list item"),
     Route("POST", ITEMS, RISK, lists.post_items, "Put a batch of items on a list", m.ItemsBody, ItemsAnswer, MAX_BATCH_BODY),
     Route("POST", CREDS, ADMIN, service.post_credential, "Create a credential", m.CredentialBody, CredentialAnswer),
     Route("GET", CREDS, ADMIN, service.get_credentials, "List credentials", answer=CredentialsAnswer),
+    Route("GET", ONE_CRED, ADMIN, service.get_credential, "Get a credential", answer=CredentialShown),
     Route("POST", ONE_CRED + "/rotate", ADMIN, service.rotate_credential, "Rotate a credential", m.RotateBody, CredentialAnswer),
     Route("DELETE", ONE_CRED, ADMIN, service.delete_credential, "Revoke a credential", statuses=(409,)),
 )

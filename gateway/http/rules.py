@@ -19,9 +19,10 @@ from gateway.core.windows import DAY_MS
 from gateway.flows.analysis.backtest import Backtest, Span
 from gateway.flows.rollout import backtest_jobs, rule_sets
 from gateway.http.endpoint import Answered, Call
+from gateway.http.query import after_in, cursor_of, page_limit_in
 from gateway.http.services import Services
 from gateway.wire.answers.backtests import BacktestAnswer, RuleHits
-from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.base import PageAnswer, rfc3339
 from gateway.wire.answers.rule_sets import (
     PoliciesAnswer,
     RuleSetAnswer,
@@ -88,12 +89,23 @@ async def backtest(services: Services, call: Call[SpanBody]) -> Answered[Backtes
     from_ms = milliseconds(call.body.from_) or now_ms - DAY_MS
     most, labels_ms = services.settings.backtest_rows, milliseconds(call.body.labels_by) or 0
     span = Span(from_ms, to_ms, most, labels_ms)
-    return _backtest_answer(await backtest_jobs.begin(services, ruleset, span, call.caller))
+    return _far(await backtest_jobs.begin(services, ruleset, span, call.caller))
 
 
 async def get_backtest(services: Services, call: Call[None]) -> Answered[BacktestAnswer]:
     """GET /v1/backtests/{id}."""
-    return _backtest_answer(await backtest_jobs.look(services, call.ids["id"], call.caller))
+    return _far(await backtest_jobs.look(services, call.ids["id"], call.caller))
+
+
+async def get_backtests(
+    services: Services, call: Call[None]
+) -> Answered[PageAnswer[BacktestAnswer]]:
+    """GET /v1/backtests."""
+    after, limit = after_in(call.query.get("cursor")), page_limit_in(call.query.get("limit"))
+    found = await backtest_jobs.listed(services, after, limit, call.caller)
+    cursor = cursor_of(found[-1].id) if len(found) == limit else None
+    shown = [_backtest_answer(run) for run in found]
+    return Answered(PageAnswer(data=shown, next_cursor=cursor))
 
 
 async def delete_backtest(services: Services, call: Call[None]) -> Answered[None]:
@@ -102,7 +114,11 @@ async def delete_backtest(services: Services, call: Call[None]) -> Answered[None
     return Answered(None, status=204)
 
 
-def _backtest_answer(run: Run) -> Answered[BacktestAnswer]:
+def _far(run: Run) -> Answered[BacktestAnswer]:
+    return Answered(_backtest_answer(run), status=202 if run.state == RUNNING else 200)
+
+
+def _backtest_answer(run: Run) -> BacktestAnswer:
     found = backtest_jobs.result_of(run.result) if run.state == DONE else Backtest()
     hits = [
         RuleHits(
@@ -117,28 +133,25 @@ def _backtest_answer(run: Run) -> Answered[BacktestAnswer]:
         )
         for rule, h in found.rules.items()
     ]
-    return Answered(
-        BacktestAnswer(
-            id=run.id,
-            state=run.state,
-            detail=run.result.decode() if run.state == FAILED else None,
-            looked_at=run.looked_at,
-            rows=run.rows,
-            ruleset=run.ruleset,
-            requests=found.requests,
-            amount_micros=found.micros,
-            stopped=found.stopped,
-            stopped_micros=found.stopped_micros,
-            same=found.same,
-            differs=found.differs,
-            fraud=found.fraud,
-            fraud_stopped=found.fraud_stopped,
-            fraud_stopped_micros=found.fraud_stopped_micros,
-            good_stopped=found.good_stopped,
-            good_stopped_micros=found.good_stopped_micros,
-            rules=hits,
-        ),
-        status=202 if run.state == RUNNING else 200,
+    return BacktestAnswer(
+        id=run.id,
+        state=run.state,
+        detail=run.result.decode() if run.state == FAILED else None,
+        looked_at=run.looked_at,
+        rows=run.rows,
+        ruleset=run.ruleset,
+        requests=found.requests,
+        amount_micros=found.micros,
+        stopped=found.stopped,
+        stopped_micros=found.stopped_micros,
+        same=found.same,
+        differs=found.differs,
+        fraud=found.fraud,
+        fraud_stopped=found.fraud_stopped,
+        fraud_stopped_micros=found.fraud_stopped_micros,
+        good_stopped=found.good_stopped,
+        good_stopped_micros=found.good_stopped_micros,
+        rules=hits,
     )
 
 

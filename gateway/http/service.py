@@ -12,7 +12,7 @@ from gateway.flows.accounts import credentials
 from gateway.http.endpoint import JSON, Answered, Call, refusal
 from gateway.http.services import Services
 from gateway.observe import metrics
-from gateway.wire.answers.accounts import CredentialAnswer, CredentialsAnswer
+from gateway.wire.answers.accounts import CredentialAnswer, CredentialsAnswer, CredentialShown
 from gateway.wire.requests import CredentialBody, RotateBody
 
 
@@ -35,7 +35,12 @@ async def rotate_credential(
 async def get_credentials(services: Services, call: Call[None]) -> Answered[CredentialsAnswer]:
     """GET /v1/credentials."""
     found = await credentials.listed(services, call.caller)
-    return Answered(CredentialsAnswer(credentials=found))
+    return Answered(CredentialsAnswer(credentials=found, data=found))
+
+
+async def get_credential(services: Services, call: Call[None]) -> Answered[CredentialShown]:
+    """GET /v1/credentials/{id}."""
+    return Answered(await credentials.find(services, call.ids["id"], call.caller))
 
 
 async def delete_credential(services: Services, call: Call[None]) -> Answered[None]:

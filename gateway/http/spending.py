@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from gateway.core.holds import HoldStatus
 from gateway.flows.shared.caller import Caller
 from gateway.flows.spend import authorize as authorizing
-from gateway.flows.spend import holds
+from gateway.flows.spend import hold_list, holds
 from gateway.http.endpoint import Answered, Call, fault_of
+from gateway.http.query import one_of, org_in, page_limit_in, row_in
 from gateway.http.services import Services
 from gateway.store.admission import IS_PATIENT
 from gateway.wire import problems
-from gateway.wire.answers.spend import AuthorizeAnswer, BatchAnswer, EndAnswer, HoldAnswer
+from gateway.wire.answers.base import PageAnswer
+from gateway.wire.answers.spend import (
+    AuthorizeAnswer,
+    BatchAnswer,
+    EndAnswer,
+    HoldAnswer,
+    hold_answer,
+)
 from gateway.wire.decode import convert
 from gateway.wire.requests import (
     AuthorizeBody,
@@ -93,3 +102,18 @@ async def release(services: Services, call: Call[EmptyBody]) -> Answered[EndAnsw
     """POST /v1/holds/{id}/release."""
     done = await holds.release(services, call.ids["id"], call.body, call.caller)
     return Answered(done.answer, done.is_replay)
+
+
+async def get_holds(services: Services, call: Call[None]) -> Answered[PageAnswer[HoldAnswer]]:
+    """GET /v1/holds."""
+    query, statuses = call.query, [status.name for status in HoldStatus]
+    wanted = hold_list.WantedHolds(
+        org_in(query.get("org")),
+        one_of(query, "status", statuses),
+        page_limit_in(query.get("limit")),
+        row_in(query.get("cursor")),
+    )
+    found, before = await hold_list.page(services, wanted, call.caller)
+    now_ms = services.clock.now_ms()
+    shown = [hold_answer(one.id, one.hold, one.asked, now_ms) for one in found]
+    return Answered(PageAnswer(data=shown, next_cursor=None if before is None else str(before)))

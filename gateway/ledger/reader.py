@@ -20,12 +20,14 @@ from gateway.ledger.batch import Position, Stored
 from gateway.ledger.checks import Checks
 from gateway.ledger.reading import NO_ROW, halves_of, whole
 from gateway.wire import records
-from gateway.wire.records import Decoded
+from gateway.wire.records import Decoded, StreamRecord
 
 CLOCK_SLACK_MS = 1_000
 """Most that the store's clock may go back between two records of a shard."""
 RECENT_BATCHES = 10_000
 """Batches that are searched for records later than the given one; it is a recent record."""
+ADMIN = t.records.c.kind.in_(("grant", "void", "adjust", "event"))
+"""The condition of the index on records that no request made."""
 DECISIONS = ("authorize", "extend")
 
 
@@ -145,6 +147,28 @@ class Ledger(Checks):
     async def hold(self, hold_id: str) -> tuple[Hold, RequestRecord] | None:
         """Rebuild a hold from its records, with the request that made it; None if unknown."""
         return hold_from([records.read(line) for line in await self.lines_where(_of_hold(hold_id))])
+
+    async def grant_records(self, org: str) -> list[StreamRecord]:
+        """Return the records of an org's grants and voids, in the order of their rows."""
+        r = t.records.c
+        return await self.lines_where(and_(ADMIN, r.kind.in_(("grant", "void")), r.org == org))
+
+    async def events(self, org: str, before: int, limit: int) -> list[tuple[int, StreamRecord]]:
+        """Return the newest events of an org before a row, each with its row, newest first."""
+        r = t.records.c
+        where = and_(ADMIN, r.kind == "event", r.org == org, r.row < before)
+        rows = select(r.row).where(where).order_by(r.row.desc()).limit(limit)
+        found = [row for (row,) in await self._all(rows)]
+        return list(reversed(await self.numbered_where(r.row.in_(found)))) if found else []
+
+    async def holds_made(self, org: str, before: int, limit: int) -> list[tuple[int, str]]:
+        """Return row and id of the newest holds made before a row; of all orgs with org ""."""
+        r = t.records.c
+        made = and_(r.kind == "authorize", r.hold != "", r.row < before)
+        query = select(r.row, r.hold).where(and_(made, r.org == org) if org else made)
+        return [
+            (row, hold) for row, hold in await self._all(query.order_by(r.row.desc()).limit(limit))
+        ]
 
     async def decided(self, decisions: Sequence[str]) -> dict[str, Decided]:
         """Return the decisions on these requests, by id; undecided ones are absent."""

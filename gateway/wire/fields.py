@@ -26,6 +26,11 @@ Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 Score = Annotated[float, Meta(gt=0, le=1)]
 Percent = Annotated[int, Meta(ge=1, le=1000)]
 Quantity = dict[str, Count]
+TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,40}" + END)]
+Tags = Annotated[
+    dict[TagName, Annotated[str, Meta(min_length=1, max_length=128, pattern=WITHOUT_NUL)]],
+    Meta(max_length=8),
+]
 MetadataName = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*" + END)
 ]

@@ -53,10 +53,26 @@ class StreamRecord(Struct, frozen=True, gc=False):
 
 _encoder = msgpack.Encoder()
 _FIELDS = len(RequestRecord.__struct_fields__)
-_BEGIN = _encoder.encode([None] * _FIELDS)[:-_FIELDS]
-"""How a packed Asked begins, before its terms."""
-_FIXARRAY = 0x90
-"""How msgpack begins an array of few: its length stands in the low half of the byte."""
+_FIXARRAY, _ARRAY16 = 0x90, 0xDC
+"""First byte of an array in msgpack: of up to 15 members with its length, else without."""
+
+
+def _begin(count: int) -> bytes:
+    """The header of an array of `count` members."""
+    if count < 16:
+        return bytes((_FIXARRAY + count,))
+    return bytes((_ARRAY16,)) + count.to_bytes(2, "big")
+
+
+def _begun(packed: bytes) -> tuple[int, int]:
+    """The number of members of a packed array, and the bytes of its header."""
+    if packed[0] == _ARRAY16:
+        return int.from_bytes(packed[1:3], "big"), 3
+    return packed[0] - _FIXARRAY, 1
+
+
+_BEGIN = _begin(_FIELDS)
+"""Header of a packed RequestRecord, before its terms."""
 _TYPES = tuple(get_type_hints(RequestRecord).values())
 _LEAST = _FIELDS - len(RequestRecord.__struct_defaults__)
 _tails: dict[int, msgpack.Decoder[tuple[Any, ...]]] = {
@@ -123,8 +139,8 @@ def decode(record: StreamRecord) -> tuple[Out, Note | None]:
     """Unpack a record's result and, where there is one, what was asked."""
     outs, bodies = _decoders[record.kind]
     if record.terms:
-        count = record.terms[0] - _FIXARRAY
-        tail = _tails[count].decode(bytes((_FIXARRAY + count - 1,)) + record.body)
+        count, _ = _begun(record.terms)
+        tail = _tails[count].decode(_begin(count - 1) + record.body)
         return outs.decode(record.out), RequestRecord(_terms_of(record.terms), *tail)
     return outs.decode(record.out), bodies.decode(record.body) if record.body else None
 
@@ -132,7 +148,7 @@ def decode(record: StreamRecord) -> tuple[Out, Note | None]:
 @lru_cache(maxsize=8192)
 def _terms_of(packed: bytes) -> RecordedTerms:
     """The terms that a record begins with; many begin with the same."""
-    return _terms.decode(packed[len(_BEGIN) :])
+    return _terms.decode(packed[_begun(packed)[1] :])
 
 
 def encode_kept(expires_ms: int, digest: bytes, key: str) -> bytes:
@@ -150,7 +166,7 @@ def decode_kept(kept: bytes) -> StoredResult:
 def brief_of(terms: bytes) -> bytes:
     """Beginning of a hold's note, for a record that begins with these terms."""
     # As many fields as the record has: those of an earlier version have fewer.
-    return terms[: len(_BEGIN)] + _encoder.encode(brief(_terms_of(terms)))
+    return terms[: _begun(terms)[1]] + _encoder.encode(brief(_terms_of(terms)))
 
 
 def org_of_kept(kept: bytes) -> str:

@@ -36,6 +36,7 @@ from gateway.wire.fields import (
     Score,
     Short,
     SignedMicros,
+    Tags,
     Text,
     Time,
     Unit,
@@ -91,6 +92,7 @@ class AuthorizeBody(Identified, frozen=True):
     challenge: Challenge | None = None
     context: Context | None = None
     dry_run: bool | None = None
+    tags: Tags | None = None
 
 
 class BatchItem(AuthorizeBody, frozen=True):

@@ -51,7 +51,9 @@ def line_of(place: list[Any], parts: list[str]) -> StreamRecord:
 
 
 def fits(now: Any, then: Any) -> bool:
-    """Whether arrays say what they said; what has come since stands at their ends."""
+    """Whether arrays and maps say what they said; what has come since is beyond that."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        return all(name in now and fits(now[name], value) for name, value in then.items())
     if isinstance(then, list) and isinstance(now, list):
         return len(now) >= len(then) and all(map(fits, now, then))
     return bool(now == then)

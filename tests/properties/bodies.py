@@ -34,7 +34,9 @@ AUTHORIZE = {
     "challenge": CHALLENGE,
     "context": CONTEXT,
     "dry_run": False,
+    "tags": {"team": "search"},
 }
+METADATA = {"crm": "42"}
 CAP = {
     "level": "org",
     "window": "day",
@@ -80,14 +82,16 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "timezone": "Asia/Shanghai",
         "country": "CN",
         "status": "active",
+        "metadata": METADATA,
     },
-    requests.MemberBody: {"name": "x", "status": "suspended"},
+    requests.MemberBody: {"name": "x", "status": "suspended", "metadata": METADATA},
     requests.KeyBody: {
         "name": "x",
         "project": "p",
         "user": "u",
         "status": "disabled",
         "expires_at": LATER,
+        "metadata": METADATA,
     },
     requests.GrantBody: {
         "amount_micros": 1,
@@ -96,6 +100,7 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "effective_at": FORTH,
         "expires_at": LATER,
         "products": ["gpt-4o"],
+        "metadata": METADATA,
     },
     requests.AdjustmentBody: {
         "kind": "refund",
@@ -127,6 +132,7 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "ends_at": LATER,
         "discount_bps": 10_000,
         "products": {"free": {"allowed": False}, "gpt-4o": TERMS},
+        "metadata": METADATA,
     },
     requests.CredentialBody: {
         "name": "x",

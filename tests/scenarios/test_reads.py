@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tests.gateways import Caller
+from tests.scenarios.steps import CENT, eventually
 
 CAP = {"level": "org", "window": "day", "limit_micros": 5, "alert_at": [50]}
 CONTRACT = {"rate_card": "default", "version": "v1", "starts_at": "2020-01-01T00:00:00Z"}
@@ -111,3 +114,95 @@ async def test_what_does_not_exist_is_a_404(caller: Caller, org: str, path: str)
 async def test_a_bad_page_is_refused(caller: Caller, query: str) -> None:
     status, problem, _ = await caller.send("GET", f"/v1/orgs?{query}")
     assert (status, problem["type"]) == (422, "urn:spendgate:problem:invalid_request")
+
+
+async def test_grants_are_listed_whatever_became_of_them(caller: Caller, org: str) -> None:
+    await caller.org(org)
+    path, made = f"/v1/orgs/{org}/grants", {}
+    soon = datetime.fromtimestamp(time.time() + 1.5, UTC).isoformat()
+    for status, more in {
+        "spent": {"priority": 1, "products": ["cent"]},
+        "active": {"kind": "promotional", "metadata": {"po": "7"}},
+        "voided": {},
+        "expired": {"expires_at": soon},
+        "pending": {"effective_at": "2090-01-01T00:00:00Z"},
+    }.items():
+        body = {"amount_micros": CENT, "kind": "paid", **more}
+        made[status] = (await caller.ok("POST", path, body))["id"]
+    await caller.authorize(org, capture=True)
+    await caller.ok("POST", f"{path}/{made['voided']}/void", {})
+
+    async def statuses() -> dict[str, str]:
+        return {one["status"]: one["id"] for one in await everything(caller, path, 2)}
+
+    await eventually(statuses, made)
+    newest_first = [one["id"] for one in await everything(caller, path, 2)]
+    assert newest_first == list(reversed(made.values()))
+    found = await caller.ok("GET", f"{path}/{made['active']}")
+    assert (found["remaining_micros"], found["metadata"]) == (CENT, {"po": "7"})
+    for query in ("status=active", "metadata.po=7"):
+        assert [one["id"] for one in await everything(caller, f"{path}?{query}")] == [found["id"]]
+    assert (await caller.send("GET", f"{path}/grant_none"))[0] == 404
+
+
+async def test_holds_are_listed_by_their_status(caller: Caller, org: str) -> None:
+    await caller.org(org, 100 * CENT)
+    ids = [(await caller.authorize(org))["hold"]["id"] for _ in range(5)]
+    await caller.capture(ids[1], quantity={"units": 1})
+    await caller.release(ids[2])
+    of = f"/v1/holds?org={org}"
+    held = await everything(caller, f"{of}&status=held", 2)
+    assert [one["id"] for one in held] == [ids[4], ids[3], ids[0]]
+    assert held[0] == await caller.ok("GET", f"/v1/holds/{ids[4]}")
+    assert [one["id"] for one in await everything(caller, of, 2)] == ids[::-1]
+    assert [one["id"] for one in await everything(caller, f"{of}&status=captured")] == [ids[1]]
+    status, problem, _ = await caller.send("GET", f"{of}&status=lost")
+    assert (status, problem["errors"][0]["parameter"]) == (422, "status")
+
+
+async def test_events_labels_lists_and_credentials_are_listed(caller: Caller, org: str) -> None:
+    await caller.org(org, CENT)
+    for kind in ("sign_up", "login"):
+        await caller.ok("POST", "/v1/events", {"type": kind, "subject": {"org": org, "user": "u"}})
+    await caller.ok("PUT", f"/v1/lists/l-{org}/items/a", {})
+    decision = (await caller.authorize(org))["id"]
+
+    async def events() -> list[str]:
+        return [one["type"] for one in await everything(caller, f"/v1/events?org={org}", 1)]
+
+    await eventually(events, ["login", "sign_up"])
+
+    async def label() -> Any:
+        return await caller.ok("POST", "/v1/labels", {"decision": decision, "label": "good"})
+
+    made: list[Any] = []
+
+    async def labelled() -> bool:
+        made.append(await label())
+        return True
+
+    await eventually(labelled, wanted=True)
+    assert await everything(caller, f"/v1/labels?decision={decision}") == made[-1:]
+    assert {"list": f"l-{org}", "items": 1} in (await caller.ok("GET", "/v1/lists"))["data"]
+    cred = await caller.ok("POST", "/v1/credentials", {"name": "n", "scopes": ["read"], "org": org})
+    shown = await caller.ok("GET", f"/v1/credentials/{cred['id']}")
+    assert shown in (await caller.ok("GET", "/v1/credentials"))["data"]
+    assert (await caller.ok("GET", "/v1/backtests"))["data"] == []
+
+
+async def test_a_bound_credential_lists_what_is_its_orgs(caller: Caller, org: str) -> None:
+    for name in (org, f"{org}-other"):
+        await caller.org(name, 10 * CENT)
+        await caller.authorize(name)
+    body = {"name": "theirs", "scopes": ["read", "authorize", "risk"], "org": org}
+    made = await caller.ok("POST", "/v1/credentials", body, key=f"money-{org}")
+    async with Caller(caller.address, made["secret"]) as theirs:
+
+        async def seen() -> int:
+            return len(await everything(theirs, "/v1/holds"))
+
+        await eventually(seen, 1)
+        assert len(await everything(theirs, f"/v1/orgs/{org}/grants")) == 1
+        for path in (f"/v1/orgs/{org}-other/grants", f"/v1/holds?org={org}-other",
+                     f"/v1/events?org={org}-other"):  # fmt: skip
+            assert (await theirs.send("GET", path))[0] == 404

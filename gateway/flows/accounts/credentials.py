@@ -114,6 +114,11 @@ async def listed(services: AccountServices, caller: Caller) -> list[CredentialSh
     return [_shown(c) for c in await services.credentials.listed() if not bound or c.org == bound]
 
 
+async def find(services: AccountServices, credential_id: str, caller: Caller) -> CredentialShown:
+    """Find a credential the caller may see, without its secret. Raises 404."""
+    return _shown(await _visible(services, credential_id, caller))
+
+
 def _shown(credential: Credential) -> CredentialShown:
     return CredentialShown(
         id=credential.id,

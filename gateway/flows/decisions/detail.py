@@ -103,6 +103,7 @@ def _asked(asked: RequestRecord) -> AskedPart:
         context=dict(asked.context),
         credential=asked.caller,
         versions=list(terms.versions),
+        tags=asked.tags,
     )
 
 

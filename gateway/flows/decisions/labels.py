@@ -15,6 +15,20 @@ from gateway.wire.decode import milliseconds
 from gateway.wire.requests import LabelBody
 
 
+async def page(
+    services: DecisionServices, decision: str, before: int, limit: int, caller: Caller
+) -> list[tuple[int, Label]]:
+    """List labels, the newest first, of one decision or of all ("").
+
+    A credential bound to an org names the decision. Raises CallerError 403 and 404.
+    """
+    if decision:
+        await decision_records.find(services, decision, caller)
+    else:
+        caller.check_unbound("list the labels of all")
+    return await services.labels.page(decision, before, limit)
+
+
 async def add(services: DecisionServices, body: LabelBody, caller: Caller) -> tuple[Label, bool]:
     """Label a decision. Returns the label, and whether a call under the same key had set it.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -31,6 +33,31 @@ class Recorded(Struct, frozen=True):
     moved: Moved
     at_ms: int
     is_replay: bool
+
+
+@dataclass(frozen=True)
+class Logged:
+    """An event in the ledger: its row, its record, and what was reported."""
+
+    row: int
+    moved: Moved
+    happened: EventRecord
+
+
+async def page(
+    services: RiskServices, org: str, before: int, limit: int, caller: Caller
+) -> list[Logged]:
+    """List the events of an org, the newest first, before a row of the ledger.
+
+    Raises CallerError for another org than the credential's.
+    """
+    caller.check_org(org)
+    found = []
+    for row, line in await services.ledger.events(org, before, limit):
+        moved, happened = records.decode(line)
+        assert isinstance(moved, Moved) and isinstance(happened, EventRecord)
+        found.append(Logged(row, moved, happened))
+    return found
 
 
 async def record(services: RiskServices, body: EventBody, caller: Caller) -> Recorded:

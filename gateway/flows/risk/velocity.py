@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.catalog.declared_counters import BUILT_IN, Declared
 from gateway.core import names
 from gateway.core.entity_counters import Windows, signal_name
-from gateway.core.facts import local_time, tier_of
+from gateway.core.facts import TAGS, local_time, tier_of
 from gateway.core.request_record import CountersRead, EventRecord, RecordedTerms, RequestRecord
 from gateway.core.velocity import (
     COUNTED,
@@ -291,6 +291,8 @@ def _other(field: str, asked: RequestRecord) -> str:
     others = {"product": asked.terms.product, "run": asked.run, "credential": asked.caller}
     if customer is not None:
         others |= {f"org.{name}": getattr(customer, name) for name in ("plan", "type", "country")}
+    if field.startswith(TAGS):
+        return asked.tags.get(field.removeprefix(TAGS), "")
     return others.get(field, "")
 
 

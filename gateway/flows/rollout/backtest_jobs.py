@@ -57,6 +57,12 @@ async def look(services: RolloutServices, name: str, caller: Caller) -> Run:
     return run
 
 
+async def listed(services: RolloutServices, after: str, limit: int, caller: Caller) -> list[Run]:
+    """List backtests in the order of their ids, from the one after `after`."""
+    caller.check_unbound(CHANGE)
+    return await services.backtests.listed(after, limit)
+
+
 async def cancel(services: RolloutServices, name: str, caller: Caller) -> None:
     """End a backtest, unless it has ended. Raises 404."""
     await look(services, name, caller)

@@ -162,6 +162,7 @@ def _request(services: SpendServices, body: AuthorizeBody, caller: Caller) -> pl
         caller.credential.id,
         settles=bool(body.capture),
         challenge=body.challenge.decision if body.challenge and body.challenge.passed else "",
+        tags=body.tags or {},
     )
 
 

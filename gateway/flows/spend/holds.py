@@ -217,6 +217,7 @@ async def _extension(
         asked.context,
         caller.credential.id,
         extends=True,
+        tags=asked.tags,
     )
     amount = plan.quote(terms, request)
     pointer = "/quantity" if body.amount_micros is None else "/amount_micros"

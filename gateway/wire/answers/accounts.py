@@ -10,6 +10,7 @@ from gateway.core.entities import (
     Cap,
     CardVersion,
     Contract,
+    Grant,
     Member,
     Org,
     PricePlan,
@@ -93,6 +94,22 @@ class ContractAnswer(Answer):
     ends_at: str | None
     discount_bps: int
     products: dict[str, ProductTerms]
+    metadata: dict[str, str]
+
+
+class GrantShown(Answer):
+    """A grant, and what is left of it."""
+
+    id: str
+    kind: str
+    amount_micros: int
+    remaining_micros: int
+    status: str
+    priority: int
+    created_at: str
+    effective_at: str | None
+    expires_at: str | None
+    products: list[str] | None
     metadata: dict[str, str]
 
 
@@ -209,9 +226,11 @@ class CredentialShown(Answer):
 
 
 class CredentialsAnswer(Answer):
-    """All credentials."""
+    """All credentials, under two names; `next_cursor` is null."""
 
     credentials: list[CredentialShown]
+    data: list[CredentialShown]
+    next_cursor: str | None = None
 
 
 def time_or_none(ms: int | None) -> str | None:
@@ -264,6 +283,23 @@ def cap_answer(cap: Cap) -> CapAnswer:
 def rate_limit_answer(limit: RateLimit) -> RateLimitAnswer:
     """Present a rate limit."""
     return convert(limit, RateLimitAnswer, from_attributes=True)
+
+
+def grant_shown(grant: Grant, remaining: int, status: str) -> GrantShown:
+    """Present a grant, what is left of it (micros), and its status."""
+    return GrantShown(
+        id=grant.id,
+        kind=grant.kind,
+        amount_micros=grant.amount_micros,
+        remaining_micros=remaining,
+        status=status,
+        priority=grant.priority,
+        created_at=rfc3339(grant.created_ms),
+        effective_at=time_or_none(grant.effective_ms),
+        expires_at=time_or_none(grant.expires_ms),
+        products=list(grant.products) if grant.products else None,
+        metadata=grant.metadata,
+    )
 
 
 def contract_answer(contract: Contract) -> ContractAnswer:

@@ -31,6 +31,7 @@ class AskedPart(Answer):
     context: dict[str, Any]
     credential: str
     versions: list[int]
+    tags: dict[str, str]
 
 
 class ShadowPart(Answer):

@@ -30,3 +30,23 @@ class EventAnswer(Answer):
     type: str
     at: str
     recorded_at: str
+
+
+class EventShown(Answer):
+    """A recorded event. Personal data in `context` are keyed hashes."""
+
+    id: str
+    type: str
+    subject: dict[str, str]
+    amount_micros: int
+    context: dict[str, str | int]
+    credential: str
+    at: str
+    recorded_at: str
+
+
+class ListCount(Answer):
+    """A list and the number of its items; a value counts once for each of its spellings."""
+
+    list: str
+    items: int
