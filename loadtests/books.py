@@ -15,6 +15,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.lists import Lists
 from gateway.core import ids, plan
 from gateway.core.commands import Finish, GrantOrder, Mode
+from gateway.core.counters import TOKENS
 from gateway.core.entities import (
     CardVersion,
     Grant,
@@ -98,7 +99,9 @@ class World:
             shard.versions[version.kind, version.id] = version.expected
         await self.store.authorize(plan.assemble(terms, asked, request, packed, FOREVER_MS))
         note = records.encode(EndNote(quantity, amount))
-        await self.store.finish(Finish(org, asked.hold_id, Step.capture, amount, 1_000, body=note))
+        await self.store.finish(
+            Finish(org, asked.hold_id, Step.capture, amount, {TOKENS: 1_000}, body=note)
+        )
 
 
 def ledger_at(url: str) -> LedgerWriter:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from gateway.core import names
-from gateway.core.counters import (
-    GAUGE,
-    MONEY,
-    NO_LIMIT,
-    ONE,
-    SET_ASIDE,
-    SLIDING,
-    SLOT,
-    TOKENS,
-    WINDOW,
-    Counter,
-)
+from gateway.core.counters import GAUGE, NO_LIMIT, SET_ASIDE, SLIDING, UNITS, WINDOW, Counter
 from gateway.core.entities import Cap, Level, Lineage, LineageTerms, Mode, Profile, RateLimit
+from gateway.core.limits import LIMIT_KINDS, LimitKind, label_of
 from gateway.core.request_record import LimitTerms
 from gateway.core.windows import DAY_MS, FOREVER_MS, HOUR_MS, bounds
 
@@ -35,6 +24,8 @@ RUN_LIFETIME_MS = 30 * DAY_MS
 FREE_LIFETIME_MS = 90 * DAY_MS
 """Time in ms that the counter of a free user's lifetime cap lives after the terms were compiled."""
 
+CAP_LETTER, RATE_LETTER = "c", "r"
+"""First letters of the names of counters, of caps and of rate limits."""
 HELD = "held"
 """The name of the gauge of all money that an org has on hold."""
 FREE_HELD = "held.free"
@@ -43,36 +34,59 @@ FREE_HELD = "held.free"
 Its money is booked on another account, so the gauge must not mix with the org's own.
 """
 
-LimitKind = Literal["cap", "requests", "tokens", "concurrent"]
-MEASURES = {"cap": MONEY, "requests": ONE, "tokens": TOKENS, "concurrent": SLOT}
+
+Measured = tuple[tuple[str, ...], ...]
+"""The sets of units that limits of a request count: each has a share of its own, from UNITS on."""
 
 
 class Applied(Struct, frozen=True):
     """A cap or rate limit that applies to a lineage, in its current window.
 
-    `starts_ms` and `ends_ms` bound the window (Unix ms); `ends_ms` is 0 where a limit has none.
-    `period_ms` and `index` are the counter's.
+    `kind` is a name of LIMIT_KINDS. `starts_ms` and `ends_ms` bound the window (Unix ms); `ends_ms`
+    is 0 where a limit has none. `period_ms` and `index` are the counter's.
     """
 
     id: str
-    kind: LimitKind
+    kind: str
     level: Level
     mode: Mode
     limit: int
     name: str
-    shape: int
     period_ms: int
     starts_ms: int
     ends_ms: int
     index: str = ""
+    units: tuple[str, ...] = ()
 
-    def counter(self) -> Counter:
+    @property
+    def row(self) -> LimitKind:
+        """Its row in the table of kinds."""
+        return LIMIT_KINDS[self.kind]
+
+    @property
+    def shape(self) -> int:
+        """The shape of its counter."""
+        return self.row.shape
+
+    def measure(self, measured: Measured) -> int:
+        """Return which share of a request it counts, where these sets of units are counted."""
+        return UNITS + measured.index(self.units) if self.units else self.row.measure
+
+    def counter(self, measured: Measured = ()) -> Counter:
         """Make the counter of this limit; that of a soft or shadow cap never refuses."""
-        limit = self.limit if self.mode == "hard" else NO_LIMIT
-        in_hold, measure = self.kind != "requests", MEASURES[self.kind]
-        return Counter(self.name, self.shape, measure, limit, self.period_ms, in_hold, self.index)
+        row, limit = self.row, self.limit if self.mode == "hard" else NO_LIMIT
+        return Counter(
+            self.name,
+            row.shape,
+            self.measure(measured),
+            limit,
+            self.period_ms,
+            row.is_kept_by_hold,
+            self.index,
+            label_of(self.units),
+        )
 
-    def terms(self) -> LimitTerms:
+    def terms(self, measured: Measured = ()) -> LimitTerms:
         """Make the limit's part of the record."""
         span_ms = self.period_ms if self.shape == SLIDING else self.ends_ms
         return LimitTerms(
@@ -85,7 +99,14 @@ class Applied(Struct, frozen=True):
             self.name,
             self.period_ms,
             bool(self.index),
+            self.units,
+            self.measure(measured) if self.units else 0,
         )
+
+
+def measured_by(found: Iterable[Applied]) -> Measured:
+    """List the sets of units that some limits count, each once, in the order of the limits."""
+    return tuple(dict.fromkeys(one.units for one in found if one.units))
 
 
 def applied(
@@ -119,21 +140,31 @@ def _target(limit: Cap | RateLimit, lineage: Lineage) -> str | None:
 
 def apply_cap(cap: Cap, target: str, profile: Profile, now_ms: int) -> Applied:
     """Apply a cap to one target ("" for the org) in the window that contains `now_ms` (Unix ms)."""
-    starts_ms, ends_ms = bounds(cap.window, profile.org.timezone, now_ms)
-    name = names.join(*_series("c", cap), f"{cap.window}{starts_ms}", target)
+    kind, limit = ("unit_cap", cap.limit) if cap.units else ("cap", cap.limit_micros)
+    starts_ms = ends_ms = 0
+    if cap.window is None:
+        kind, window, period_ms = f"rolling_{kind}", f"any{cap.window_s}", cap.window_s * 1000
+    else:
+        starts_ms, ends_ms = bounds(cap.window, profile.org.timezone, now_ms)
+        window = f"{cap.window}{starts_ms}"
+        period_ms = _cap_expiry_ms(cap, profile, ends_ms, now_ms)
+    if cap.units:
+        # Another measure counts in another counter.
+        window = names.join(window, label_of(cap.units))
+    name = names.join(*_series(CAP_LETTER, cap), window, target)
     shared = cap.level != "org" and cap.target is None
     return Applied(
         cap.id,
-        "cap",
+        kind,
         cap.level,
         cap.mode,
-        cap.limit_micros,
+        limit,
         name,
-        WINDOW,
-        _cap_expiry_ms(cap, profile, ends_ms, now_ms),
+        period_ms,
         starts_ms,
         ends_ms,
         names.index_of(name) if shared else "",
+        cap.units,
     )
 
 
@@ -147,15 +178,31 @@ def _cap_expiry_ms(cap: Cap, profile: Profile, ends_ms: int, now_ms: int) -> int
 
 def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
     """Apply a rate limit to one target ("" for the org)."""
-    name = names.join(*_series("r", rate), f"{rate.unit}{rate.window_s}", target)
-    shape = GAUGE if rate.unit == "concurrent" else SLIDING
-    width_ms = 0 if rate.unit == "concurrent" else rate.window_s * 1000
-    return Applied(rate.id, rate.unit, rate.level, "hard", rate.limit, name, shape, width_ms, 0, 0)
+    what = label_of(rate.units) if rate.units else rate.unit
+    name = names.join(*_series(RATE_LETTER, rate), f"{what}{rate.window_s}", target)
+    width_ms = 0 if LIMIT_KINDS[rate.unit].shape == GAUGE else rate.window_s * 1000
+    return Applied(
+        rate.id,
+        rate.unit,
+        rate.level,
+        "hard",
+        rate.limit,
+        name,
+        width_ms,
+        0,
+        0,
+        units=rate.units,
+    )
 
 
 def _series(letter: str, limit: Cap | RateLimit) -> tuple[str, str, str]:
     # A plan's limit and an org's own may share an id. Both apply, so each needs its own counter.
     return f"{letter}{'p' if limit.from_plan else 'o'}", limit.id, str(limit.generation)
+
+
+def is_cap(name: str) -> bool:
+    """Return whether a counter of this name is a cap's, not a rate limit's."""
+    return name.startswith(CAP_LETTER)
 
 
 HELD_COUNTER = Counter(HELD, GAUGE, SET_ASIDE, in_hold=True)

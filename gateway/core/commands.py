@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from gateway.core.counters import Counter, Source
+from gateway.core.counters import MONEY, Counter, Shares, Source
 from gateway.core.entities import Grant
 from gateway.core.entity_counters import Windows
 from gateway.core.holds import Hold, Step
@@ -114,7 +114,7 @@ class Plan(Struct, frozen=True):
     needs: PlanTemplate
     hold_id: str
     amount: int
-    shares: tuple[int, int, int, int, int]
+    shares: Shares
     not_after_ms: int
     hold_ttl_ms: int
     asked: bytes
@@ -162,15 +162,16 @@ class Outcome(Struct, array_like=True):
 class Finish(Struct, frozen=True):
     """The command that ends a hold: a capture at `cost`, or a release.
 
-    `cost` is micros (0 for a release); `tokens` is -1 where the number is not known. `sources` pay
-    what exceeds the hold; without them a cost above the hold answers STALE.
+    `cost` is micros (0 for a release). `finals` is what a captured request leaves in counters of
+    other measures than money; one that is missing keeps its estimate. `sources` pay what exceeds
+    the hold; without them a cost above the hold answers STALE.
     """
 
     org: str
     hold_id: str
     step: Step
     cost: int = 0
-    tokens: int = -1
+    finals: dict[int | str, int] = {}
     sources: tuple[Source, ...] = ()
     versions: tuple[Version, ...] = ()
     valid_from_ms: int = 0
@@ -179,6 +180,11 @@ class Finish(Struct, frozen=True):
     keep_ms: int = 600_000
     body: bytes = b""
     idempotency: Idempotency | None = None
+
+    @property
+    def leaves(self) -> dict[int | str, int]:
+        """The final amounts of a captured request in counters, by what they measure."""
+        return self.finals | {MONEY: self.cost}
 
 
 class Part(Struct, array_like=True):

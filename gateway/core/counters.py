@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 WINDOW = 0
-"""Money in one fixed window: (used, held)."""
+"""An amount in one fixed window: (used, held)."""
 SLIDING = 1
 """A sliding window of two buckets: (count now, count in the bucket before)."""
 GAUGE = 2
@@ -15,12 +15,18 @@ NO_LIMIT = -1
 """The limit of a counter that counts and never refuses."""
 
 
-MONEY, ONE, TOKENS, SLOT, SET_ASIDE = range(5)
-"""What a counter measures of a request: an index into its shares."""
+MONEY, ONE, TOKENS, SLOT, SET_ASIDE, UNITS = range(6)
+"""What a counter measures of a request: an index into its shares.
+
+From UNITS on there is one share for each set of units that limits of the request count.
+"""
+
+Shares = tuple[int, ...]
+"""What a request adds to counters, by what they measure."""
 
 
-def shares_of(amount: int, tokens: int, *, settles: bool) -> tuple[int, int, int, int, int]:
-    """Compute what a request adds to a counter, by what the counter measures.
+def shares_of(amount: int, tokens: int, *, settles: bool) -> Shares:
+    """Compute what a request adds to counters but those of units.
 
     `amount` is micros. An immediate capture takes no slot and sets nothing aside.
     """
@@ -32,7 +38,8 @@ class Counter(Struct, frozen=True, gc=False):
 
     `period_ms` is when a WINDOW's key may expire (Unix ms; 0: never), and the width of a SLIDING
     one. The end of a hold takes the hold out of its `in_hold` counters. `index` names the set of
-    the targets in use of a cap without target ("" for none).
+    the targets in use of a cap without target ("" for none). `units` are the units that it counts,
+    joined to one text ("" where it counts none).
     """
 
     name: str
@@ -42,6 +49,12 @@ class Counter(Struct, frozen=True, gc=False):
     period_ms: int = 0
     in_hold: bool = False
     index: str = ""
+    units: str = ""
+
+    @property
+    def counted_as(self) -> int | str:
+        """The measure as a hold remembers it: an index means the same in every plan, units too."""
+        return self.units or self.measure
 
 
 class Source(Struct, frozen=True, array_like=True, gc=False):
@@ -74,9 +87,10 @@ def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> fl
 def refuses(limit: int, measure: int, share: int, used_now: float) -> bool:
     """Return whether a counter refuses `share` more.
 
-    A limit of 0 refuses everything, even a share of 0. A slot that is not taken cannot be refused.
+    A limit of 0 refuses everything, even a share of 0. A slot that is not taken cannot be refused,
+    nor can units that a request does not use.
     """
-    if limit == NO_LIMIT or (measure == SLOT and share == 0):
+    if limit == NO_LIMIT or (measure >= SLOT and share == 0):
         return False
     return limit == 0 or used_now + share > limit
 

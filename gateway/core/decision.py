@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from msgspec import Struct
 
-from gateway.core.caps import MEASURES
 from gateway.core.commands import Outcome
-from gateway.core.counters import GAUGE, SLIDING, WINDOW, refuses, room, used, wait_ms
+from gateway.core.counters import (
+    GAUGE,
+    SLIDING,
+    SLOT,
+    TOKENS,
+    UNITS,
+    WINDOW,
+    refuses,
+    room,
+    used,
+    wait_ms,
+)
 from gateway.core.funding import source_label
 from gateway.core.money import shown
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.request_record import LimitTerms, RequestRecord
 from gateway.core.windows import FOREVER_MS
-
-SHAPES = {"cap": WINDOW, "requests": SLIDING, "tokens": SLIDING, "concurrent": GAUGE}
 
 
 class Draw(Struct, frozen=True, gc=False):
@@ -24,7 +34,11 @@ class Draw(Struct, frozen=True, gc=False):
 
 
 class LimitState(Struct, frozen=True, gc=False):
-    """A limit after the decision; `resets_ms` (Unix ms) is 0 where no time of a reset is known."""
+    """A limit after the decision, in its unit.
+
+    `resets_ms` (Unix ms) is 0 where no time of a reset is known. A limit that slides counts what is
+    on hold as used.
+    """
 
     id: str
     kind: str
@@ -33,6 +47,9 @@ class LimitState(Struct, frozen=True, gc=False):
     limit: int
     remaining: int
     resets_ms: int
+    unit: str
+    used: int
+    held: int
 
 
 class Decision(Struct, frozen=True):
@@ -87,7 +104,6 @@ def conclude(asked: RequestRecord, outcome: Outcome) -> Decision:
     )
 
 
-NO_SHARES = (0, 0, 0, 0, 0)
 RISK_REASONS = (
     Reason.list_blocked,
     Reason.rule_blocked,
@@ -111,23 +127,22 @@ def affordable_micros(asked: RequestRecord, outcome: Outcome) -> int:
     """Compute the largest amount that funds and hard caps would bear."""
     least = funds_available(asked, outcome)
     for i, limit in enumerate(asked.terms.limits):
-        if limit.kind == "cap" and limit.mode == "hard":
+        if limit.row.is_cap and limit.row.is_money and limit.mode == "hard":
             least = min(least, room(limit.limit, _used(limit, outcome, i)))
     return least
 
 
-def token_room(asked: RequestRecord, outcome: Outcome) -> int | None:
-    """Compute the tokens that rate limits would bear; None without such a limit."""
-    rooms = [
-        room(limit.limit, _used(limit, outcome, i))
+def unit_rooms(asked: RequestRecord, outcome: Outcome) -> tuple[tuple[tuple[str, ...], int], ...]:
+    """List how many tokens and units hard limits would bear, by units; () stands for tokens."""
+    return tuple(
+        (limit.units, room(limit.limit, _used(limit, outcome, i)))
         for i, limit in enumerate(asked.terms.limits)
-        if limit.kind == "tokens"
-    ]
-    return min(rooms, default=None)
+        if limit.mode == "hard" and limit.row.measure in (TOKENS, UNITS)
+    )
 
 
 def _is_over(asked: RequestRecord, limit: LimitTerms, used_now: float) -> bool:
-    measure = MEASURES[limit.kind]
+    measure = limit.measure
     return limit.mode == "hard" and refuses(limit.limit, measure, asked.shares[measure], used_now)
 
 
@@ -139,7 +154,7 @@ def limits_refuse(asked: RequestRecord, outcome: Outcome) -> bool:
 
 def _used(limit: LimitTerms, outcome: Outcome, i: int) -> float:
     first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
-    return used(SHAPES[limit.kind], first, second, limit.span_ms, outcome.now_ms)
+    return used(limit.row.shape, first, second, limit.span_ms, outcome.now_ms)
 
 
 def _reasons(asked: RequestRecord, outcome: Outcome) -> tuple[Refusal, ...]:
@@ -159,16 +174,16 @@ def _reasons(asked: RequestRecord, outcome: Outcome) -> tuple[Refusal, ...]:
 
 
 def _limit_refusal(limit: LimitTerms, currency: str) -> Refusal:
-    if limit.kind == "cap":
-        most = shown(limit.limit, currency)
-        detail = f"the {limit.level} cap of {most} would be passed"
-        return Refusal(int(Reason.cap_exceeded), limit.id, detail)
-    if limit.kind == "concurrent":
-        detail = f"{limit.limit} holds may be open at once for this {limit.level}"
-        return Refusal(int(Reason.concurrency_limited), limit.id, detail)
-    seconds = limit.span_ms // 1000
-    detail = f"{limit.limit} {limit.kind} in {seconds} s are allowed for this {limit.level}"
-    return Refusal(int(Reason.rate_limited), limit.id, detail)
+    row, whose = limit.row, f"for this {limit.level}"
+    most = shown(limit.limit, currency) if row.is_money else f"{limit.limit} {limit.unit}"
+    span = f" in {limit.span_ms // 1000} s" if row.shape == SLIDING else ""
+    if row.shape == GAUGE:
+        detail = f"{limit.limit} holds may be open at once {whose}"
+    elif row.is_cap:
+        detail = f"the {limit.level} cap of {most}{span} would be passed"
+    else:
+        detail = f"{most}{span} are allowed {whose}"
+    return Refusal(int(row.reason), limit.id, detail)
 
 
 def _retry_after_s(
@@ -178,30 +193,45 @@ def _retry_after_s(
         return None
     longest = 1
     for i, limit in enumerate(asked.terms.limits):
-        is_rate = limit.kind in ("requests", "tokens")
-        if is_rate and _is_over(asked, limit, _used(limit, outcome, i)):
+        if limit.row.reason is Reason.rate_limited and _is_over(
+            asked, limit, _used(limit, outcome, i)
+        ):
             first, second = outcome.readings[2 * i : 2 * i + 2]
-            share = asked.shares[MEASURES[limit.kind]]
+            share = asked.shares[limit.measure]
             wait = wait_ms(limit.limit, share, first, second, limit.span_ms, outcome.now_ms)
             longest = max(longest, -(-wait // 1000))
     return longest
 
 
 def _limit_states(asked: RequestRecord, outcome: Outcome) -> list[LimitState]:
-    found, now_ms, readings = [], outcome.now_ms, outcome.readings
-    shares = asked.shares if outcome.allowed else NO_SHARES
-    for i, limit in enumerate(asked.terms.limits):
-        kind, span_ms, resets_ms = limit.kind, limit.span_ms, 0
-        if limit.mode == "shadow":
-            continue
-        used_now: float = readings[2 * i] + readings[2 * i + 1]
-        if kind == "cap":
-            resets_ms = span_ms if span_ms != FOREVER_MS else 0
-        elif kind != "concurrent":
-            used_now = used(SLIDING, readings[2 * i], readings[2 * i + 1], span_ms, now_ms)
-            resets_ms = now_ms + span_ms - now_ms % span_ms
-        remaining = room(limit.limit, used_now + shares[MEASURES[kind]])
-        found.append(
-            LimitState(limit.id, kind, limit.level, limit.mode, limit.limit, remaining, resets_ms)
-        )
-    return found
+    shown_limits = (i for i, limit in enumerate(asked.terms.limits) if limit.mode != "shadow")
+    return [limit_state(asked, outcome, i) for i in shown_limits]
+
+
+def limit_state(asked: RequestRecord, outcome: Outcome, i: int) -> LimitState:
+    """Derive the state of a request's `i`th limit after the decision."""
+    limit, now_ms = asked.terms.limits[i], outcome.now_ms
+    shape, span_ms, resets_ms = limit.row.shape, limit.span_ms, 0
+    taken = asked.shares[limit.measure] if outcome.allowed else 0
+    first, second = outcome.readings[2 * i], outcome.readings[2 * i + 1]
+    after = used(shape, first, second, span_ms, now_ms) + taken
+    held = 0
+    if shape == WINDOW:
+        resets_ms = span_ms if span_ms != FOREVER_MS else 0
+        # An immediate capture takes no slot: what it takes is used at once.
+        held = second + taken if asked.shares[SLOT] else second
+    elif shape == SLIDING:
+        resets_ms = now_ms + span_ms - now_ms % span_ms
+    most = limit.limit
+    return LimitState(
+        limit.id,
+        limit.row.label,
+        limit.level,
+        limit.mode,
+        most,
+        room(most, after),
+        resets_ms,
+        limit.unit,
+        ceil(after) - held,
+        held,
+    )

@@ -10,10 +10,11 @@ Level = Literal["org", "project", "user", "key", "run"]
 WindowKind = Literal["minute", "hour", "day", "week", "month", "lifetime"]
 Period = Literal["day", "week", "month"]
 Mode = Literal["hard", "soft", "shadow"]
-LimitUnit = Literal["requests", "tokens", "concurrent"]
+LimitUnit = Literal["requests", "tokens", "concurrent", "units"]
 Status = Literal["active", "suspended"]
 MemberKind = Literal["project", "user", "key"]
 OrgType = Literal["individual", "startup", "enterprise"]
+ForLevel = Literal["", "project", "user", "key"]
 GrantKind = Literal["paid", "promotional"]
 
 LEVELS: tuple[Level, ...] = ("org", "project", "user", "key", "run")
@@ -30,15 +31,17 @@ class Included(Struct, frozen=True):
 
 
 class Cap(Struct, frozen=True):
-    """Money allowed in a window.
+    """Money or units allowed in a window.
 
+    Money is `limit_micros`; with `units` it is `limit` of their sum instead. The window is one of
+    the calendar, or with `window_s` any such span of seconds; then `window` is None.
     Without `target`, each entity of the level has its own. `generation` distinguishes a cap from an
     earlier one with the same id: a cap counts from its creation.
     """
 
     id: str
     level: Level
-    window: WindowKind
+    window: WindowKind | None
     limit_micros: int
     mode: Mode = "hard"
     target: str | None = None
@@ -46,10 +49,13 @@ class Cap(Struct, frozen=True):
     alert_at: tuple[int, ...] = ()
     generation: int = 0
     from_plan: bool = False
+    units: tuple[str, ...] = ()
+    limit: int = 0
+    window_s: int = 0
 
 
 class RateLimit(Struct, frozen=True):
-    """Requests or tokens allowed in any `window_s` seconds, or holds open at the same time."""
+    """Requests, tokens or `units` allowed in any `window_s` seconds, or holds open at once."""
 
     id: str
     level: Level
@@ -59,6 +65,7 @@ class RateLimit(Struct, frozen=True):
     target: str | None = None
     generation: int = 0
     from_plan: bool = False
+    units: tuple[str, ...] = ()
 
 
 class PricePlan(Struct, frozen=True):
@@ -113,7 +120,10 @@ class Contract(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """Credit given to an org; what is left of it is a balance in the store."""
+    """Credit given to an org; what is left of it is a balance in the store.
+
+    With `level` it pays only for its `target`: a project, a user or a key ("": for all).
+    """
 
     id: str
     kind: GrantKind
@@ -124,6 +134,8 @@ class Grant(Struct, frozen=True):
     expires_ms: int | None = None
     products: tuple[str, ...] | None = None
     metadata: dict[str, str] = {}
+    level: ForLevel = ""
+    target: str = ""
 
 
 class Member(Struct, frozen=True):

@@ -13,7 +13,8 @@ from functools import lru_cache
 from gateway.core import names
 from gateway.core.commands import Outcome
 from gateway.core.counters import SLOT
-from gateway.core.pricing import Price, tokens_of
+from gateway.core.limits import tokens_of
+from gateway.core.pricing import Price
 from gateway.core.request_record import Customer, RecordedTerms, RequestRecord
 from gateway.core.windows import MINUTE_MS, zone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core import names
 from gateway.core.counters import Source
-from gateway.core.entities import Grant, Included, Profile
+from gateway.core.entities import Grant, Included, Lineage, Profile
 from gateway.core.windows import FOREVER_MS, HOUR_MS, bounds
 
 ADJUSTMENTS = "adjustments"
@@ -47,11 +47,24 @@ def source_label(name: str) -> str:
     return rest[0] if kind == GRANT else name
 
 
+POOL = Lineage("")
+"""The lineage of what no project, user or key asks for."""
+NARROWEST_FIRST = ("key", "user", "project", "")
+
+
+def pays_for(grant: Grant, lineage: Lineage) -> bool:
+    """Return whether a grant may pay for requests of a lineage."""
+    return grant.level == "" or lineage.at(grant.level) == grant.target
+
+
 def burn_order(grants: tuple[Grant, ...]) -> list[Grant]:
-    """Sort grants by priority (low first), earliest expiry, promotional before paid, oldest."""
+    """Sort grants: narrowest first (key, user, project, org), then by priority (low first),
+    earliest expiry, promotional before paid, oldest.
+    """
     return sorted(
         grants,
         key=lambda g: (
+            NARROWEST_FIRST.index(g.level),
             g.priority,
             g.expires_ms if g.expires_ms is not None else FOREVER_MS,
             g.kind == "paid",
@@ -62,12 +75,13 @@ def burn_order(grants: tuple[Grant, ...]) -> list[Grant]:
 
 
 def waterfall(
-    profile: Profile, product: str | None, now_ms: int
+    profile: Profile, product: str | None, now_ms: int, lineage: Lineage = POOL
 ) -> tuple[tuple[Source, ...], int, int]:
     """List sources in the order they burn, and the span [from, until) in which that order holds.
 
     Times are Unix ms. Included quota burns first, then grants, adjustments and the credit line.
-    `product` None means all funds, whatever they may be spent on.
+    `product` None means all funds, whatever they may be spent on. A grant for a project, user or
+    key is a source of that one's requests alone; without a lineage only the org's pool is listed.
     """
     sources: list[Source] = []
     from_ms, until_ms = 0, FOREVER_MS
@@ -76,7 +90,7 @@ def waterfall(
         from_ms, until_ms = max(from_ms, starts_ms), min(until_ms, ends_ms)
         if included.products is None or product is None or product in included.products:
             sources += included_sources(included, profile, now_ms)
-    for grant in burn_order(profile.grants):
+    for grant in burn_order(tuple(g for g in profile.grants if pays_for(g, lineage))):
         effective_ms, expires_ms = grant.effective_ms or 0, grant.expires_ms or FOREVER_MS
         if now_ms < effective_ms:
             until_ms = min(until_ms, effective_ms)

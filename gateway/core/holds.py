@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from gateway.core.counters import GAUGE, MONEY, SLIDING, SLOT, TOKENS, WINDOW
+
 
 class HoldStatus(IntEnum):
     """The status of a hold.
@@ -58,14 +60,28 @@ class Taken(Struct, array_like=True):
     perishable: bool
 
 
+MEASURES_BY_SHAPE = {WINDOW: MONEY, SLIDING: TOKENS, GAUGE: SLOT}
+"""What the counters of each shape measured before holds remembered measures."""
+
+
 class Counted(Struct, array_like=True):
-    """Amount a hold added to one counter; `bucket` is the SLIDING bucket it was added in."""
+    """Amount a hold added to one counter; `bucket` is the SLIDING bucket it was added in.
+
+    `measure` is what the counter measures: an index, or units by their label. A hold of an earlier
+    version does not say it (-1): then it follows from the shape.
+    """
 
     name: str
     shape: int
     amount: int
     bucket: int
     period_ms: int
+    measure: int | str = -1
+
+    @property
+    def counted_as(self) -> int | str:
+        """The measure of the counter: an index, or units by their label."""
+        return MEASURES_BY_SHAPE[self.shape] if self.measure == -1 else self.measure
 
 
 class Hold(Struct, array_like=True):

@@ -150,6 +150,8 @@ def _take(shard: Shard, plan: Plan, outcome: Outcome, expires_ms: int) -> None:
             sliding = (bucket, min(MAX_MICROS, first + share), second)
             ends_ms = (bucket + 2) * counter.period_ms
             cells.replace(plan.needs.org, counter.name, sliding, ends_ms)
+            if counter.index:
+                _index(shard, plan.needs.org, counter, ends_ms, now_ms)
     pay(shard, plan.needs.org, plan.needs.sources, outcome.funds, outcome.draws, now_ms)
 
 
@@ -163,12 +165,16 @@ def _write_window(
     cells.put(org, counter.name, value, now_ms, until_ms)
     if until_ms > counter.period_ms:
         cells.prolong(org, counter.name, until_ms)
-    if counter.index:
-        members = cells.get(org, counter.index, now_ms) or frozenset()
-        target = names.target_of(counter.name)
-        cells.put(org, counter.index, members | {target}, now_ms, until_ms)
-        if is_new or until_ms > counter.period_ms:
-            cells.prolong(org, counter.index, until_ms)
+    if counter.index and (is_new or until_ms > counter.period_ms):
+        _index(shard, org, counter, until_ms, now_ms)
+
+
+def _index(shard: Shard, org: str, counter: Counter, until_ms: int, now_ms: int) -> None:
+    # A set lives as long as any of its targets: it is only ever prolonged.
+    members = shard.cells.get(org, counter.index, now_ms) or frozenset()
+    target = names.target_of(counter.name)
+    shard.cells.put(org, counter.index, members | {target}, now_ms, until_ms)
+    shard.cells.prolong(org, counter.index, until_ms)
 
 
 def _expiry_ms(plan: Plan, standing: Hold | None, now_ms: int) -> int:
@@ -206,7 +212,10 @@ def _hold(
             period_ms = counter.period_ms if counter.shape == SLIDING else 0
             bucket = now_ms // period_ms if period_ms else 0
             share = plan.shares[counter.measure]
-            add_counted(hold, Counted(counter.name, counter.shape, share, bucket, period_ms))
+            counted = Counted(
+                counter.name, counter.shape, share, bucket, period_ms, counter.counted_as
+            )
+            add_counted(hold, counted)
     shard.holds[plan.hold_id] = (hold, note, 0)
     shard.due[plan.hold_id] = hold.expires_ms
     outcome.hold_amount, outcome.hold_expires_ms = hold.amount, hold.expires_ms

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.core.pricing import Price, cost_micros, tokens_of
+from gateway.core.limits import sum_of, tokens_of
+from gateway.core.pricing import Price, cost_micros
+
+Rooms = tuple[tuple[tuple[str, ...], int], ...]
+"""What limits bear, by the units they count; without units it is tokens."""
 
 
 def units_that_fit(
@@ -11,18 +15,20 @@ def units_that_fit(
     unit: str,
     at_least: int,
     room_micros: int,
-    room_tokens: int | None,
+    rooms: Rooms = (),
 ) -> int | None:
     """Find the most of `unit`, from `at_least` to what was asked, that fits; None when none does.
 
-    `quantity` is what was asked, by unit; `room_tokens` None is no limit. Cost and tokens never
-    fall as the unit grows, so the most that fits is found by bisection.
+    `quantity` is what was asked, by unit; `rooms` are what limits of units bear. Cost and sums of
+    units never fall as the unit grows, so the most that fits is found by bisection.
     """
 
     def fits(count: int) -> bool:
         tried = {**quantity, unit: count}
-        if room_tokens is not None and tokens_of(tried) > room_tokens:
-            return False
+        for units, room in rooms:
+            wanted = sum_of(tried, units) if units else tokens_of(tried)
+            if wanted > room:
+                return False
         return cost_micros(price, tried) <= room_micros
 
     low, high = at_least, quantity[unit]

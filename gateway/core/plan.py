@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.core.commands import Idempotency, Mode, Plan
-from gateway.core.counters import shares_of
+from gateway.core.counters import SET_ASIDE, shares_of
 from gateway.core.entities import Lineage
-from gateway.core.pricing import cost_micros, tokens_of
+from gateway.core.limits import sum_of, tokens_of
+from gateway.core.pricing import cost_micros
 from gateway.core.request_record import RequestRecord
 from gateway.core.terms import Terms, unpriced
 from gateway.core.velocity import CountersInPlay
@@ -61,7 +62,9 @@ def make(
     shares = shares_of(amount, tokens_of(quantity) if quantity else 0, settles=request.settles)
     if request.settles and request.mode is Mode.HOLD:
         # The money is on hold until the request is assessed: it is set aside, but takes no slot.
-        shares = (*shares[:4], amount)
+        shares = (*shares[:SET_ASIDE], amount)
+    if terms.measured:
+        shares += tuple([sum_of(quantity, units) for units in terms.measured])
     is_unpriced = quantity is not None and terms.asked.price is None
     return RequestRecord(
         terms.asked,

@@ -115,8 +115,3 @@ def cost_micros(price: Price, quantity: Mapping[str, int]) -> int:
         exact += count * per_million
     amount = divide_half_even(exact * (FULL_BPS - price.discount_bps), PER_MILLION * FULL_BPS)
     return check_range(amount, "the quote", "/quantity")
-
-
-def tokens_of(quantity: Mapping[str, int]) -> int:
-    """Sum all units whose name ends in `_tokens`: what token rate limits count."""
-    return sum(count for unit, count in quantity.items() if unit.endswith("_tokens"))

@@ -1,7 +1,7 @@
 """Changes that records made to the hot state, to rebuild it without the store.
 
 Changes add up: they need not know the state before them, only the hold that an end or extend is
-about. Rate limits and signals are left out; they may start anew.
+about. Rate limits and signals are left out; they may start anew. Caps are not, rolling ones too.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.core.caps import FREE_HELD, HELD, MEASURES, WINDOW_GRACE_MS
+from gateway.core.caps import FREE_HELD, HELD, WINDOW_GRACE_MS, is_cap
 from gateway.core.commands import Ended, Mode, Moved, Outcome
-from gateway.core.counters import GAUGE, SET_ASIDE, SLIDING, WINDOW
-from gateway.core.decision import SHAPES
+from gateway.core.counters import GAUGE, MONEY, SET_ASIDE, SLIDING, WINDOW
 from gateway.core.entities import Grant
 from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
 from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
+from gateway.core.limits import finals_of
 from gateway.core.names import index_of, is_collective
 from gateway.core.request_record import EndNote, LimitTerms, RequestRecord
 
@@ -46,6 +46,18 @@ class Window(Struct):
     used: int = 0
     held: int = 0
     expires_ms: int = 0
+    index: str = ""
+    is_made: bool = False
+
+
+class Bucket(Struct):
+    """Amount added to one bucket of a rolling cap's counter of `period_ms` width.
+
+    `index` and `is_made` as for a window.
+    """
+
+    count: int = 0
+    period_ms: int = 0
     index: str = ""
     is_made: bool = False
 
@@ -100,6 +112,8 @@ class Changes:
         self._late_capture_ms = late_capture_ms
         self.balances: dict[Cell, Balance] = {}
         self.windows: dict[Cell, Window] = {}
+        self.buckets: dict[tuple[str, str, int], Bucket] = {}
+        """Changes of rolling caps by org, counter and bucket."""
         self._holds: dict[str, OpenHold | Made | None] = {}
         self.grants: dict[Cell, Given | None] = {}
 
@@ -136,10 +150,13 @@ class Changes:
                 self._pay(org, source.name, -part, source.expires_ms)
         least_ms = out.hold_expires_ms + WINDOW_GRACE_MS if out.hold_expires_ms else 0
         for limit in asked.terms.limits:
-            if limit.kind == "cap":
+            share = asked.shares[limit.measure]
+            if limit.row.shape == WINDOW:
                 window = self._window(org, limit, least_ms)
-                window.used += asked.amount if settles else 0
-                window.held += 0 if settles else asked.amount
+                window.used += share if settles else 0
+                window.held += 0 if settles else share
+            elif limit.row.is_cap:
+                self._bucket(org, limit, out.now_ms).count += share
         if asked.extends:
             standing = self._standing(asked.hold_id)
             if standing is not None:
@@ -165,6 +182,14 @@ class Changes:
             window.index = index_of(limit.name)
         return window
 
+    def _bucket(self, org: str, limit: LimitTerms, now_ms: int) -> Bucket:
+        key = (org, limit.name, now_ms // limit.period_ms)
+        bucket = self.buckets.setdefault(key, Bucket())
+        bucket.is_made, bucket.period_ms = True, limit.period_ms
+        if limit.is_indexed:
+            bucket.index = index_of(limit.name)
+        return bucket
+
     def ended(self, out: Ended, note: EndNote | None) -> None:
         """Add the end of a hold; where the hold is not known, only the balances move."""
         for part in out.back:
@@ -177,11 +202,7 @@ class Changes:
         found = self._holds.get(out.hold_id)
         if found is None:
             return
-        cost = out.captured + out.shortfall
-        for name, amount in _windows_of(found):
-            window = self.windows.setdefault((out.org, name), Window())
-            window.used += cost
-            window.held -= amount
+        self._uncount(out, note, _counted(found))
         expired = self._standing(out.hold_id) if out.status == HoldStatus.expired else None
         self._holds[out.hold_id] = None
         if expired is not None:
@@ -189,6 +210,25 @@ class Changes:
             hold.released = out.released
             until_ms = out.now_ms + self._late_capture_ms
             self._holds[out.hold_id] = OpenHold(hold, expired.note, until_ms)
+
+    def _uncount(self, out: Ended, note: EndNote | None, counted: list[Counted]) -> None:
+        """Take a hold out of the caps that it counts in, and leave what it finally used."""
+        finals: dict[int | str, int] = {}
+        is_captured = out.status == HoldStatus.captured
+        if is_captured:
+            quantity = note.quantity if note is not None else None
+            finals = finals_of([entry.counted_as for entry in counted], quantity)
+            finals[MONEY] = out.captured + out.shortfall
+        for entry in counted:
+            final = finals.get(entry.counted_as, entry.amount) if is_captured else 0
+            if entry.shape == WINDOW:
+                window = self.windows.setdefault((out.org, entry.name), Window())
+                window.used += final
+                window.held -= entry.amount
+            elif entry.shape == SLIDING and is_cap(entry.name):
+                key = (out.org, entry.name, entry.bucket)
+                bucket = self.buckets.setdefault(key, Bucket(period_ms=entry.period_ms))
+                bucket.count += final - entry.amount
 
     def moved(self, out: Moved, grant: Grant | None) -> None:
         """Add a grant, a void, a lapse or an adjustment."""
@@ -210,14 +250,26 @@ class Changes:
                 self._pay(out.org, SHORTFALL, out.shortfall)
 
 
-def _windows_of(found: OpenHold | Made) -> list[tuple[str, int]]:
-    """List the windows that a hold counts in, and what it still holds there (micros)."""
+def _counted(found: OpenHold | Made) -> list[Counted]:
+    """List the counters that a hold counts in, with what it still has there."""
     if isinstance(found, Made):
-        amount = found.asked.amount
-        return [(limit.name, amount) for limit in found.asked.terms.limits if limit.kind == "cap"]
-    is_held = found.hold.status == HoldStatus.held
-    windows = (entry for entry in found.hold.counted if entry.shape == WINDOW)
-    return [(entry.name, entry.amount if is_held else 0) for entry in windows]
+        return _counted_by(found.asked, found.out.now_ms)
+    if found.hold.status == HoldStatus.held:
+        return found.hold.counted
+    return [replace(entry, amount=0) for entry in found.hold.counted]
+
+
+def _counted_by(asked: RequestRecord, now_ms: int) -> list[Counted]:
+    """List what an authorize or extend added to the counters that its hold remembers."""
+    found = []
+    for limit in asked.terms.limits:
+        row = limit.row
+        if row.is_kept_by_hold:
+            period_ms = limit.period_ms if row.shape == SLIDING else 0
+            bucket = now_ms // period_ms if period_ms else 0
+            share, measure = asked.shares[limit.measure], limit.counted_as
+            found.append(Counted(limit.name, row.shape, share, bucket, period_ms, measure))
+    return found
 
 
 def _grow(hold: Hold, asked: RequestRecord, out: Outcome) -> None:
@@ -226,11 +278,7 @@ def _grow(hold: Hold, asked: RequestRecord, out: Outcome) -> None:
     for source, part in zip(asked.terms.sources, out.draws, strict=False):
         if part:
             add_taken(hold, Taken(source.name, part, source.perishable))
-    for limit in asked.terms.limits:
-        if limit.kind != "requests":
-            shape, share = SHAPES[limit.kind], asked.shares[MEASURES[limit.kind]]
-            period_ms = limit.period_ms if shape == SLIDING else 0
-            bucket = out.now_ms // period_ms if period_ms else 0
-            add_counted(hold, Counted(limit.name, shape, share, bucket, period_ms))
+    for counted in _counted_by(asked, out.now_ms):
+        add_counted(hold, counted)
     gauge = FREE_HELD if is_collective(asked.terms.book) else HELD
-    add_counted(hold, Counted(gauge, GAUGE, asked.shares[SET_ASIDE], 0, 0))
+    add_counted(hold, Counted(gauge, GAUGE, asked.shares[SET_ASIDE], 0, 0, SET_ASIDE))

@@ -10,8 +10,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gateway.core.commands import Mode
-from gateway.core.counters import SET_ASIDE, SLOT, Source
+from gateway.core.counters import SET_ASIDE, SLOT, Shares, Source
 from gateway.core.entities import Grant, Lineage
+from gateway.core.limits import LIMIT_KINDS, LimitKind, label_of
 from gateway.core.pricing import Price
 from gateway.core.reasons import Refusal
 
@@ -19,7 +20,8 @@ from gateway.core.reasons import Refusal
 class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     """A cap or rate limit that applied.
 
-    `span_ms` is the end of a cap's window (Unix ms), or the width of a rate limit. `name`,
+    `kind` is a name of LIMIT_KINDS. `span_ms` is the end of a fixed window (Unix ms), or the width
+    of a sliding one. `name`,
     `period_ms` and `is_indexed` are its counter's: what rebuilding the counter needs.
     """
 
@@ -32,6 +34,29 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     name: str
     period_ms: int
     is_indexed: bool = False
+    units: tuple[str, ...] = ()
+    share: int = 0
+    """Which share of the request it counts, where it counts units."""
+
+    @property
+    def row(self) -> LimitKind:
+        """Its row in the table of kinds."""
+        return LIMIT_KINDS[self.kind]
+
+    @property
+    def measure(self) -> int:
+        """Place of what it counts among the shares of a request."""
+        return self.share or self.row.measure
+
+    @property
+    def counted_as(self) -> int | str:
+        """The measure as a hold remembers it."""
+        return label_of(self.units) if self.units else self.row.measure
+
+    @property
+    def unit(self) -> str:
+        """Unit of its limit: micros, requests, or units joined by +."""
+        return label_of(self.units) if self.units else self.row.unit
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
@@ -149,7 +174,7 @@ class RequestRecord(Struct, array_like=True):
     run: str
     quantity: dict[str, int] | None
     amount: int
-    shares: tuple[int, int, int, int, int]
+    shares: Shares
     mode: int
     extends: bool
     refusals: tuple[Refusal, ...]

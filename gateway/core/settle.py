@@ -139,14 +139,16 @@ def _draw_excess(shard: Shard, order: Finish, over: int, now_ms: int) -> tuple[l
 
 
 def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: int) -> None:
-    cells = shard.cells
+    """Take the hold out of every counter that still exists, and leave what it finally used."""
+    cells, leaves = shard.cells, order.leaves
     for entry in hold.counted:
         value = cells.get(hold.org, entry.name, now_ms)
         given = entry.amount if was_held else 0
         if value is None:
             continue
+        final = leaves.get(entry.counted_as, given) if order.step is Step.capture else 0
         if entry.shape == WINDOW:
-            used, held = min(MAX_MICROS, value[0] + order.cost), max(0, value[1] - given)
+            used, held = min(MAX_MICROS, value[0] + final), max(0, value[1] - given)
             cells.put(hold.org, entry.name, (used, held), now_ms)
         elif entry.shape == GAUGE:
             if value - given > 0:
@@ -154,20 +156,12 @@ def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: in
             else:
                 cells.drop(hold.org, entry.name)
         else:
-            change = _token_change(order, given)
             bucket, current, before = value
             if bucket == entry.bucket:
-                current = min(MAX_MICROS, max(0, current + change))
+                current = min(MAX_MICROS, max(0, current + final - given))
             elif bucket == entry.bucket + 1:
-                before = min(MAX_MICROS, max(0, before + change))
+                before = min(MAX_MICROS, max(0, before + final - given))
             cells.put(hold.org, entry.name, (bucket, current, before), now_ms)
-
-
-def _token_change(order: Finish, given: int) -> int:
-    # A capture in money says nothing of tokens: the estimate stays counted.
-    if order.step is not Step.capture:
-        return -given
-    return order.tokens - given if order.tokens >= 0 else 0
 
 
 def end_grant(shard: Shard, org: str, grant_id: str, now_ms: int) -> int | None:

@@ -9,7 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core import names
-from gateway.core.caps import FREE_HELD_COUNTER, HELD_COUNTER, applied, window_ends
+from gateway.core.caps import (
+    FREE_HELD_COUNTER,
+    HELD_COUNTER,
+    Measured,
+    applied,
+    measured_by,
+    window_ends,
+)
 from gateway.core.commands import PlanTemplate, Version
 from gateway.core.counters import Counter
 from gateway.core.entities import Lineage, LineageTerms, Member, MemberKind, Profile
@@ -35,6 +42,8 @@ class Terms(Struct, frozen=True):
     asked: RecordedTerms
     brief: RecordedTerms
     """What a hold remembers of the terms: whose, which product, at which price."""
+    measured: Measured = ()
+    """The sets of units that its limits count."""
 
     @property
     def price(self) -> Price | None:
@@ -80,8 +89,10 @@ def compile_terms(
             "currency_mismatch",
             f"the rate card is in {price.currency}, the org in {profile.org.currency}",
         )
-    sources, from_ms, until_ms = waterfall(profile, product, now_ms)
+    lineage = lineage_terms.lineage
+    sources, from_ms, until_ms = waterfall(profile, product, now_ms, lineage)
     found = applied(profile, lineage_terms, product, now_ms)
+    measured = measured_by(found)
     refusals, key_from_ms, key_until_ms = _refusals(profile, lineage_terms, now_ms)
     if not is_allowed(rate, product):
         refusals.append(
@@ -91,7 +102,6 @@ def compile_terms(
     until_ms = min(until_ms, rate.until_ms, key_until_ms, now_ms + LONGEST_MS)
     for starts_ms, ends_ms in window_ends(found):
         from_ms, until_ms = max(from_ms, starts_ms), min(until_ms, ends_ms)
-    lineage = lineage_terms.lineage
     book, versions = book_of(profile), versions_of(profile)
     currency = price.currency if price and profile.is_free else profile.org.currency
     needs = PlanTemplate(
@@ -99,7 +109,7 @@ def compile_terms(
         book,
         currency,
         product,
-        (*(a.counter() for a in found), held_counter(profile)),
+        (*(a.counter(measured) for a in found), held_counter(profile)),
         sources,
         versions,
         signal_entities(lineage),
@@ -116,7 +126,7 @@ def compile_terms(
         currency,
         price,
         tuple(refusals),
-        tuple(a.terms() for a in found),
+        tuple(a.terms(measured) for a in found),
         sources,
         tuple(v.expected for v in versions),
         Customer(
@@ -127,7 +137,7 @@ def compile_terms(
             profile.org.country,
         ),
     )
-    return Terms(needs, asked, brief(asked))
+    return Terms(needs, asked, brief(asked), measured)
 
 
 def brief(asked: RecordedTerms) -> RecordedTerms:
@@ -150,14 +160,16 @@ def terms_of_hold(
     found = [
         a
         for a in applied(profile, lineage_terms, terms.needs.product, created_ms)
-        if a.kind in ("cap", "tokens")
+        if not a.row.counts_calls
     ]
-    counters = (*(a.counter() for a in found), held_counter(profile))
-    limits = tuple(a.terms() for a in found)
+    measured = measured_by(found)
+    counters = (*(a.counter(measured) for a in found), held_counter(profile))
+    limits = tuple(a.terms(measured) for a in found)
     return Terms(
         replace(terms.needs, counters=counters, prepared=None, shown=None),
         replace(terms.asked, limits=limits, price=price),
         terms.brief,
+        measured,
     )
 
 

@@ -26,12 +26,11 @@ from gateway.wire.answers.accounts import (
     rate_limit_answer,
 )
 from gateway.wire.answers.spend import AdjustmentAnswer, GrantAnswer, VoidAnswer
-from gateway.wire.requests import (
+from gateway.wire.requests.accounts import (
     AdjustmentBody,
     CapBody,
     CardVersionBody,
     ContractBody,
-    EmptyBody,
     GrantBody,
     KeyBody,
     MemberBody,
@@ -39,6 +38,7 @@ from gateway.wire.requests import (
     PlanBody,
     RateLimitBody,
 )
+from gateway.wire.requests.spend import EmptyBody
 
 
 async def put_org(services: Services, call: Call[OrgBody]) -> Answered[OrgAnswer]:

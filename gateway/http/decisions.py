@@ -12,7 +12,7 @@ from gateway.wire.answers.base import rfc3339
 from gateway.wire.answers.decision_detail import DecisionAnswer, ReplayAnswer
 from gateway.wire.answers.decision_log import DecisionsAnswer, LoggedAnswer
 from gateway.wire.answers.spend import authorize_answer, subject_of
-from gateway.wire.requests import EmptyBody
+from gateway.wire.requests.spend import EmptyBody
 
 DAY_S = 86_400
 OUTCOMES = ("allow", "deny", "challenge")

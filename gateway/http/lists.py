@@ -10,7 +10,7 @@ from gateway.http.query import org_in, page_limit_in, row_in
 from gateway.http.services import Services
 from gateway.wire.answers.base import PageAnswer, rfc3339
 from gateway.wire.answers.lists import EventAnswer, EventShown, ItemAnswer, ItemsAnswer, ListCount
-from gateway.wire.requests import EventBody, ItemBody, ItemsBody
+from gateway.wire.requests.risk import EventBody, ItemBody, ItemsBody
 
 
 async def put_item(services: Services, call: Call[ItemBody]) -> Answered[ItemAnswer]:

@@ -22,7 +22,8 @@ from gateway.wire.answers.models import (
     ModelsAnswer,
     Reached,
 )
-from gateway.wire.requests import ActivateModelBody, EmptyBody, ModelBody
+from gateway.wire.requests.risk import ActivateModelBody, ModelBody
+from gateway.wire.requests.spend import EmptyBody
 from models.drift import SCORE
 
 

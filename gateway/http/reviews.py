@@ -19,7 +19,7 @@ from gateway.wire.answers.decision_detail import LabelAnswer, LabelsAnswer
 from gateway.wire.answers.reviews import ReviewAnswer, ReviewsAnswer
 from gateway.wire.answers.rule_sets import ReportAnswer, RuleReport
 from gateway.wire.problems import problem
-from gateway.wire.requests import LabelBody, LabelsBody, ReviewBody
+from gateway.wire.requests.risk import LabelBody, LabelsBody, ReviewBody
 
 _cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 EPOCH_DAY = date(1970, 1, 1).toordinal()

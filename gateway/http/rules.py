@@ -31,7 +31,8 @@ from gateway.wire.answers.rule_sets import (
     Share,
 )
 from gateway.wire.decode import milliseconds
-from gateway.wire.requests import ActivateBody, EmptyBody, RuleSetBody, SpanBody
+from gateway.wire.requests.risk import ActivateBody, RuleSetBody, SpanBody
+from gateway.wire.requests.spend import EmptyBody
 from rules.ruleset import load
 
 MOST_OVERLAPS = 10

@@ -13,7 +13,7 @@ from gateway.http.endpoint import JSON, Answered, Call, refusal
 from gateway.http.services import Services
 from gateway.observe import metrics
 from gateway.wire.answers.accounts import CredentialAnswer, CredentialsAnswer, CredentialShown
-from gateway.wire.requests import CredentialBody, RotateBody
+from gateway.wire.requests.accounts import CredentialBody, RotateBody
 
 
 async def post_credential(

@@ -23,7 +23,7 @@ from gateway.wire.answers.spend import (
     hold_answer,
 )
 from gateway.wire.decode import convert
-from gateway.wire.requests import (
+from gateway.wire.requests.spend import (
     AuthorizeBody,
     BatchBody,
     BatchItem,

@@ -11,14 +11,15 @@ from collections.abc import Iterable
 
 from msgspec import Struct, msgpack
 
+from gateway.core import names
 from gateway.core.commands import Ended, Moved, Outcome
-from gateway.core.replay import Balance, Changes, Given, OpenHold, Window, hold_of
+from gateway.core.replay import Balance, Bucket, Changes, Given, OpenHold, Window, hold_of
 from gateway.core.request_record import AdminNote, EndNote, RequestRecord
 from gateway.ledger.pace import yielding
 from gateway.wire import records
 from gateway.wire.records import Decoded
 
-BALANCE, WINDOW, HOLD, GRANT = "b", "w", "h", "g"
+BALANCE, WINDOW, BUCKET, HOLD, GRANT = "b", "w", "s", "h", "g"
 HOT_GRACE_MS = 60_000
 """Time for which expired rows stay in the table: clocks may differ a little."""
 
@@ -30,8 +31,10 @@ class HotRow(Struct, frozen=True):
     """One item of the hot state. A save adds `a` and `b` to the stored row.
 
     A row with `is_partial` only changes a row that exists. A balance is `a`. A window's counter is
-    `a` used and `b` held, with the window's index in `data`. A hold has in `a` the time until which
-    it is kept (0: open), a grant has all in `data`; both are dropped before they are saved again.
+    `a` used and `b` held, with the window's index in `data`. A bucket of a rolling cap is `a`, with
+    width and index in `data`; its name is the counter's and the bucket's number. A hold has in `a`
+    the time until which it is kept (0: open), a grant has all in `data`; both are dropped before
+    they are saved again.
     """
 
     shard: int
@@ -58,6 +61,7 @@ class HotSave(Struct, frozen=True):
 _pack = msgpack.Encoder().encode
 _standing = msgpack.Decoder(tuple[bytes, bytes])
 _given = msgpack.Decoder(Given)
+_bucket = msgpack.Decoder(tuple[int, str])
 
 
 def standing_of(row: HotRow) -> OpenHold:
@@ -136,6 +140,8 @@ class HotChanges:
             self._balance((shard[org], BALANCE, org, name), balance, drops, rows)
         for (org, name), window in self._changes.windows.items():
             rows.append(_window_row(shard[org], org, name, window))
+        for (org, name, number), bucket in self._changes.buckets.items():
+            rows.append(_bucket_row(shard[org], org, names.join(name, str(number)), number, bucket))
         for name, standing in yielding(self._changes.holds()):
             if standing is not None:
                 org = standing.hold.org
@@ -169,6 +175,19 @@ def _window_row(shard: int, org: str, name: str, window: Window) -> HotRow:
     data, partial = window.index.encode(), not window.is_made
     numbers = (window.used, window.held, window.expires_ms)
     return HotRow(shard, WINDOW, org, name, *numbers, data, partial)
+
+
+def _bucket_row(shard: int, org: str, name: str, number: int, bucket: Bucket) -> HotRow:
+    data, partial = _pack((bucket.period_ms, bucket.index)), not bucket.is_made
+    expires_ms = (number + 2) * bucket.period_ms
+    return HotRow(shard, BUCKET, org, name, bucket.count, 0, expires_ms, data, partial)
+
+
+def bucket_of(row: HotRow) -> tuple[str, int, int, str]:
+    """Decode a rolling cap's bucket: its counter's name, its number, width in ms, and index."""
+    counter, number = names.split(row.name)
+    period_ms, index = _bucket.decode(row.data)
+    return counter, int(number), period_ms, index
 
 
 def _org_of(out: records.Out | None) -> str:

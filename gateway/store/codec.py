@@ -142,6 +142,7 @@ def prepare(needs: PlanTemplate) -> Prepared:
     for c in needs.counters:
         target = names.target_of(c.name) if c.index else False
         counters += (c.shape, c.measure, c.limit, c.period_ms, c.in_hold, target, c.name)
+        counters.append(c.counted_as)
     spec = pack(
         (
             needs.valid_from_ms,

@@ -18,6 +18,7 @@ from gateway.core.commands import (
     Version,
     VoidOrder,
 )
+from gateway.core.counters import Counter
 from gateway.core.entity_counters import signal_name
 from gateway.core.expiring_cells import Cells
 from gateway.core.funding import grant_name
@@ -138,9 +139,10 @@ class MemoryStore:
     async def last(self, shard: int) -> tuple[int, int]:
         return 1, len(self.shards[shard].records) - 1 if shard in self.shards else -1
 
-    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-        shard, now_ms = self._of(org), self._clock()
-        return [shard.cells.get(org, name, now_ms) or (0, 0) for name in names]
+    async def counters(
+        self, org: str, counters: tuple[Counter, ...], now_ms: int
+    ) -> list[tuple[int, int]]:
+        return [machine.read_counter(self._of(org), org, c, now_ms) for c in counters]
 
     async def targets(self, org: str, index: str) -> list[str]:
         return sorted(self._of(org).cells.get(org, index, self._clock()) or ())

@@ -21,6 +21,7 @@ from gateway.core.commands import (
     Version,
     VoidOrder,
 )
+from gateway.core.counters import Counter
 from gateway.core.holds import Hold
 from gateway.core.velocity import Entry, Past
 from gateway.wire.records import StreamRecord
@@ -157,8 +158,10 @@ class Store(Protocol):
         """Return (epoch, seq) of a shard's last record; seq is -1 where there is none."""
         ...
 
-    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-        """Return (used, held) of window counters, in micros; zeros where there is none."""
+    async def counters(
+        self, org: str, counters: tuple[Counter, ...], now_ms: int
+    ) -> list[tuple[int, int]]:
+        """Read the two numbers of counters as of `now_ms` (Unix ms); zeros where there is none."""
         ...
 
     async def targets(self, org: str, index: str) -> list[str]:

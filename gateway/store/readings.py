@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from gateway.core.counters import GAUGE, WINDOW, Counter, rolled
 from gateway.core.entity_counters import signal_name
 from gateway.store import keys
 from gateway.store.codec import position
@@ -44,16 +45,30 @@ class RedisReadings:
         epoch, seq = position(last)
         return epoch, seq if epoch else -1
 
-    async def windows(self, org: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
-        """Return (used, held) of window counters, in micros; zeros where there is none."""
-        if not names:
+    async def counters(
+        self, org: str, counters: tuple[Counter, ...], now_ms: int
+    ) -> list[tuple[int, int]]:
+        """Read the two numbers of counters as of `now_ms` (Unix ms); zeros where there is none."""
+        if not counters:
             return []
         prefix = keys.org_prefix(keys.shard_of(org), org)
-        values = await self._functions.run(("MGET", *(prefix + name for name in names)))
-        pairs = [struct.unpack("<dd", v) if v else (0, 0) for v in values]
-        return [(int(used), int(held)) for used, held in pairs]
+        values = await self._functions.run(("MGET", *(prefix + c.name for c in counters)))
+        return [_numbers(c, v, now_ms) for c, v in zip(counters, values, strict=True)]
 
     async def targets(self, org: str, index: str) -> list[str]:
         """List the targets in use of a cap that each entity of a level has its own of."""
         prefix = keys.org_prefix(keys.shard_of(org), org)
         return sorted(v.decode() for v in await self._functions.run(("SMEMBERS", prefix + index)))
+
+
+def _numbers(counter: Counter, value: bytes | None, now_ms: int) -> tuple[int, int]:
+    """The two numbers of a counter, as gateway.core.machine.read_counter gives them."""
+    if value is None:
+        return 0, 0
+    if counter.shape == GAUGE:
+        return int(value), 0
+    if counter.shape == WINDOW:
+        used, held = struct.unpack("<dd", value)
+        return int(used), int(held)
+    bucket, current, before = (int(number) for number in struct.unpack("<ddd", value))
+    return rolled((bucket, current, before), counter.period_ms, now_ms)[1:]

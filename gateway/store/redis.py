@@ -196,7 +196,7 @@ class RedisStore(RedisTallies, RedisReadings):
         spec = (
             int(order.step),
             order.cost,
-            order.tokens,
+            [part for final in order.leaves.items() for part in final],
             order.valid_from_ms,
             order.valid_until_ms,
             ttl_ms,

@@ -32,6 +32,9 @@ class Restorer:
         self._plain: dict[int, list[Argument]] = defaultdict(list)
         """Keys and values that never expire: many in one command."""
         self._gauges: dict[tuple[int, str, str], int] = defaultdict(int)
+        self._slides: dict[tuple[int, str, str], dict[int, int]] = defaultdict(dict)
+        """Buckets of rolling caps by shard, org and counter."""
+        self._widths: dict[tuple[int, str, str], tuple[int, str]] = {}
 
     def _set(self, shard: int, key: str, value: Argument, expires_ms: int = 0) -> None:
         if expires_ms:
@@ -50,11 +53,29 @@ class Restorer:
         prefix = keys.org_prefix(shard, org)
         used, held = (min(MAX_MICROS, max(0, count)) for count in counts)
         self._set(shard, prefix + name, struct.pack("<dd", used, held), expires_ms)
+        self._index(shard, org, name, index, expires_ms)
+
+    def _index(self, shard: int, org: str, name: str, index: str, expires_ms: int) -> None:
         if index:
-            commands = self.commands[shard]
-            commands.append(("SADD", prefix + index, names.target_of(name)))
+            commands, key = self.commands[shard], keys.org_prefix(shard, org) + index
+            commands.append(("SADD", key, names.target_of(name)))
             if expires_ms:
-                commands += [("PEXPIREAT", prefix + index, expires_ms, how) for how in ("NX", "GT")]
+                commands += [("PEXPIREAT", key, expires_ms, how) for how in ("NX", "GT")]
+
+    def bucket(
+        self,
+        shard: int,
+        org: str,
+        count: int,
+        name: str,
+        number: int,
+        period_ms: int,
+        index: str,
+    ) -> None:
+        """Add one bucket of a rolling cap's counter; the two newest are what the counter keeps."""
+        key = (shard, org, name)
+        self._slides[key][number] = min(MAX_MICROS, max(0, count))
+        self._widths[key] = (period_ms, index)
 
     def hold(self, shard: int, hold_id: str, hold: Hold, note: bytes, until_ms: int) -> None:
         """Add a hold that is open, or one that expired and may be captured until `until_ms`."""
@@ -99,7 +120,15 @@ class Restorer:
         return taken
 
     def finish(self) -> None:
-        """Add what follows from all holds together: the gauges."""
+        """Add what follows from all rows together: gauges of holds, counters of rolling caps."""
+        for (shard, org, name), buckets in self._slides.items():
+            newest = max(buckets)
+            period_ms, index = self._widths[shard, org, name]
+            value = struct.pack("<ddd", newest, buckets[newest], buckets.get(newest - 1, 0))
+            expires_ms = (newest + 2) * period_ms
+            self._set(shard, keys.org_prefix(shard, org) + name, value, expires_ms)
+            self._index(shard, org, name, index, expires_ms)
+        self._slides.clear()
         for (shard, org, name), count in self._gauges.items():
             if count:
                 self._set(shard, keys.org_prefix(shard, org) + name, count)

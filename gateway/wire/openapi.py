@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from gateway.errors import PROBLEMS
-from gateway.wire import requests
 from gateway.wire.fields import Patch
 from gateway.wire.ids import NAME_PATTERN, VISIBLE
 from gateway.wire.problems import TYPE_PREFIX, Problem
+from gateway.wire.requests.spend import BatchItem
 
 WORLD = ("org", "project", "user", "key", "value")
 """Parts of paths that may be any text."""
@@ -44,7 +44,7 @@ class Operation:
 def document(version: str, operations: list[Operation]) -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
     types = [o.body for o in operations if o.body] + [o.answer for o in operations if o.answer]
-    types += [Problem, requests.BatchItem]
+    types += [Problem, BatchItem]
     types = [kind for kind in types if kind is not Patch]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     kinds = [f"{TYPE_PREFIX}{code}" for code in sorted(PROBLEMS)]

@@ -92,7 +92,7 @@ class Bench:
         return found.balances[0], found.balances[1], found.balances[2]
 
     async def cap(self) -> tuple[int, int]:
-        return (await self.store.windows(ORG, (CAP.name,)))[0]
+        return (await self.store.counters(ORG, (CAP,), self.now_ms))[0]
 
 
 @pytest_asyncio.fixture(params=["memory", "redis"])

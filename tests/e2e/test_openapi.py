@@ -142,7 +142,10 @@ def test_every_route_is_in_the_document_with_its_messages_scopes_and_statuses() 
         assert {"401", "403", "404", "422", "503", *map(str, route.statuses)} <= set(answers)
         if route.body is not None:
             content = operation["requestBody"]["content"]["application/json"]
-            assert content["schema"]["$ref"].endswith(f"/{route.body.__name__}")
+            name = route.body.__name__
+            if route.patches is not None:
+                name = route.patches.__name__.replace("Body", "Patch")
+            assert content["schema"]["$ref"].endswith(f"/{name}")
             assert {"400", "408", "413", "415"} <= set(answers)
         if route.answer is None:
             assert "204" in answers

@@ -7,7 +7,55 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.wire import requests
+from gateway.wire.ids import Identified, Message
+from gateway.wire.requests import accounts, risk, spend
+from gateway.wire.requests.accounts import (
+    AdjustmentBody,
+    CapBody,
+    CardVersionBody,
+    ContractBody,
+    ContractProduct,
+    CredentialBody,
+    ForBody,
+    GrantBody,
+    IncludedBody,
+    KeyBody,
+    MemberBody,
+    OrgBody,
+    OutageBody,
+    PlanBody,
+    PlanCap,
+    PlanRateLimit,
+    RateLimitBody,
+    RotateBody,
+)
+from gateway.wire.requests.risk import (
+    ActivateBody,
+    ActivateModelBody,
+    EventBody,
+    ItemBody,
+    ItemsBody,
+    LabelBody,
+    LabelsBody,
+    ListedItem,
+    ModelBody,
+    ReviewBody,
+    RuleSetBody,
+    SpanBody,
+    Thresholds,
+)
+from gateway.wire.requests.spend import (
+    AuthorizeBody,
+    BatchBody,
+    BatchItem,
+    CaptureBody,
+    Challenge,
+    Context,
+    EmptyBody,
+    ExtendBody,
+    Partial,
+    Subject,
+)
 
 FORTH = "2020-01-01T00:00:00Z"
 LATER = "2030-01-01T00:00:00.500+02:00"
@@ -40,13 +88,23 @@ METADATA = {"crm": "42"}
 CAP = {
     "level": "org",
     "window": "day",
+    "window_s": 60,
     "limit_micros": 10,
+    "units": ["images"],
+    "limit": 7,
     "target": "u_1",
     "mode": "soft",
     "products": ["gpt-4o"],
     "alert_at": [50, 80],
 }
-RATE_LIMIT = {"level": "user", "unit": "tokens", "limit": 9, "target": "u_1", "window_s": 60}
+RATE_LIMIT = {
+    "level": "user",
+    "unit": "tokens",
+    "units": ["images"],
+    "limit": 9,
+    "target": "u_1",
+    "window_s": 60,
+}
 INCLUDED = {
     "id": "monthly",
     "amount_micros": 1,
@@ -60,19 +118,26 @@ USE = {"quantity": {"input_tokens": 3}, "amount_micros": 7}
 
 ITEM = {"value": "203.0.113.0/24", "expires_at": LATER, "note": "seen"}
 
-WHOLE: dict[type[requests.Message], dict[str, Any]] = {
-    requests.Subject: SUBJECT,
-    requests.Partial: PARTIAL,
-    requests.Challenge: CHALLENGE,
-    requests.Context: CONTEXT,
-    requests.AuthorizeBody: AUTHORIZE,
-    requests.BatchItem: {**AUTHORIZE, "idempotency_key": "k"},
-    requests.BatchBody: {"requests": []},
-    requests.CaptureBody: USE,
-    requests.ExtendBody: {**USE, "hold_ttl_s": 60},
-    requests.EmptyBody: {},
-    requests.OutageBody: {"policy": "open", "max_open_micros": 5},
-    requests.OrgBody: {
+BODIES = {
+    kind
+    for module in (accounts, risk, spend)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Message) and kind not in (Message, Identified)
+}
+"""Every kind of message."""
+WHOLE: dict[type[Message], dict[str, Any]] = {
+    Subject: SUBJECT,
+    Partial: PARTIAL,
+    Challenge: CHALLENGE,
+    Context: CONTEXT,
+    AuthorizeBody: AUTHORIZE,
+    BatchItem: {**AUTHORIZE, "idempotency_key": "k"},
+    BatchBody: {"requests": []},
+    CaptureBody: USE,
+    ExtendBody: {**USE, "hold_ttl_s": 60},
+    EmptyBody: {},
+    OutageBody: {"policy": "open", "max_open_micros": 5},
+    OrgBody: {
         "name": "Acme",
         "type": "startup",
         "plan": "payg",
@@ -84,8 +149,8 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "status": "active",
         "metadata": METADATA,
     },
-    requests.MemberBody: {"name": "x", "status": "suspended", "metadata": METADATA},
-    requests.KeyBody: {
+    MemberBody: {"name": "x", "status": "suspended", "metadata": METADATA},
+    KeyBody: {
         "name": "x",
         "project": "p",
         "user": "u",
@@ -93,7 +158,9 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "expires_at": LATER,
         "metadata": METADATA,
     },
-    requests.GrantBody: {
+    ForBody: {"project": "search", "user": "u_1", "key": "k_1"},
+    GrantBody: {
+        "for": {"user": "u_1"},
         "amount_micros": 1,
         "kind": "paid",
         "priority": -3,
@@ -102,30 +169,30 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "products": ["gpt-4o"],
         "metadata": METADATA,
     },
-    requests.AdjustmentBody: {
+    AdjustmentBody: {
         "kind": "refund",
         "note": "sorry",
         "amount_micros": -5,
         "set_available_micros": 5,
     },
-    requests.CapBody: CAP,
-    requests.RateLimitBody: RATE_LIMIT,
-    requests.PlanCap: {**CAP, "id": "c"},
-    requests.PlanRateLimit: {**RATE_LIMIT, "id": "r"},
-    requests.IncludedBody: INCLUDED,
-    requests.PlanBody: {
+    CapBody: CAP,
+    RateLimitBody: RATE_LIMIT,
+    PlanCap: {**CAP, "id": "c"},
+    PlanRateLimit: {**RATE_LIMIT, "id": "r"},
+    IncludedBody: INCLUDED,
+    PlanBody: {
         "rate_card": "default",
         "included": [INCLUDED],
         "caps": [{**CAP, "id": "c"}],
         "rate_limits": [{**RATE_LIMIT, "id": "r"}],
     },
-    requests.CardVersionBody: {
+    CardVersionBody: {
         "effective_at": FORTH,
         "currency": "EUR",
         "products": {"free": {}, "gpt-4o": PRICES, "o1": {"input_tokens": 1}},
     },
-    requests.ContractProduct: TERMS,
-    requests.ContractBody: {
+    ContractProduct: TERMS,
+    ContractBody: {
         "rate_card": "default",
         "version": "v1",
         "starts_at": FORTH,
@@ -134,43 +201,43 @@ WHOLE: dict[type[requests.Message], dict[str, Any]] = {
         "products": {"free": {"allowed": False}, "gpt-4o": TERMS},
         "metadata": METADATA,
     },
-    requests.CredentialBody: {
+    CredentialBody: {
         "name": "x",
         "scopes": ["read", "admin"],
         "org": "acme",
         "expires_at": "2099-01-01T00:00:00Z",
         "allowed_networks": ["203.0.113.0/24"],
     },
-    requests.RotateBody: {"overlap_s": 60},
-    requests.RuleSetBody: {"text": "rules: []", "name": "first"},
-    requests.ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
-    requests.ModelBody: {"text": "{}"},
-    requests.Thresholds: {"block": 0.9, "challenge": 0.7, "review": 0.5},
-    requests.ActivateModelBody: {
+    RotateBody: {"overlap_s": 60},
+    RuleSetBody: {"text": "rules: []", "name": "first"},
+    ActivateBody: {"mode": "active", "percent": 5, "note": "trial", "force": True},
+    ModelBody: {"text": "{}"},
+    Thresholds: {"block": 0.9, "challenge": 0.7, "review": 0.5},
+    ActivateModelBody: {
         "mode": "active",
         "thresholds": {"block": 0.9, "challenge": 0.7, "review": 0.5},
         "note": "why",
         "force": True,
     },
-    requests.LabelBody: {
+    LabelBody: {
         "decision": "dec_1",
         "label": "fraud",
         "observed_at": "2026-11-01T00:00:00Z",
         "note": "a stolen card",
     },
-    requests.LabelsBody: {"labels": [{"decision": "dec_1", "label": "fraud"}]},
-    requests.ReviewBody: {"label": "good", "note": "a customer of ten years"},
-    requests.EventBody: {
+    LabelsBody: {"labels": [{"decision": "dec_1", "label": "fraud"}]},
+    ReviewBody: {"label": "good", "note": "a customer of ten years"},
+    EventBody: {
         "type": "payment_declined",
         "subject": SUBJECT,
         "at": "2026-11-01T00:00:00Z",
         "amount_micros": 5,
         "context": CONTEXT,
     },
-    requests.ItemBody: {"expires_at": LATER, "note": "seen"},
-    requests.ListedItem: ITEM,
-    requests.ItemsBody: {"items": [ITEM]},
-    requests.SpanBody: {
+    ItemBody: {"expires_at": LATER, "note": "seen"},
+    ListedItem: ITEM,
+    ItemsBody: {"items": [ITEM]},
+    SpanBody: {
         "from": "2026-11-01T00:00:00Z",
         "to": "2026-11-02T00:00:00Z",
         "labels_by": LATER,
@@ -190,10 +257,13 @@ def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from places(member, (*path, name))
 
 
+MAPS = (("quantity",), ("products",), ("prices",), ("metadata",), ("tags",))
+
+
 def is_map(kind: type[Any], path: Path) -> bool:
     """Whether the caller names the members of what stands there."""
-    is_price_list = kind is requests.CardVersionBody and path[:-1] == ("products",)
-    return is_price_list or path[-1:] in (("quantity",), ("products",), ("prices",))
+    is_price_list = kind is CardVersionBody and path[:-1] == ("products",)
+    return is_price_list or path[-1:] in MAPS
 
 
 def changed(body: Any, path: Path, value: Any) -> Any:

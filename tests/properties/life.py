@@ -29,6 +29,7 @@ from gateway.core.entities import (
 )
 from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, waterfall
 from gateway.core.holds import Step
+from gateway.core.limits import finals_of
 from gateway.core.postings import (
     HOT_KINDS,
     Account,
@@ -55,6 +56,13 @@ PLAN = PricePlan(
     ),
     (Cap("minute", "org", "minute", 2_000, from_plan=True),),
     (RateLimit("open", "org", "concurrent", 6, from_plan=True),),
+)
+CAPS = (
+    Cap("daily", "user", "day", 5_000),
+    Cap("seen", "org", "hour", 10, "soft"),
+    Cap("any", "org", None, 3_000, window_s=90),
+    Cap("tokens", "user", "hour", 0, units=("input_tokens", "output_tokens"), limit=9_000),
+    Cap("input", "org", None, 0, "soft", units=("input_tokens",), limit=9, window_s=60),
 )
 WHO = lineage(user="u_1", run="run-1")
 
@@ -94,7 +102,7 @@ class Life:
             CARD,
             grants=tuple(g for g in self.grants if g.id in known),
             grants_version=self.shard.versions.get(("grants", "acme"), 0),
-            caps=(Cap("daily", "user", "day", 5_000), Cap("seen", "org", "hour", 10, "soft")),
+            caps=CAPS,
         )
 
     def terms(self, product: str = "gpt") -> Terms:
@@ -109,7 +117,12 @@ class Life:
     def authorize(self, amount: int, mode: Mode, product: str, ttl_s: int) -> Reply:
         terms, hold_id = self.terms(product), self._id("hold")
         settles = mode is Mode.CAPTURE
-        request = plan.Request(WHO, product, None, amount, mode, 1_000 * ttl_s, {}, settles=settles)
+        counted = {"input_tokens": amount} if amount % 3 == 0 and terms.price else None
+        request = plan.Request(
+            WHO, product, counted, None if counted else amount, mode, 1_000 * ttl_s, {},
+            settles=settles,
+        )  # fmt: skip
+        amount = plan.quote(terms, request)
         asked = plan.make(terms, request, self._id("dec"), hold_id, amount)
         packed = records.encode_asked(asked, terms)
         order = plan.assemble(terms, asked, request, packed, FOREVER_MS)
@@ -137,18 +150,22 @@ class Life:
         machine.authorize(self.shard, order, self.now_ms)
 
     def finish(self, which: int, step: Step, cost: int) -> None:
-        needs = self.terms().needs
+        needs, hold_id = self.terms().needs, self._pick(which)
+        quantity = {"input_tokens": cost // 2} if cost % 2 and step is Step.capture else None
+        entry = self.shard.hold(hold_id, self.now_ms)
+        counted = entry[0].counted if entry is not None else []
         order = Finish(
             "acme",
-            self._pick(which),
+            hold_id,
             step,
             cost if step is Step.capture else 0,
+            finals_of([one.counted_as for one in counted], quantity),
             sources=needs.sources,
             versions=needs.versions,
             valid_from_ms=needs.valid_from_ms,
             valid_until_ms=needs.valid_until_ms,
             has_sources=True,
-            body=records.encode(EndNote(None, cost)),
+            body=records.encode(EndNote(quantity, cost)),
         )
         settle.finish(self.shard, order, self.now_ms)
 

@@ -26,6 +26,7 @@ from gateway.core.counters import (
     SLIDING,
     SLOT,
     TOKENS,
+    UNITS,
     WINDOW,
     Counter,
     Source,
@@ -120,9 +121,20 @@ class Life:
             Counter("ro/r/0/requests60/", SLIDING, ONE, few, 60_000),
             Counter("ro/t/0/tokens7/", SLIDING, TOKENS, tokens, 7000, True),
             Counter("ro/c/0/concurrent60/", GAUGE, SLOT, self.chance.choice([5, 50]), 0, True),
+            *self.of_units(f"co/images/0/day{day}", day_ends_ms + 7_200_000),
             Counter("held", GAUGE, SET_ASIDE, NO_LIMIT, 0, True),
         ]
         return tuple(c for c in found if c.name == "held" or self.chance.random() < 0.8)
+
+    def of_units(self, images: str, ends_ms: int) -> list[Counter]:
+        """Caps and rate limits of units and of money in any time, some by target."""
+        most = self.chance.choice([0, 90, 10**6, NO_LIMIT])
+        rolling, target = "co/any/0/any9", self.chance.randrange(3)
+        return [
+            Counter(f"{images}/", WINDOW, UNITS, most, ends_ms, True, units="images"),
+            Counter("ro/u/0/a+b7/", SLIDING, UNITS + 1, most, 7000, True, units="a+b"),
+            Counter(f"{rolling}/u{target}", SLIDING, MONEY, most, 9000, True, f"t/{rolling}"),
+        ]
 
     def tallies(self, org: str) -> tuple[Tally, ...]:
         if self.chance.random() < 0.4:
@@ -184,7 +196,7 @@ class Life:
             needs,
             hold_id=hold_id,
             amount=amount,
-            shares=shares_of(amount, self.amount(), settles=settles),
+            shares=self.shares(amount, settles=settles),
             not_after_ms=self.now_ms + self.chance.choice([0, 1000, 1000, 1000, 1000]),
             hold_ttl_ms=0 if extends and self.chance.random() < 0.5 else ttl_ms,
             asked=b"asked %d" % self.serial,
@@ -198,15 +210,28 @@ class Life:
             version=self.chance.choice([6, 6, 6, 4, 3]),
         )
 
+    def shares(self, amount: int, *, settles: bool) -> tuple[int, ...]:
+        units = (self.amount(), self.amount())
+        return shares_of(amount, self.amount(), settles=settles) + units
+
+    def finals(self) -> dict[int | str, int]:
+        """What a capture leaves, by measure; some are not known, as of a capture in money."""
+        finals: dict[int | str, int] = {}
+        for measure in (TOKENS, "images", "a+b"):
+            if self.chance.random() < 0.7:
+                finals[measure] = self.chance.choice([0, 40, 10**5, BIG])
+        return finals
+
     def finish(self) -> Finish:
         org, hold_id = self.chance.choice(self.holds[-40:])
         step = self.chance.choice([Step.capture, Step.capture, Step.release])
+        cost = self.amount() if step is Step.capture else 0
         return Finish(
             org,
             hold_id,
             step,
-            self.amount() if step is Step.capture else 0,
-            self.chance.choice([-1, 0, 40, 10**5]),
+            cost,
+            self.finals(),
             self.sources(org),
             (Version("org", org, self.versions[org]),),
             has_sources=self.chance.random() < 0.8,

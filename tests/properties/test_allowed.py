@@ -25,10 +25,13 @@ CAPS = st.lists(
         Cap,
         st.sampled_from(["a", "b.c", "d:e"]),
         st.sampled_from(["org", "project", "user", "key", "run"]),
-        st.sampled_from(["minute", "hour", "day", "week", "month", "lifetime"]),
+        st.sampled_from(["minute", "hour", "day", "week", "month", "lifetime", None]),
         st.sampled_from([10**6, 2**53 - 1]),
         st.sampled_from(["hard", "soft", "shadow"]),
         from_plan=st.booleans(),
+        units=st.sampled_from([(), (), ("input_tokens",), ("images", "output_tokens")]),
+        limit=st.sampled_from([0, 10**6]),
+        window_s=st.just(90),
     ),
     max_size=4,
 )
@@ -40,6 +43,14 @@ RATES = st.lists(
         st.sampled_from(["requests", "tokens", "concurrent"]),
         st.sampled_from([50, 10**9]),
         st.sampled_from([1, 60, 86_400]),
+    )
+    | st.builds(
+        RateLimit,
+        st.just("z"),
+        st.just("org"),
+        st.just("units"),
+        st.just(10**9),
+        units=st.just(("output_tokens",)),
     ),
     max_size=3,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.limits import tokens_of
 from gateway.core.partial_approval import units_that_fit
-from gateway.core.pricing import Price, cost_micros, tokens_of
+from gateway.core.pricing import Price, cost_micros
 
 UNIT = "output_tokens"
 PRICES = st.builds(
@@ -43,7 +44,9 @@ def test_the_most_that_fits_is_the_most_that_fits(
     tried = [
         n for n in range(at_least, asked + 1) if fits(price, {**quantity, UNIT: n}, room, tokens)
     ]
-    found = units_that_fit(price, quantity, UNIT, at_least, room, tokens)
+    found = units_that_fit(
+        price, quantity, UNIT, at_least, room, () if tokens is None else (((), tokens),)
+    )
     assert found == max(tried, default=None)
 
 
@@ -52,7 +55,7 @@ def test_of_large_numbers_one_more_would_not_fit(
     price: Price, given_in: int, asked: int, room: int
 ) -> None:
     quantity = {"input_tokens": given_in, UNIT: asked}
-    found = units_that_fit(price, quantity, UNIT, 0, room, None)
+    found = units_that_fit(price, quantity, UNIT, 0, room)
     if found is None:
         assert not fits(price, {**quantity, UNIT: 0}, room, None)
         return
@@ -65,6 +68,6 @@ def test_more_room_never_grants_less(
     price: Price, given_in: int, asked: int, room: int, more: int
 ) -> None:
     quantity = {"input_tokens": given_in, UNIT: asked}
-    narrow = units_that_fit(price, quantity, UNIT, 0, room, None)
-    wide = units_that_fit(price, quantity, UNIT, 0, room + more, None)
+    narrow = units_that_fit(price, quantity, UNIT, 0, room)
+    wide = units_that_fit(price, quantity, UNIT, 0, room + more)
     assert narrow is None or (wide is not None and wide >= narrow)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from gateway.core.limits import tokens_of
 from gateway.core.money import MAX_MICROS, divide_half_even
-from gateway.core.pricing import Price, cost_micros, tokens_of
+from gateway.core.pricing import Price, cost_micros
 from gateway.errors import CallerError
 
 UNITS = ("input_tokens", "output_tokens", "images", "seconds")

@@ -55,6 +55,11 @@ def of_changes(life: Life, changes: Changes) -> dict[str, object]:
     for (_, name), window in changes.windows.items():
         if not 0 < window.expires_ms <= now_ms:
             found[name] = (window.used, window.held)
+    for name in {name for _, name, _ in changes.buckets}:
+        of = {n: b.count for (_, known, n), b in changes.buckets.items() if known == name}
+        newest = max(of)
+        if (newest + 2) * changes.buckets["acme", name, newest].period_ms > now_ms:
+            found[name] = (newest, of[newest], of.get(newest - 1, 0))
     for hold_id, standing in changes.holds():
         if standing is not None and not 0 < standing.until_ms <= now_ms:
             packed = records.encode_hold(standing.hold)

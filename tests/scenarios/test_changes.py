@@ -28,6 +28,7 @@ async def test_a_patch_changes_what_it_names(caller: Caller, org: str, path: str
     before = await caller.ok("PUT", f"/v1/orgs/{org}{path}", SET[path])
     after = await caller.ok("PATCH", f"/v1/orgs/{org}{path}", PATCHES[path])
     assert after == await caller.ok("GET", f"/v1/orgs/{org}{path}")
+    before.pop("alerts", None)
     for name, value in before.items():
         if name not in PATCHES[path]:
             assert after[name] == value

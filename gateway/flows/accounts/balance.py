@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from msgspec.structs import replace
 
-from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap
+from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap, measured_by
+from gateway.core.counters import SLIDING, used
 from gateway.core.entities import Cap, Grant, Org, Profile
 from gateway.core.funding import SHORTFALL, burn_order, grant_name, included_sources, waterfall
+from gateway.core.limits import label_of
 from gateway.core.windows import bounds
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
-from gateway.wire.answers.accounts import BalanceAnswer, BalanceCap, BalanceGrant, BalanceIncluded
+from gateway.wire.answers.accounts import (
+    BalanceAnswer,
+    BalanceCap,
+    BalanceGrant,
+    BalanceIncluded,
+    for_whom,
+)
 from gateway.wire.answers.base import rfc3339
 
 MOST_TARGETS = 100
 
 
 async def balance(services: AccountServices, org: str, caller: Caller) -> BalanceAnswer:
-    """Return the balance of an org; of a free user, what its plan still includes."""
+    """Return the balance of an org; of a free user, what its plan still includes.
+
+    What is available is the org's pool: a grant for one user is shown, and is not for all.
+    """
     caller.check_org(org)
     profile = await services.profiles.load(org)
     if profile.is_free:
@@ -54,6 +67,7 @@ def _grant(grant: Grant, values: dict[str, int]) -> BalanceGrant:
         kind=grant.kind,
         remaining_micros=values[grant_name(grant.id)],
         expires_at=rfc3339(grant.expires_ms) if grant.expires_ms is not None else None,
+        for_=for_whom(grant),
     )
 
 
@@ -80,30 +94,46 @@ async def _caps(services: AccountServices, profile: Profile, now_ms: int) -> lis
             targets = await services.store.targets(org, one.index)
         for target in targets:
             listed.append((cap, target, apply_cap(cap, target, profile, now_ms)))
-    counts = await services.store.windows(org, tuple(a.name for _, _, a in listed))
+    counters = tuple(a.counter(measured_by([a])) for _, _, a in listed)
+    counts = await services.store.counters(org, counters, now_ms)
     rows = [
-        _cap(cap, target, applied, used, held)
-        for (cap, target, applied), (used, held) in zip(listed, counts, strict=True)
+        _cap(cap, target, applied, pair, now_ms)
+        for (cap, target, applied), pair in zip(listed, counts, strict=True)
     ]
     shown: list[BalanceCap] = []
     for cap_key in dict.fromkeys((c.from_plan, c.id) for c, _, _ in listed):
         own = [
             r for (c, _, _), r in zip(listed, rows, strict=True) if (c.from_plan, c.id) == cap_key
         ]
-        own.sort(key=lambda r: (-(r.used_micros + r.held_micros), r.target or ""))
+        own.sort(key=lambda r: (-(r.used + r.held), r.target or ""))
         shown += own[:MOST_TARGETS]
     return shown
 
 
-def _cap(cap: Cap, target: str, applied: Applied, used: int, held: int) -> BalanceCap:
-    return BalanceCap(
+def _cap(
+    cap: Cap, target: str, applied: Applied, counts: tuple[int, int], now_ms: int
+) -> BalanceCap:
+    row, period_ms = applied.row, applied.period_ms
+    first, second = counts
+    used_now, held, resets_ms = first, second, applied.ends_ms
+    if row.shape == SLIDING:
+        # A window that slides counts what is on hold as used.
+        used_now, held = ceil(used(SLIDING, first, second, period_ms, now_ms)), 0
+        resets_ms = now_ms + period_ms - now_ms % period_ms
+    left = max(0, applied.limit - used_now - held)
+    found = BalanceCap(
         id=cap.id,
         level=cap.level,
         target=target or None,
         mode=cap.mode,
-        limit_micros=cap.limit_micros,
-        used_micros=used,
-        held_micros=held,
-        remaining_micros=max(0, cap.limit_micros - used - held),
-        resets_at=rfc3339(applied.ends_ms) if cap.window != "lifetime" else None,
+        unit=label_of(cap.units) or row.unit,
+        limit=applied.limit,
+        used=used_now,
+        held=held,
+        remaining=left,
+        resets_at=rfc3339(resets_ms) if cap.window != "lifetime" else None,
     )
+    if row.is_money:
+        found.limit_micros, found.remaining_micros = applied.limit, left
+        found.used_micros, found.held_micros = used_now, held
+    return found

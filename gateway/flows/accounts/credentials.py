@@ -15,7 +15,7 @@ from gateway.wire.answers.accounts import CredentialShown, time_or_none
 from gateway.wire.answers.base import rfc3339
 from gateway.wire.decode import milliseconds
 from gateway.wire.ids import Message
-from gateway.wire.requests import CredentialBody, RotateBody
+from gateway.wire.requests.accounts import CredentialBody, RotateBody
 
 
 @dataclass(frozen=True)

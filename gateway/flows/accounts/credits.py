@@ -10,7 +10,7 @@ from gateway.core import ids
 from gateway.core.caps import HELD
 from gateway.core.commands import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
 from gateway.core.counters import Source
-from gateway.core.entities import Grant, Profile
+from gateway.core.entities import ForLevel, Grant, Profile
 from gateway.core.funding import ADJUSTMENTS, grant_name, is_included, waterfall
 from gateway.core.money import check_range
 from gateway.core.request_record import AdminNote, Reversal
@@ -21,6 +21,7 @@ from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.audited import audited
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import kept_or, moved_of, when_stale
+from gateway.flows.shared.user_ids import known_as
 from gateway.wire import records
 from gateway.wire.answers.spend import (
     AdjustmentAnswer,
@@ -31,9 +32,11 @@ from gateway.wire.answers.spend import (
     void_answer,
 )
 from gateway.wire.decode import milliseconds
-from gateway.wire.requests import AdjustmentBody, EmptyBody, GrantBody
+from gateway.wire.requests.accounts import AdjustmentBody, GrantBody
+from gateway.wire.requests.spend import EmptyBody
 
 DEFAULT_PRIORITY = 10
+FOR_LEVELS: tuple[ForLevel, ...] = ("project", "user", "key")
 
 
 A = TypeVar("A", GrantAnswer, VoidAnswer, AdjustmentAnswer)
@@ -97,6 +100,7 @@ async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -
         raise CallerError(
             "invalid_request", "the grant would expire before it starts", pointer="/expires_at"
         )
+    level, target = _for_whom(services, body)
     funds = await funds_of(services, profile) + profile.org.credit_line_micros
     check_range(funds + body.amount_micros, "the balance after the grant", "/amount_micros")
     return Grant(
@@ -109,7 +113,21 @@ async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -
         expires_ms,
         tuple(body.products) if body.products else None,
         body.metadata or {},
+        level,
+        target,
     )
+
+
+def _for_whom(services: AccountServices, body: GrantBody) -> tuple[ForLevel, str]:
+    """The level and id of whom a grant pays for; twice "" for the org's pool."""
+    if body.for_ is None:
+        return "", ""
+    named = [(name, of) for name in FOR_LEVELS if (of := getattr(body.for_, name))]
+    if len(named) != 1:
+        detail = "a grant is for one project, user or key"
+        raise CallerError("invalid_request", detail, pointer="/for")
+    ((level, target),) = named
+    return level, known_as(services, target) if level == "user" else target
 
 
 async def funds_of(services: AccountServices, profile: Profile) -> int:
@@ -159,7 +177,8 @@ async def adjust(
     profile = await known_org(services, org, caller)
     started = asyncio.get_running_loop().time()
     while True:
-        sources, from_ms, until_ms = waterfall(profile, None, services.clock.now_ms())
+        now_ms = services.clock.now_ms()
+        sources, from_ms, until_ms = waterfall(profile, None, now_ms)
         order = AdjustOrder(
             org,
             profile.org.currency,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import OrgTerms
 from gateway.core.entities import (
     Cap,
     Level,
+    LimitUnit,
     RateLimit,
+    WindowKind,
 )
 from gateway.core.money import check_range
 from gateway.errors import CallerError
@@ -30,10 +32,7 @@ from gateway.wire.answers.accounts import (
     rate_limit_answer,
 )
 from gateway.wire.decode import keep
-from gateway.wire.requests import (
-    CapBody,
-    RateLimitBody,
-)
+from gateway.wire.requests.accounts import CapBody, RateLimitBody
 
 L = TypeVar("L", Cap, RateLimit)
 
@@ -52,7 +51,6 @@ async def put_cap(
     services: AccountServices, org: str, name: str, body: CapBody, caller: Caller
 ) -> Cap:
     """Set a cap. Changing its limit keeps its count; a new one counts from now on."""
-    check_range(body.limit_micros, "the cap", "/limit_micros")
     body = with_target(services, body)
 
     def after(before: Cap | None) -> Cap:
@@ -63,22 +61,70 @@ async def put_cap(
 
 def cap_of(name: str, body: CapBody, before: Cap | None = None, from_plan: bool = False) -> Cap:
     """A cap as a message describes it, and as it was where that says nothing."""
-    new = Cap(name, body.level, body.window, body.limit_micros)
-    old = before or new
+    window, window_s = _window_of(body, before)
+    limit_micros, units, limit = _measure_of(body, before)
     products, alert_at = body.products, body.alert_at
+    was = before or Cap(name, body.level, window, limit_micros)
     found = Cap(
         name,
         body.level,
-        body.window,
-        body.limit_micros,
-        keep(body.mode, old.mode, new.mode),
-        keep(body.target, old.target if old.level == body.level else None, None),
-        old.products if isinstance(products, UnsetType) else tuple(products or ()) or None,
-        old.alert_at if isinstance(alert_at, UnsetType) else tuple(alert_at or ()),
+        window,
+        limit_micros,
+        keep(body.mode, was.mode, "hard"),
+        keep(body.target, was.target if was.level == body.level else None, None),
+        was.products if isinstance(products, UnsetType) else tuple(products or ()) or None,
+        was.alert_at if isinstance(alert_at, UnsetType) else tuple(alert_at or ()),
         from_plan=from_plan,
+        units=units,
+        limit=limit,
+        window_s=window_s,
     )
     _check_target(found.level, found.target)
     return found
+
+
+def _window_of(body: CapBody, before: Cap | None) -> tuple[WindowKind | None, int]:
+    """The calendar window of a cap, or None and the seconds of a rolling one."""
+    window, window_s = body.window or None, body.window_s or None
+    if window is not None and window_s is not None:
+        raise wrong("/window_s", "give one of window and window_s")
+    if window is not None:
+        return window, 0
+    if window_s is not None:
+        return None, window_s
+    if before is None or body.window is None or body.window_s is None:
+        raise wrong("/window", "a cap needs a window, or window_s for a rolling one")
+    return before.window, before.window_s
+
+
+def _measure_of(body: CapBody, before: Cap | None) -> tuple[int, tuple[str, ...], int]:
+    """The micros of a cap of money; or 0, the units it counts, and how many of them."""
+    micros, limit = body.limit_micros, body.limit
+    units = units_of(body.units) if isinstance(body.units, list) else ()
+    if isinstance(micros, int):
+        if units or isinstance(limit, int):
+            raise wrong("/limit_micros", "give one of limit_micros, and units with limit")
+        return check_range(micros, "the cap", "/limit_micros"), (), 0
+    if before is not None and body.units is UNSET:
+        units = before.units
+    if isinstance(limit, int):
+        if not units:
+            raise wrong("/units", "limit counts units: name them, or give limit_micros")
+        return 0, units, limit
+    if before is not None and units == before.units and micros is UNSET and limit is UNSET:
+        return before.limit_micros, before.units, before.limit
+    pointer = "/limit" if units else "/limit_micros"
+    raise wrong(pointer, "a cap needs limit_micros, or units and limit")
+
+
+def units_of(units: Iterable[str]) -> tuple[str, ...]:
+    """Units in one order, each once: what a limit counts does not depend on how it was said."""
+    return tuple(sorted(set(units)))
+
+
+def wrong(pointer: str, detail: str) -> CallerError:
+    """Build the error for a member of a limit."""
+    return CallerError("invalid_request", detail, pointer=pointer)
 
 
 async def put_rate_limit(
@@ -102,7 +148,21 @@ def rate_limit_of(
     window_s = keep(body.window_s, old_s, DEFAULT_WINDOW_S)
     target = keep(body.target, old_target, None)
     _check_target(body.level, target)
-    return RateLimit(name, body.level, body.unit, body.limit, window_s, target, from_plan=from_plan)
+    unit, units = body.unit or None, body.units or None
+    if unit is not None and units is not None:
+        raise wrong("/units", "give one of unit and units")
+    kind: LimitUnit
+    if units is not None:
+        kind, counted = "units", units_of(units)
+    elif unit is not None:
+        kind, counted = unit, ()
+    elif before is not None and body.unit is UNSET and body.units is UNSET:
+        kind, counted = before.unit, before.units
+    else:
+        raise wrong("/unit", "a rate limit needs unit or units")
+    return RateLimit(
+        name, body.level, kind, body.limit, window_s, target, from_plan=from_plan, units=counted
+    )
 
 
 def presented(limit: Cap | RateLimit) -> CapAnswer | RateLimitAnswer:
@@ -118,7 +178,7 @@ async def _put_limit(
     after: Callable[[Any], L],
     caller: Caller,
 ) -> L:
-    result = after(None)
+    result: L | None = None
 
     async def change(terms: OrgTerms) -> Commit | None:
         nonlocal result
@@ -143,6 +203,7 @@ async def _put_limit(
         return commit
 
     await change_existing(services, org, caller, change)
+    assert result is not None
     return result
 
 

@@ -37,13 +37,7 @@ from gateway.wire.answers.accounts import (
     org_answer,
 )
 from gateway.wire.decode import keep, milliseconds
-from gateway.wire.requests import (
-    ContractBody,
-    KeyBody,
-    MemberBody,
-    OrgBody,
-    OutageBody,
-)
+from gateway.wire.requests.accounts import ContractBody, KeyBody, MemberBody, OrgBody, OutageBody
 
 DEFAULT_PLAN = "payg"
 

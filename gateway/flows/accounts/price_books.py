@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from msgspec import UnsetType
 
 from gateway.core.audit import AuditEntry
-from gateway.core.entities import CardVersion, Included, PricePlan, RateCard
+from gateway.core.entities import Cap, CardVersion, Included, PricePlan, RateCard, RateLimit
 from gateway.core.money import check_range
 from gateway.errors import CallerError
 from gateway.flows.accounts.bounds import check_plan
@@ -17,7 +20,10 @@ from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit, change_card, change_plan
 from gateway.wire.answers.accounts import card_version_answer, plan_answer
 from gateway.wire.decode import milliseconds
-from gateway.wire.requests import CardVersionBody, PlanBody
+from gateway.wire.requests.accounts import CardVersionBody, PlanBody, PlanCap, PlanRateLimit
+
+B = TypeVar("B", PlanCap, PlanRateLimit)
+L = TypeVar("L", Cap, RateLimit)
 
 
 async def put_card_version(
@@ -66,8 +72,6 @@ async def put_plan(
     caller.check_unbound("change what all share")
     for i, quota in enumerate(body.included or ()):
         check_range(quota.amount_micros, "the quota", f"/included/{i}/amount_micros")
-    for i, cap in enumerate(body.caps or ()):
-        check_range(cap.limit_micros, "the cap", f"/caps/{i}/limit_micros")
     for name in ("included", "caps", "rate_limits"):
         named = [part.id for part in getattr(body, name) or ()]
         if len(named) != len(set(named)):
@@ -108,8 +112,25 @@ def _plan_after(services: AccountServices, body: PlanBody, old: PricePlan) -> Pr
         )
     if not isinstance(body.caps, UnsetType):
         given = [with_target(services, c) for c in body.caps or ()]
-        caps = tuple(cap_of(c.id, c, from_plan=True) for c in given)
+        caps = tuple(_at("caps", i, _cap_of, c) for i, c in enumerate(given))
     if not isinstance(body.rate_limits, UnsetType):
         limits = [with_target(services, r) for r in body.rate_limits or ()]
-        rates = tuple(rate_limit_of(r.id, r, from_plan=True) for r in limits)
+        rates = tuple(_at("rate_limits", i, _rate_limit_of, r) for i, r in enumerate(limits))
     return PricePlan(old.id, body.rate_card, included, caps, rates)
+
+
+def _cap_of(body: PlanCap) -> Cap:
+    return cap_of(body.id, body, from_plan=True)
+
+
+def _rate_limit_of(body: PlanRateLimit) -> RateLimit:
+    return rate_limit_of(body.id, body, from_plan=True)
+
+
+def _at(part: str, place: int, make: Callable[[B], L], body: B) -> L:
+    """Make one of several limits; an error points to it."""
+    try:
+        return make(body)
+    except CallerError as error:
+        error.pointer = "/" + part + "/" + str(place) + error.pointer
+        raise

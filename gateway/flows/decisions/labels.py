@@ -12,7 +12,7 @@ from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import reused
 from gateway.wire import records
 from gateway.wire.decode import milliseconds
-from gateway.wire.requests import LabelBody
+from gateway.wire.requests.risk import LabelBody
 
 
 async def page(

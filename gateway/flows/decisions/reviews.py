@@ -14,7 +14,7 @@ from gateway.flows.risk.events import record_label
 from gateway.flows.risk.judgement import judge
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
-from gateway.wire.requests import ReviewBody
+from gateway.wire.requests.risk import ReviewBody
 
 SEE = "see the reviews of all"
 FIRST = (0, "")

@@ -126,6 +126,8 @@ def _restore(restorer: Restorer, row: HotRow, epochs: Mapping[int, int]) -> None
     elif row.kind == hot.WINDOW:
         counts, index = (row.a, row.b), row.data.decode()
         restorer.window(row.shard, row.org, row.name, counts, row.expires_ms, index)
+    elif row.kind == hot.BUCKET:
+        restorer.bucket(row.shard, row.org, row.a, *hot.bucket_of(row))
     elif row.kind == hot.HOLD:
         standing = hot.standing_of(row)
         restorer.hold(row.shard, row.name, standing.hold, standing.note, standing.until_ms)

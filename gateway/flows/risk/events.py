@@ -19,7 +19,7 @@ from gateway.flows.shared.replies import moved_of
 from gateway.flows.shared.user_ids import known_as
 from gateway.wire import records
 from gateway.wire.decode import milliseconds
-from gateway.wire.requests import EventBody
+from gateway.wire.requests.risk import EventBody
 
 CLOCKS_DIFFER_MS = 60_000
 """How far the clock of whoever observed may be from ours."""

@@ -25,7 +25,7 @@ from gateway.flows.shared.pseudonyms import hashed
 from gateway.flows.shared.user_ids import known_as
 from gateway.wire.decode import keep, milliseconds
 from gateway.wire.fields import Time
-from gateway.wire.requests import ItemBody
+from gateway.wire.requests.risk import ItemBody
 
 CHANGE = "change the lists of all"
 ATTEMPTS = 10

@@ -8,7 +8,7 @@ from gateway.errors import CallerError
 from gateway.flows.risk.scoring import thresholds_of
 from gateway.flows.rollout.compare_models import COLLECTED, Compared, look
 from gateway.flows.rollout.services import RolloutServices
-from gateway.wire.requests import ActivateModelBody
+from gateway.wire.requests.risk import ActivateModelBody
 from models.drift import ALARM, SCORE
 from models.serving import Served
 

@@ -33,7 +33,8 @@ from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.rollout.stored_models import CHANGE, find, reads_of, served_or_refused
 from gateway.flows.shared.bounds import too_many
 from gateway.flows.shared.caller import Caller
-from gateway.wire.requests import ActivateModelBody, EmptyBody, ModelBody
+from gateway.wire.requests.risk import ActivateModelBody, ModelBody
+from gateway.wire.requests.spend import EmptyBody
 from models.artifact import ACTIONS
 from models.errors import ModelError
 from models.serving import Served

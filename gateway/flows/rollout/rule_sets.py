@@ -32,7 +32,8 @@ from gateway.flows.rollout.lifecycle import (
 )
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.shared.caller import Caller
-from gateway.wire.requests import ActivateBody, EmptyBody, RuleSetBody
+from gateway.wire.requests.risk import ActivateBody, RuleSetBody
+from gateway.wire.requests.spend import EmptyBody
 from rules.errors import RuleError
 from rules.rehearsal import rehearse
 from rules.ruleset import RuleSet, load

@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 
 from gateway.errors import CallerError
-from gateway.wire.requests import Context
+from gateway.wire.requests.spend import Context
 
 IPV4_NETWORK_BITS, IPV6_NETWORK_BITS = 24, 48
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.flows.shared.pseudonyms import hashed
 from gateway.flows.shared.services import SharedServices
-from gateway.wire.requests import CapBody, RateLimitBody
+from gateway.wire.requests.accounts import CapBody, RateLimitBody
 
 B = TypeVar("B", bound=CapBody | RateLimitBody)
 

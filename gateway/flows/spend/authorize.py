@@ -9,7 +9,7 @@ from msgspec import Raw, Struct, structs
 
 from gateway.core import ids, names, plan
 from gateway.core.commands import Idempotency, Mode, Outcome, PlanTemplate, Reply, Status
-from gateway.core.decision import affordable_micros, conclude, token_room
+from gateway.core.decision import affordable_micros, conclude, unit_rooms
 from gateway.core.entities import Lineage
 from gateway.core.money import check_range
 from gateway.core.partial_approval import units_that_fit
@@ -28,7 +28,7 @@ from gateway.store.port import TOLD
 from gateway.wire import records
 from gateway.wire.answers.allow_fast import AllowedAnswers
 from gateway.wire.answers.spend import AuthorizeAnswer, authorize_answer, refused_answer
-from gateway.wire.requests import AuthorizeBody, BatchBody, Partial
+from gateway.wire.requests.spend import AuthorizeBody, BatchBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
 UNACKNOWLEDGED_MS = 120_000
@@ -279,7 +279,7 @@ def _smaller(
         partial.unit,
         partial.at_least,
         affordable_micros(asked, outcome),
-        token_room(asked, outcome),
+        unit_rooms(asked, outcome),
     )
     if units is None or units == asked.quantity[partial.unit]:
         return None

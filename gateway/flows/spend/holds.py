@@ -11,8 +11,9 @@ from msgspec import Raw
 from gateway.core import ids, plan
 from gateway.core.commands import Ended, Finish, Idempotency, Mode, Outcome, Plan, Reply, Status
 from gateway.core.holds import Hold, HoldStatus, Step, status_at
+from gateway.core.limits import finals_of
 from gateway.core.money import check_range
-from gateway.core.pricing import cost_micros, tokens_of
+from gateway.core.pricing import cost_micros
 from gateway.core.request_record import EndNote, RequestRecord
 from gateway.core.terms import Terms, terms_of_hold
 from gateway.errors import CallerError, Overloaded, Unavailable
@@ -30,7 +31,7 @@ from gateway.wire.answers.spend import (
     end_answer,
     hold_answer,
 )
-from gateway.wire.requests import CaptureBody, EmptyBody, ExtendBody
+from gateway.wire.requests.spend import CaptureBody, EmptyBody, ExtendBody
 
 A = TypeVar("A", EndAnswer, AuthorizeAnswer)
 
@@ -88,7 +89,7 @@ async def capture(
             hold_id,
             Step.capture,
             cost,
-            tokens_of(body.quantity) if body.quantity is not None else -1,
+            finals_of([entry.counted_as for entry in hold.counted], body.quantity),
             body=records.encode(EndNote(body.quantity, cost, caller.credential.id)),
             idempotency=idempotency,
         )

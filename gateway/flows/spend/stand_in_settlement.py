@@ -30,7 +30,8 @@ from gateway.flows.spend.stand_in_state import StandInApproval, Unacknowledged, 
 from gateway.ledger.reader import Decided
 from gateway.store.port import UNDONE
 from gateway.wire import records
-from gateway.wire.requests import AdjustmentBody, CaptureBody
+from gateway.wire.requests.accounts import AdjustmentBody
+from gateway.wire.requests.spend import CaptureBody
 
 SETTLE_AFTER_S = 0.25
 """Beyond the deadline: nothing that was asked before can be decided any more."""

@@ -14,13 +14,13 @@ local N_VERSIONS, N_SIGNALS, N_COUNTERS, N_SOURCES, N_KEYS = 7, 8, 9, 10, 11
 local N_STREAM, N_DUE, N_INDEXES, N_RECORD, N_BRIEF = 12, 13, 14, 15, 16
 local N_HOLD, N_READINGS, N_FUNDS, N_SEEN, N_OUT = 17, 18, 19, 20, 21
 local MODE_HOLD, MODE_CAPTURE, MODE_DRY = 0, 1, 2
--- A counter as it is sent: shape, measure, limit, period, in_hold, target, name. The target is
--- false where no index has it.
-local COUNTER = 7
+-- A counter as it is sent: shape, measure, limit, period, in_hold, target, name, and what a hold
+-- remembers of the measure. The target is false where no index has it.
+local COUNTER = 8
 -- A counter as it is remembered. The entry is what a hold says of the counter, false where it says
 -- nothing.
 local C_SHAPE, C_SHARE, C_LIMIT, C_PERIOD, C_INDEX, C_ENTRY, C_TARGET = 1, 2, 3, 4, 5, 6, 7
-local SLOT = 4 -- the place of slots among a request's shares
+local SLOT = 4 -- the place of slots among a request's shares; after it come those of units
 
 -- Unpack a template. What each call fills in anew (a new hold, what it read) is made here, once:
 -- calls never overlap.
@@ -34,7 +34,7 @@ local function learn(packed, record, brief)
       index_key = n[N_INDEXES][index]
     end
     if spec[at + 4] then
-      entry = { spec[at + 6], shape, 0, 0, shape == SLIDING and period or 0 }
+      entry = { spec[at + 6], shape, 0, 0, shape == SLIDING and period or 0, spec[at + 7] }
       entries[#entries + 1] = entry
     end
     counters[#counters + 1] = {
@@ -89,12 +89,22 @@ local function read_counters(counters, shares, values, first, readings, now)
     readings[2 * i - 1], readings[2 * i] = a, b
     if limit >= 0 then
       local share = shares[c[C_SHARE]]
-      if (limit == 0 or used + share > limit) and (share > 0 or c[C_SHARE] ~= SLOT) then
+      if (limit == 0 or used + share > limit) and (share > 0 or c[C_SHARE] < SLOT) then
         allowed = false
       end
     end
   end
   return allowed
+end
+
+-- Add a counter's target to its index. The set lives as long as any of its targets: its end (Unix
+-- ms; 0: never) is set at first, then only prolonged.
+local function add_target(c, ends)
+  redis.call('SADD', c[C_INDEX], c[C_TARGET])
+  if ends > 0 then
+    redis.call('PEXPIREAT', c[C_INDEX], ends, 'NX')
+    redis.call('PEXPIREAT', c[C_INDEX], ends, 'GT')
+  end
 end
 
 -- Write a window's counter. Its key outlives the window, and any hold made in it, by a grace for
@@ -110,17 +120,12 @@ local function write_window(key, packed, stands, c, least)
     end
     return
   end
-  if index then redis.call('SADD', index, c[C_TARGET]) end
   if period == 0 then
     redis.call('SET', key, packed)
   else
     redis.call('SET', key, packed, 'PXAT', max(period, least))
-    if index then
-      -- A set lives as long as any of its targets: set at first, then only prolonged.
-      redis.call('PEXPIREAT', index, max(period, least), 'NX')
-      redis.call('PEXPIREAT', index, max(period, least), 'GT')
-    end
   end
+  if index then add_target(c, period > 0 and max(period, least) or 0) end
 end
 
 local function write_counters(counters, shares, values, first, readings, keys, settles, least, now)
@@ -140,7 +145,9 @@ local function write_counters(counters, shares, values, first, readings, keys, s
       if value and struct.unpack('<d', value) == bucket then
         redis.call('SETRANGE', key, '0', packed)
       else
-        redis.call('SET', key, packed, 'PXAT', (bucket + 2) * period)
+        local ends = (bucket + 2) * period
+        redis.call('SET', key, packed, 'PXAT', ends)
+        if c[C_INDEX] then add_target(c, ends) end
       end
     end
   end
@@ -175,7 +182,7 @@ local function fill(hold, needs, draws, shares, is_new, now)
       elseif entry then
         entry[3], entry[4] = entry[3] + share, bucket
       else
-        counted[#counted + 1] = { made[1], made[2], share, bucket, period }
+        counted[#counted + 1] = { made[1], made[2], share, bucket, period, made[6] }
       end
     end
   end

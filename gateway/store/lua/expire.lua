@@ -7,7 +7,7 @@
 local function expire_hold(keys, tag, epoch, member, keep_ms, now)
   local key = hold_key(tag, member)
   local hold, asked = load_hold(redis.call('GET', key))
-  local out = end_hold(tag, member, hold, STEP_EXPIRE, 0, -1, {}, 0, now)
+  local out = end_hold(tag, member, hold, STEP_EXPIRE, 0, EMPTY, {}, 0, now)
   redis.call('SET', key, dump_hold(hold, asked), 'PXAT', now + keep_ms)
   redis.call('ZREM', keys[2], member)
   return { 'finish', out, record(keys[1], epoch, 'finish', out, '', '', '', 0, '', now) }

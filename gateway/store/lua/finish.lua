@@ -3,11 +3,14 @@
 -- args: spec digest body tag
 -- flags: allow-oom
 -- meaning: gateway.core.settle.finish
--- spec: step, cost, tokens, from, until, idempotency ttl, has_sources, keep, hold id, versions,
+-- spec: step, cost, finals, from, until, idempotency ttl, has_sources, keep, hold id, versions,
 --       sources, epoch
 local function finish(keys, args)
   local s = cmsgpack.unpack(args[1])
   local step, cost, versions, sources, hold_id = s[1], s[2], s[10], s[11], s[9]
+  -- What a captured request leaves in counters, by what they measure.
+  local finals = {}
+  for i = 1, #s[3], 2 do finals[s[3][i]] = s[3][i + 1] end
   local now = clock_ms()
   local n_sources = #sources / SOURCE
   local values = redis.call('MGET', unpack(keys, 3, 5 + #versions + n_sources))
@@ -35,7 +38,7 @@ local function finish(keys, args)
     excess = parts_of(sources, draws)
   end
   pay(sources, funds, draws, keys, 5 + #versions, values, 3 + #versions)
-  local out = end_hold(args[4], hold_id, hold, step, cost, s[3], excess, shortfall, now)
+  local out = end_hold(args[4], hold_id, hold, step, cost, finals, excess, shortfall, now)
   redis.call('SET', keys[5], dump_hold(hold, asked), 'PXAT', now + s[8])
   redis.call('ZREM', keys[2], hold_id)
   local id = record(keys[1], epoch, 'finish', out, '', args[3], keys[4], s[6], args[2], now)

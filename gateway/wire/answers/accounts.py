@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import convert
+from msgspec import UNSET, UnsetType, convert, field
 
 from gateway.core.entities import (
     Cap,
@@ -18,6 +18,8 @@ from gateway.core.entities import (
     RateLimit,
 )
 from gateway.wire.answers.base import Answer, rfc3339
+
+NOT_DELIVERED = "not delivered yet"
 
 
 class OutagePart(Answer):
@@ -62,24 +64,30 @@ class KeyAnswer(MemberAnswer):
 
 
 class CapAnswer(Answer):
-    """A cap."""
+    """A cap: of money (`limit_micros`) or of `units` (`limit`), in a `window` or any `window_s`."""
 
     id: str
     level: str
-    window: str
-    limit_micros: int
+    window: str | None
+    window_s: int | None
+    limit_micros: int | None
+    units: list[str] | None
+    limit: int | None
     mode: str
     target: str | None
     products: list[str] | None
     alert_at: list[int]
+    alerts: str | UnsetType = UNSET
+    """What becomes of `alert_at`, where it is set."""
 
 
 class RateLimitAnswer(Answer):
-    """A rate limit."""
+    """A rate limit: of one `unit`, or of the sum of some `units`."""
 
     id: str
     level: str
-    unit: str
+    unit: str | None
+    units: list[str] | None
     limit: int
     window_s: int
     target: str | None
@@ -111,6 +119,7 @@ class GrantShown(Answer):
     expires_at: str | None
     products: list[str] | None
     metadata: dict[str, str]
+    for_: dict[str, str] | None = field(name="for")
 
 
 class IncludedAnswer(Answer):
@@ -144,12 +153,13 @@ class CardVersionAnswer(Answer):
 
 
 class BalanceGrant(Answer):
-    """Remainder of a grant."""
+    """Remainder of a grant; `for` names whom alone it pays for, null is the whole org."""
 
     id: str
     kind: str
     remaining_micros: int
     expires_at: str | None
+    for_: dict[str, str] | None = field(name="for")
 
 
 class BalanceIncluded(Answer):
@@ -161,17 +171,22 @@ class BalanceIncluded(Answer):
 
 
 class BalanceCap(Answer):
-    """Use of a cap, for one target."""
+    """Use of a cap, for one target, in its `unit`; a cap of money says it in micros, too."""
 
     id: str
     level: str
     target: str | None
     mode: str
-    limit_micros: int
-    used_micros: int
-    held_micros: int
-    remaining_micros: int
+    unit: str
+    limit: int
+    used: int
+    held: int
+    remaining: int
     resets_at: str | None
+    limit_micros: int | UnsetType = UNSET
+    used_micros: int | UnsetType = UNSET
+    held_micros: int | UnsetType = UNSET
+    remaining_micros: int | UnsetType = UNSET
 
 
 class BalanceAnswer(Answer):
@@ -277,12 +292,38 @@ def key_answer(member: Member) -> KeyAnswer:
 
 def cap_answer(cap: Cap) -> CapAnswer:
     """Present a cap."""
-    return convert(cap, CapAnswer, from_attributes=True)
+    return CapAnswer(
+        id=cap.id,
+        level=cap.level,
+        window=cap.window,
+        window_s=cap.window_s or None,
+        limit_micros=None if cap.units else cap.limit_micros,
+        units=list(cap.units) or None,
+        limit=cap.limit if cap.units else None,
+        mode=cap.mode,
+        target=cap.target,
+        products=list(cap.products) if cap.products else None,
+        alert_at=list(cap.alert_at),
+        alerts=NOT_DELIVERED if cap.alert_at else UNSET,
+    )
 
 
 def rate_limit_answer(limit: RateLimit) -> RateLimitAnswer:
     """Present a rate limit."""
-    return convert(limit, RateLimitAnswer, from_attributes=True)
+    return RateLimitAnswer(
+        id=limit.id,
+        level=limit.level,
+        unit=None if limit.units else limit.unit,
+        units=list(limit.units) or None,
+        limit=limit.limit,
+        window_s=limit.window_s,
+        target=limit.target,
+    )
+
+
+def for_whom(grant: Grant) -> dict[str, str] | None:
+    """Name whom alone a grant pays for; None for the whole org."""
+    return {grant.level: grant.target} if grant.level else None
 
 
 def grant_shown(grant: Grant, remaining: int, status: str) -> GrantShown:
@@ -299,6 +340,7 @@ def grant_shown(grant: Grant, remaining: int, status: str) -> GrantShown:
         expires_at=time_or_none(grant.expires_ms),
         products=list(grant.products) if grant.products else None,
         metadata=grant.metadata,
+        for_=for_whom(grant),
     )
 
 
@@ -317,7 +359,13 @@ def contract_answer(contract: Contract) -> ContractAnswer:
 
 def plan_answer(plan: PricePlan) -> PlanAnswer:
     """Present a plan."""
-    return convert(plan, PlanAnswer, from_attributes=True)
+    return PlanAnswer(
+        id=plan.id,
+        rate_card=plan.rate_card,
+        included=[convert(one, IncludedAnswer, from_attributes=True) for one in plan.included],
+        caps=[cap_answer(cap) for cap in plan.caps],
+        rate_limits=[rate_limit_answer(limit) for limit in plan.rate_limits],
+    )
 
 
 def card_version_answer(card: str, version: CardVersion) -> CardVersionAnswer:

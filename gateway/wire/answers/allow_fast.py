@@ -11,13 +11,10 @@ from typing import NamedTuple
 
 from msgspec import Raw, json
 
-from gateway.core.caps import MEASURES
 from gateway.core.commands import Mode, Outcome
-from gateway.core.counters import MONEY, SLIDING, room, used
-from gateway.core.decision import funds_available
+from gateway.core.decision import funds_available, limit_state
 from gateway.core.funding import source_label
 from gateway.core.request_record import LimitTerms, RecordedTerms, RequestRecord, Risk
-from gateway.core.windows import FOREVER_MS
 from gateway.wire.answers.base import rfc3339
 
 _json = json.Encoder().encode
@@ -43,30 +40,20 @@ def _degraded(risk: Risk | None) -> str:
 
 
 class _Limit(NamedTuple):
-    """One limit of an answer: the bytes before and after its remainder."""
+    """One limit of an answer: the bytes before its numbers, and after them."""
 
     place: int
-    measure: int
-    limit: int
-    slides_ms: int
     before: str
     behind: str
 
 
 def _limit(place: int, of: LimitTerms) -> _Limit:
     before = (
-        f'{{"id":"{of.id}","kind":"{of.kind}","level":"{of.level}","mode":"{of.mode}"'
-        f',"limit":{of.limit},"remaining":'
+        f'{{"id":"{of.id}","kind":"{of.row.label}","level":"{of.level}","mode":"{of.mode}"'
+        f',"unit":"{of.unit}","limit":{of.limit}'
     )
-    if of.kind == "cap":
-        resets = "null" if of.span_ms == FOREVER_MS else f'"{rfc3339(of.span_ms)}"'
-        behind = f',"resets_at":{resets},"remaining_micros":%d,"limit_micros":{of.limit}}}'
-    elif of.kind == "concurrent":
-        behind = ',"resets_at":null}'
-    else:
-        behind = ',"resets_at":"%s"}'
-    slides_ms = of.span_ms if of.kind in ("requests", "tokens") else 0
-    return _Limit(place, MEASURES[of.kind], of.limit, slides_ms, before, behind)
+    behind = f',"limit_micros":{of.limit}}}' if of.row.is_money else "}"
+    return _Limit(place, before, behind)
 
 
 class AllowedAnswers:
@@ -121,17 +108,11 @@ class AllowedAnswers:
         )
 
     def _states(self, asked: RequestRecord, out: Outcome) -> list[str]:
-        found, readings, shares, now_ms = [], out.readings, asked.shares, out.now_ms
-        for place, measure, limit, slides_ms, before, behind in self._limits:
-            first, second = readings[2 * place], readings[2 * place + 1]
-            used_now: float = first + second
-            if slides_ms:
-                used_now = used(SLIDING, first, second, slides_ms, now_ms)
-            left = room(limit, used_now + shares[measure])
-            rest = behind
-            if measure == MONEY:
-                rest = behind % left
-            elif slides_ms:
-                rest = behind % rfc3339(now_ms + slides_ms - now_ms % slides_ms)
-            found.append(f"{before}{left}{rest}")
+        found = []
+        for place, before, behind in self._limits:
+            state = limit_state(asked, out, place)
+            resets = f'"{rfc3339(state.resets_ms)}"' if state.resets_ms else "null"
+            numbers = f',"used":{state.used},"held":{state.held},"remaining":{state.remaining}'
+            micros = f',"remaining_micros":{state.remaining}' if behind != "}" else ""
+            found.append(f'{before}{numbers},"resets_at":{resets}{micros}{behind}')
         return found

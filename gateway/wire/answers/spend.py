@@ -10,6 +10,7 @@ from gateway.core.commands import Ended, Mode, Moved
 from gateway.core.decision import RISK_REASONS, Decision, LimitState
 from gateway.core.funding import source_label
 from gateway.core.holds import Hold, status_at
+from gateway.core.limits import MICROS
 from gateway.core.reasons import Reason
 from gateway.core.request_record import RecordedTerms, RequestRecord
 from gateway.core.windows import FOREVER_MS
@@ -65,13 +66,19 @@ class BalancePart(Answer):
 
 
 class LimitAnswer(Answer):
-    """A cap (in micros) or rate limit (in its unit) that applied, after this decision."""
+    """A cap or rate limit that applied, after this decision, in its `unit`.
+
+    A limit that slides counts what is on hold as used.
+    """
 
     id: str
     kind: str
     level: str
     mode: str
+    unit: str
     limit: int
+    used: int
+    held: int
     remaining: int
     resets_at: str | None
     remaining_micros: int | UnsetType = UNSET
@@ -185,17 +192,20 @@ def _quote(asked: RequestRecord) -> QuoteAnswer:
 
 
 def _limit(state: LimitState) -> LimitAnswer:
-    is_cap = state.kind == "cap"
+    is_money = state.unit == MICROS
     return LimitAnswer(
         id=state.id,
         kind=state.kind,
         level=state.level,
         mode=state.mode,
+        unit=state.unit,
         limit=state.limit,
+        used=state.used,
+        held=state.held,
         remaining=state.remaining,
         resets_at=_or_none(state.resets_ms),
-        remaining_micros=state.remaining if is_cap else UNSET,
-        limit_micros=state.limit if is_cap else UNSET,
+        remaining_micros=state.remaining if is_money else UNSET,
+        limit_micros=state.limit if is_money else UNSET,
     )
 
 

@@ -314,11 +314,13 @@ def test_limits_show_what_is_left_after_the_decision_and_when_they_reset() -> No
     told = Story(quantity={"input_tokens": 40}, limits=limits, now_ms=NOON + 1_500).allowed(100, 0)
     minute = NOON + 60_000
     assert told.limits == (
-        LimitState("daily", "cap", "org", "hard", 1_000, 400, MIDNIGHT + DAY_MS),
-        LimitState("ever", "cap", "org", "hard", 5_000, 4_900, 0),
-        LimitState("per-minute", "requests", "org", "hard", 10, 6, minute),
-        LimitState("tokens", "tokens", "org", "hard", 1_000, 960, minute),
-        LimitState("open", "concurrent", "org", "hard", 2, 0, 0),
+        LimitState(
+            "daily", "cap", "org", "hard", 1_000, 400, MIDNIGHT + DAY_MS, "micros", 400, 200
+        ),
+        LimitState("ever", "cap", "org", "hard", 5_000, 4_900, 0, "micros", 0, 100),
+        LimitState("per-minute", "requests", "org", "hard", 10, 6, minute, "requests", 4, 0),
+        LimitState("tokens", "tokens", "org", "hard", 1_000, 960, minute, "tokens", 40, 0),
+        LimitState("open", "concurrent", "org", "hard", 2, 0, 0, "concurrent", 2, 0),
     )
 
 

@@ -46,32 +46,41 @@ ASKED = {"input_tokens": 1200, "output_tokens": 800}
 def test_the_most_that_fits(
     at_least: int, room_micros: int, room_tokens: int | None, units: int | None
 ) -> None:
-    fits = units_that_fit(PRICE, ASKED, "output_tokens", at_least, room_micros, room_tokens)
+    rooms = () if room_tokens is None else (((), room_tokens),)
+    fits = units_that_fit(PRICE, ASKED, "output_tokens", at_least, room_micros, rooms)
     assert fits == units
 
 
 def test_more_than_was_asked_cannot_be_the_least() -> None:
-    assert units_that_fit(PRICE, ASKED, "output_tokens", 801, 10**9, None) is None
+    assert units_that_fit(PRICE, ASKED, "output_tokens", 801, 10**9) is None
 
 
 def test_what_costs_nothing_fits_whole() -> None:
     free = Price("default", "v1", "USD", {"units": 0})
-    assert units_that_fit(free, {"units": 5}, "units", 1, 0, None) == 5
+    assert units_that_fit(free, {"units": 5}, "units", 1, 0) == 5
 
 
 def test_rounding_may_let_one_more_fit() -> None:
     """0.5 micros round to 0, 1.5 to 2: the one rounding decides, not the price of each."""
     half = Price("default", "v1", "USD", {"units": 500_000})
-    assert units_that_fit(half, {"units": 9}, "units", 0, 0, None) == 1
-    assert units_that_fit(half, {"units": 9}, "units", 0, 1, None) == 2
-    assert units_that_fit(half, {"units": 9}, "units", 0, 2, None) == 5
+    assert units_that_fit(half, {"units": 9}, "units", 0, 0) == 1
+    assert units_that_fit(half, {"units": 9}, "units", 0, 1) == 2
+    assert units_that_fit(half, {"units": 9}, "units", 0, 2) == 5
 
 
 def test_a_discount_makes_more_fit() -> None:
     halved = Price("default", "v1", "USD", GPT, 5_000)
-    assert units_that_fit(halved, ASKED, "output_tokens", 0, 3_500, None) == 400
+    assert units_that_fit(halved, ASKED, "output_tokens", 0, 3_500) == 400
 
 
 def test_other_units_are_granted_whole() -> None:
-    fits = units_that_fit(PRICE, ASKED, "input_tokens", 0, 8_250, None)
+    fits = units_that_fit(PRICE, ASKED, "input_tokens", 0, 8_250)
     assert fits == 100
+
+
+def test_limits_of_units_bound_what_fits() -> None:
+    rooms = ((("output_tokens",), 300), (("input_tokens", "output_tokens"), 500))
+    asked = {"input_tokens": 300, "output_tokens": 800}
+    assert units_that_fit(PRICE, asked, "output_tokens", 1, 10**9, rooms) == 200
+    assert units_that_fit(PRICE, asked, "output_tokens", 1, 10**9, rooms[:1]) == 300
+    assert units_that_fit(PRICE, asked, "output_tokens", 201, 10**9, rooms) is None

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core import plan
-from gateway.core.caps import MEASURES
 from gateway.core.commands import Idempotency, Mode
 from gateway.core.counters import (
     GAUGE,
@@ -16,9 +15,11 @@ from gateway.core.counters import (
     SET_ASIDE,
     SLOT,
     TOKENS,
+    UNITS,
     refuses,
 )
 from gateway.core.entities import Cap, Lineage
+from gateway.core.limits import LIMIT_KINDS
 from gateway.core.terms import compile_terms
 from tests.unit.core.making import NOON, lineage, lineage_terms, profile
 
@@ -95,7 +96,11 @@ def test_an_amount_says_nothing_of_tokens() -> None:
 
 
 def test_every_kind_of_limit_measures_something_of_its_own() -> None:
-    assert MEASURES == {"cap": MONEY, "requests": ONE, "tokens": TOKENS, "concurrent": SLOT}
+    measures = {name: row.measure for name, row in LIMIT_KINDS.items()}
+    assert measures == {
+        "cap": MONEY, "rolling_cap": MONEY, "unit_cap": UNITS, "rolling_unit_cap": UNITS,
+        "requests": ONE, "tokens": TOKENS, "units": UNITS, "concurrent": SLOT,
+    }  # fmt: skip
     gauge = TERMS.needs.counters[-1]
     assert (gauge.shape, gauge.measure, gauge.limit) == (GAUGE, SET_ASIDE, NO_LIMIT)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.entities import CardVersion, Contract, ProductTerms, RateCard
+from gateway.core.limits import tokens_of
 from gateway.core.money import MAX_MICROS
-from gateway.core.pricing import Price, cost_micros, is_allowed, price_of, tariff, tokens_of
+from gateway.core.pricing import Price, cost_micros, is_allowed, price_of, tariff
 from gateway.core.windows import FOREVER_MS
 from gateway.errors import CallerError
 from tests.unit.core.making import GPT, profile

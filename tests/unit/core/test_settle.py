@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core import settle
 from gateway.core.commands import Ended, Finish, Idempotency, Part, Reply, Status
-from gateway.core.counters import GAUGE, SLIDING, WINDOW, Source
+from gateway.core.counters import GAUGE, MONEY, SLIDING, TOKENS, WINDOW, Source
 from gateway.core.holds import Counted, Hold, Step, Taken
 from gateway.core.money import MAX_MICROS
 from gateway.core.state import Shard
@@ -23,9 +23,10 @@ SOURCES = (Source("adjustments"), Source("credit_line", -50))
 class World:
     """A shard with one hold of 100, of 50 tokens, in the bucket of noon."""
 
-    def __init__(self, *draws: Taken, book: str = "acme") -> None:
+    def __init__(self, *draws: Taken, book: str = "acme", more: Counted | None = None) -> None:
         self.shard = Shard()
         self.counted = [
+            *([more] if more is not None else []),
             Counted("co/daily", WINDOW, 100, 0, 0),
             Counted("ro/tokens", SLIDING, 50, BUCKET, MINUTE),
             Counted("held", GAUGE, 100, 0, 0),
@@ -116,11 +117,44 @@ def test_tokens_are_corrected_in_the_bucket_they_were_counted_in(
     step: Step, tokens: int, buckets_later: int, after: tuple[int, int, int]
 ) -> None:
     world = World().put(ro__tokens=(BUCKET + buckets_later, 80, 7))
-    world.ended(step, tokens=tokens)
+    world.ended(step, finals={TOKENS: tokens} if tokens >= 0 else {})
     if buckets_later == 1:
         assert world.get("ro/tokens") == (BUCKET + 1, 80, max(0, 7 + tokens - 50))
     else:
         assert world.get("ro/tokens") == after
+
+
+@pytest.mark.parametrize(
+    ("measure", "finals", "used"),
+    [
+        ("images", {"images": 3}, 13),
+        ("images", {"images": 90}, 100),
+        ("images", {}, 60),  # money says nothing of images: the estimate stays
+        ("images", {TOKENS: 3}, 60),
+        (MONEY, {}, 50),
+        (TOKENS, {TOKENS: 7}, 17),  # tokens in a window of the calendar
+        (-1, {TOKENS: 7}, 50),  # a hold of an earlier version: its windows counted money
+    ],
+)
+def test_a_window_keeps_what_its_own_measure_finally_was(
+    measure: int | str, finals: dict[int | str, int], used: int
+) -> None:
+    world = World(more=Counted("co/images", WINDOW, 50, 0, 0, measure)).put(co__images=(10, 50))
+    world.ended(Step.capture, 40, finals=finals)
+    assert world.get("co/images") == (used, 0)
+
+
+@pytest.mark.parametrize(
+    ("measure", "finals", "after"),
+    [(MONEY, {}, 70), ("images", {"images": 9}, 39), ("a+b", {}, 80)],
+)
+def test_a_sliding_counter_keeps_it_too(
+    measure: int | str, finals: dict[int | str, int], after: int
+) -> None:
+    counted = Counted("co/any", SLIDING, 50, BUCKET, MINUTE, measure)
+    world = World(more=counted).put(co__any=(BUCKET, 80, 7))
+    world.ended(Step.capture, 40, finals=finals)
+    assert world.get("co/any") == (BUCKET, after, 7)
 
 
 # Money.

@@ -1,5 +1,8 @@
 -- Ends of holds and grants; the meaning is gateway.core.settle.
 
+-- What counters of each shape measured before holds said it: gateway.core.holds.MEASURES_BY_SHAPE.
+local MEASURES = { [WINDOW] = 0, [SLIDING] = 2, [GAUGE] = 3 }
+
 -- Make every plan that was made from the org's grants stale.
 local function bump_grants(tag, org)
   redis.call('INCR', grants_version_key(tag, org))
@@ -42,18 +45,23 @@ local function uncount_sliding(key, value, entry, change)
   redis.call('SETRANGE', key, '0', struct.pack('<ddd', bucket, current, previous))
 end
 
--- Take the hold out of every counter that still exists, and count what it cost.
-local function uncount(tag, hold, step, cost, tokens, was_held)
+-- Take the hold out of every counter that still exists, and leave what it finally used. `finals` is
+-- that by measure; a captured request keeps its estimate of a measure that is not in it.
+local function uncount(tag, hold, step, finals, was_held)
   local prefix = org_prefix(tag, hold[H_ORG])
   for i = 1, #hold[H_COUNTED] do
     local entry = hold[H_COUNTED][i]
     local key = prefix .. entry[1]
     local value = redis.call('GET', key)
-    local given = was_held and entry[3] or 0
     if value then
+      local given, final = was_held and entry[3] or 0, 0
+      if step == STEP_CAPTURE then
+        -- A hold of an earlier version does not say what its counters measure.
+        final = finals[entry[6] or MEASURES[entry[2]]] or given
+      end
       if entry[2] == WINDOW then
         local used, held = struct.unpack('<dd', value)
-        used, held = min(MAX_MICROS, used + cost), max(0, held - given)
+        used, held = min(MAX_MICROS, used + final), max(0, held - given)
         redis.call('SETRANGE', key, '0', struct.pack('<dd', used, held))
       elseif entry[2] == GAUGE then
         if tonumber(value) - given > 0 then
@@ -62,11 +70,7 @@ local function uncount(tag, hold, step, cost, tokens, was_held)
           redis.call('DEL', key)
         end
       else
-        local change = -given
-        if step == STEP_CAPTURE then
-          change = tokens >= 0 and tokens - given or 0
-        end
-        uncount_sliding(key, value, entry, change)
+        uncount_sliding(key, value, entry, final - given)
       end
     end
   end
@@ -74,7 +78,7 @@ end
 
 -- End a hold. excess and shortfall are what a capture above the hold drew beyond it. Returns the
 -- packed gateway.core.commands.Ended.
-local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfall, now)
+local function end_hold(tag, hold_id, hold, step, cost, finals, excess, shortfall, now)
   local was_held = hold[H_STATUS] == HELD
   local held = was_held and hold[H_AMOUNT] or 0
   local kept, back = {}, {}
@@ -82,7 +86,7 @@ local function end_hold(tag, hold_id, hold, step, cost, tokens, excess, shortfal
   if shortfall > 0 and not is_collective(hold[H_BOOK]) then
     redis.call('INCRBY', shortfall_key(tag, hold[H_ORG]), shortfall)
   end
-  uncount(tag, hold, step, cost, tokens, was_held)
+  uncount(tag, hold, step, finals, was_held)
   hold[H_LATE] = step == STEP_CAPTURE and now >= hold[H_EXPIRES]
   hold[H_STATUS] = step
   hold[H_SHORTFALL], hold[H_ENDED] = shortfall, now

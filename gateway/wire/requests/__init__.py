@@ -1,0 +1,1 @@
+"""Request bodies by domain: one struct each, checked while it is decoded."""
