@@ -23,7 +23,7 @@ from gateway.core.audit import AuditEntry
 
 EVERYBODY = 100
 ROLLED_BACK = "rolled back"
-"""Prefix of the notes of changes that roll back."""
+"""Note of changes that roll back."""
 WARMING, WARM = "warming", "warm"
 """Modes of a backfill: counters are declared and pending; counters are backfilled."""
 MODEL = "m_"
@@ -66,6 +66,8 @@ class Change(Struct, frozen=True):
     """The idempotency key and body digest of the call that made it; "" without a key."""
     cuts: Cuts = NO_CUTS
     """Thresholds of an active model."""
+    rollback: str = ""
+    """Identity of the rollback that it is a part of; "" for any other change."""
 
 
 class PoliciesInForce(Struct, frozen=True):
@@ -169,10 +171,10 @@ def previous(changes: Sequence[Change]) -> Shares | None:
     fold, changes = Fold(), [c for c in changes if not c.ruleset.startswith(MODEL)]
     for change, following in zip_longest(changes, changes[1:]):
         fold.add(change)
-        if not change.note.startswith(ROLLED_BACK):
+        if not change.rollback:
             if fold.active != states[-1]:
                 states.append(fold.active)
-        elif following is None or _rollback(following) != _rollback(change):
+        elif following is None or following.rollback != change.rollback:
             del states[-1:]
             if not states or states[-1] != fold.active:
                 states.append(fold.active)
@@ -180,9 +182,9 @@ def previous(changes: Sequence[Change]) -> Shares | None:
 
 
 def _change(*row: Any) -> Change:
-    n, ruleset, mode, percent, author, note, at_ms, reads, once, cuts = row
+    n, ruleset, mode, percent, author, note, at_ms, reads, once, cuts, rollback = row
     told = (n, ruleset, mode, percent, author, note, at_ms, tuple(json.loads(reads)))
-    return Change(*told, once, tuple(json.loads(cuts)))
+    return Change(*told, once, tuple(json.loads(cuts)), rollback)
 
 
 def last_champion(changes: Iterable[Change]) -> tuple[str, Cuts]:
@@ -195,18 +197,13 @@ def last_champion(changes: Iterable[Change]) -> tuple[str, Cuts]:
         fold.add(change)
         if fold.champion == states[-1]:
             continue
-        if change.note.startswith(ROLLED_BACK):
+        if change.rollback:
             del states[-1:]
             if not states or states[-1] != fold.champion:
                 states.append(fold.champion)
         else:
             states.append(fold.champion)
     return states[-2] if len(states) > 1 else ("", NO_CUTS)
-
-
-def _rollback(change: Change) -> tuple[str, int]:
-    """Identity of the rollback that a change belongs to: its note and time."""
-    return change.note, change.at_ms
 
 
 def _entry(change: Change) -> AuditEntry | None:

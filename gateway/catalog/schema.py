@@ -121,6 +121,7 @@ ruleset_changes = Table(
     Column("reads", Text, nullable=False, server_default="[]"),
     Column("once", Text, nullable=False, server_default=""),
     Column("cuts", Text, nullable=False, server_default="[0,0,0]"),
+    Column("rollback", Text, nullable=False, server_default=""),
 )
 """Policy log: changes of rule sets and models in their order; rows are only ever added."""
 models = Table(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from gateway import __version__
 from gateway.errors import CallerError
+from gateway.http import docs_page
 from gateway.http.endpoint import JSON, Endpoint, refusal
 from gateway.http.peer import REQUEST_ID, id_of
 from gateway.http.response import JsonResponse
@@ -21,12 +23,13 @@ from gateway.wire import openapi
 Respond = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.Response]]
 
 
-def build_document() -> dict[str, object]:
+def build_document() -> dict[str, Any]:
     """The OpenAPI document of the route table."""
     operations = [
         openapi.Operation(
             *(r.method, r.path, r.summary, r.scopes, r.body, r.answer, r.query, r.statuses),
             patches=r.patches,
+            bound_scopes=r.bound_scopes,
             by_metadata=r.by_metadata,
             has_etag=r.has_etag,
         )
@@ -100,7 +103,7 @@ async def _to_docs(_: web.BaseRequest, __: dict[str, str]) -> web.Response:
 def _documents() -> dict[str, dict[str, Respond]]:
     document = build_document()
     encoded = msgspec.json.encode(document)
-    page = openapi.page(document).encode()
+    page = docs_page.page(document).encode()
 
     async def openapi_json(_: web.BaseRequest, __: dict[str, str]) -> web.Response:
         return web.Response(body=encoded, headers=JSON)

@@ -96,6 +96,8 @@ class Route(Generic[B, A]):
     statuses: tuple[int, ...] = ()
     patches: type[Any] | None = None
     """The PUT body whose members a merge patch may name."""
+    bound_scopes: tuple[str, ...] = ()
+    """Scopes that suffice for a credential bound to an org, which sees that org alone."""
     by_metadata: bool = False
     """True if `?metadata.<name>=` filters what it lists."""
 
@@ -113,6 +115,7 @@ class Endpoint:
         self._route = route
         self._services = services
         self._scopes = frozenset(route.scopes)
+        self._bound_scopes = self._scopes | frozenset(route.bound_scopes)
         self._trusted = networks_of(services.settings.trusted_proxies)
         self._has_etag = route.has_etag
 
@@ -177,7 +180,10 @@ class Endpoint:
     def _known(self, request: web.BaseRequest) -> Credential | None:
         """Find a request's credential in this worker's memory. Raises 403 without the scope."""
         found = self._services.credentials.find(_key_digest(request))
-        if found is not None and self._scopes and self._scopes.isdisjoint(found.scopes):
+        if found is None:
+            return None
+        scopes = self._bound_scopes if found.org else self._scopes
+        if scopes and scopes.isdisjoint(found.scopes):
             needed = " or ".join(self._route.scopes)
             raise CallerError("forbidden", f"this needs the scope {needed}")
         return found

@@ -1,8 +1,7 @@
-"""The OpenAPI document, made from the message types, and a page that shows it."""
+"""The OpenAPI document, made from the message types and the glossary."""
 
 from __future__ import annotations
 
-import html
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +9,50 @@ from typing import Any
 import msgspec
 
 from gateway.errors import PROBLEMS
+from gateway.wire.examples import BODIES, PATCHES, SCHEMAS, example_of
 from gateway.wire.fields import Patch
+from gateway.wire.glossary import member
 from gateway.wire.ids import NAME_PATTERN, VISIBLE
 from gateway.wire.problems import TYPE_PREFIX, Problem
 from gateway.wire.requests.spend import BatchItem
 
 WORLD = ("org", "project", "user", "key", "value")
 """Parts of paths that may be any text."""
+PATH_PARTS = {
+    "org": "id of the org, percent-encoded",
+    "project": "id of the project, percent-encoded",
+    "user": "id of the user, percent-encoded",
+    "key": "id of the key, percent-encoded",
+    "id": "id of the object",
+    "version": "name of the version",
+    "name": "name of the list",
+    "value": "an id, address, network, asn, device or mail domain",
+    "decision": "id of the decision",
+}
+TAGS = {
+    "/v1/authorize": ("Authorize", "May this subject spend this much now? A denial is a 200."),
+    "/v1/holds": ("Holds", "Money set aside: capture, extend, release, list."),
+    "/v1/orgs": ("Accounts", "Orgs, members, limits, contracts, funds, balance and usage."),
+    "/v1/rate_cards": ("Prices", "Rate cards: a version never changes."),
+    "/v1/plans": ("Prices", "Rate cards: a version never changes."),
+    "/v1/ledger": ("Ledger", "The double-entry books of all orgs."),
+    "/v1/decisions": ("Decisions", "What was decided, and why."),
+    "/v1/reviews": ("Decisions", "What was decided, and why."),
+    "/v1/labels": ("Decisions", "What was decided, and why."),
+    "/v1/rulesets": ("Rules and models", "What assesses requests: submit, backtest, activate."),
+    "/v1/backtests": ("Rules and models", "What assesses requests: submit, backtest, activate."),
+    "/v1/models": ("Rules and models", "What assesses requests: submit, backtest, activate."),
+    "/v1/events": ("Events and lists", "What the business knows of its customers."),
+    "/v1/lists": ("Events and lists", "What the business knows of its customers."),
+    "/v1/credentials": ("Credentials", "Who may call, and for what."),
+    "/v1/audit": ("Credentials", "Who may call, and for what."),
+}
+"""Group of each path, by its begin."""
 CONDITIONS = {
     "If-Match": "entity tags of the state to change; another state is 412",
     "If-None-Match": "`*` creates and never changes: what exists is 412",
 }
-REF = "#/components/schemas/{name}"
+REF = SCHEMAS + "{name}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +68,7 @@ class Operation:
     query: dict[str, str]
     statuses: tuple[int, ...]
     patches: type | None = None
+    bound_scopes: tuple[str, ...] = ()
     by_metadata: bool = False
     has_etag: bool = False
 
@@ -52,9 +84,12 @@ def document(version: str, operations: list[Operation]) -> dict[str, Any]:
     for operation in operations:
         if operation.patches is not None:
             schemas[_patch_name(operation.patches)] = _patch_schema(operation.patches, schemas)
+    for name, schema in schemas.items():
+        _describe(name, schema)
     paths: dict[str, Any] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+        shown = _operation(operation, schemas)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = shown
     return {
         "openapi": "3.1.0",
         "info": {
@@ -62,6 +97,7 @@ def document(version: str, operations: list[Operation]) -> dict[str, Any]:
             "version": version,
             "description": "Real-time spend control. A denial is an answer (200), not an error.",
         },
+        "tags": [{"name": name, "description": of} for name, of in dict(TAGS.values()).items()],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -85,15 +121,45 @@ def _patch_schema(kind: type, schemas: dict[str, Any]) -> dict[str, Any]:
     put = schemas[kind.__name__]
     about = f"JSON merge patch (RFC 7396) with the members of {kind.__name__}."
     shown = {name: value for name, value in put.items() if name not in ("required", "title")}
-    return shown | {"title": _patch_name(kind), "description": about}
+    members = {name: _patched(of) for name, of in put["properties"].items()}
+    return shown | {"title": _patch_name(kind), "description": about, "properties": members}
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _patched(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a member in a merge patch: inside an object null removes a member."""
+    if "anyOf" in schema:
+        return schema | {"anyOf": [_patched(choice) for choice in schema["anyOf"]]}
+    if "$ref" in schema:
+        return {"type": "object"}
+    of = schema.get("additionalProperties")
+    if not isinstance(of, dict):
+        return schema
+    inner = {"type": "object"} if "$ref" in of else of
+    return schema | {"additionalProperties": {"anyOf": [inner, {"type": "null"}]}}
+
+
+def _describe(message: str, schema: dict[str, Any]) -> None:
+    """Say of each member what the glossary says; a type's own words come first."""
+    of = message.removesuffix("Patch") + "Body" if message.endswith("Patch") else message
+    for name, property_ in schema.get("properties", {}).items():
+        row = member(of, name)
+        if row is not None:
+            own = property_.get("description")
+            property_["description"] = f"{row.meaning} {own}" if own else row.meaning
+
+
+def tag_of(path: str) -> tuple[str, str]:
+    """Name and meaning of the group that a path belongs to."""
+    return next(tag for begin, tag in TAGS.items() if path.startswith(begin))
+
+
+def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     parameters = [
         {
             "name": name,
             "in": "path",
             "required": True,
+            "description": PATH_PARTS[name],
             "schema": {"type": "string", "pattern": VISIBLE if name in WORLD else NAME_PATTERN},
         }
         for name in re.findall(r"{(\w+)}", operation.path)
@@ -112,25 +178,49 @@ def _operation(operation: Operation) -> dict[str, Any]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
+                "description": "the same call under the same key has one effect and one answer",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255},
             }
         )
     found: dict[str, Any] = {
+        "tags": [tag_of(operation.path)[0]],
         "summary": operation.summary,
-        "description": f"Scope: {' or '.join(operation.scopes)}.",
+        "description": f"{_whole(operation)} {_scopes(operation)}",
         "operationId": _name(operation),
         "parameters": parameters,
-        "responses": _responses(operation),
+        "responses": _responses(operation, schemas),
     }
     if operation.patches is not None:
         reference = {"$ref": REF.format(name=_patch_name(operation.patches))}
         kinds = ("application/merge-patch+json", "application/json")
-        content = {kind: {"schema": reference} for kind in kinds}
+        shown = {"example": PATCHES[operation.patches.__name__]}
+        content = {kind: {"schema": reference, **shown} for kind in kinds}
         found["requestBody"] = {"required": True, "content": content}
     elif operation.body is not None:
-        content = {"application/json": {"schema": _reference(operation.body)}}
+        example = BODIES[operation.body.__name__]
+        shown = {"schema": _reference(operation.body), "example": example}
+        content = {"application/json": shown}
         found["requestBody"] = {"required": True, "content": content}
     return found
+
+
+def _scopes(operation: Operation) -> str:
+    found = f"Scope: {' or '.join(operation.scopes)}"
+    if operation.bound_scopes:
+        found += f"; of its own org, a credential bound to one: {', '.join(operation.bound_scopes)}"
+    return found + "."
+
+
+def _whole(operation: Operation) -> str:
+    """A sentence on what an operation answers."""
+    if operation.method == "PATCH":
+        return "Changes what the merge patch names; null sets a member to its default."
+    if operation.method == "PUT":
+        return "Creates it, or changes what the body names; null sets a member to its default."
+    if operation.answer is None:
+        return "Answers 204 without a body."
+    kind = getattr(operation.answer, "__origin__", operation.answer)
+    return "Answers: " + str(kind.__doc__).strip().splitlines()[0]
 
 
 def _name(operation: Operation) -> str:
@@ -138,8 +228,9 @@ def _name(operation: Operation) -> str:
     return "_".join([operation.method.lower(), *words])
 
 
-def _responses(operation: Operation) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": _reference(Problem)}}
+def _responses(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    example = example_of(_reference(Problem), schemas)
+    problem = {"application/problem+json": {"schema": _reference(Problem), "example": example}}
     faults = {401, 403, 404, 422, 503, *(s for s in operation.statuses if s >= 400)}
     if operation.body is not None:
         faults |= {400, 408, 413, 415}
@@ -151,33 +242,11 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.answer is None:
         responses["204"] = {"description": "done"}
     else:
-        content = {"application/json": {"schema": _reference(operation.answer)}}
+        reference = _reference(operation.answer)
+        shown = {"schema": reference, "example": example_of(reference, schemas)}
+        content = {"application/json": shown}
         for status in (200, *(s for s in operation.statuses if s < 400)):
             responses[str(status)] = {"description": "the answer", "content": content}
             if operation.has_etag:
                 responses[str(status)]["headers"] = {"ETag": {"schema": {"type": "string"}}}
     return responses
-
-
-def page(found: dict[str, Any]) -> str:
-    """The document as one plain page: no script, nothing loaded from elsewhere."""
-    rows = []
-    for path, methods in found["paths"].items():
-        for method, operation in methods.items():
-            rows.append(
-                f"<tr><td><b>{method.upper()}</b></td><td><code>{html.escape(path)}</code></td>"
-                f"<td>{html.escape(operation['summary'])}</td>"
-                f"<td>{html.escape(operation['description'])}</td></tr>"
-            )
-    schemas = []
-    for name, schema in sorted(found["components"]["schemas"].items()):
-        text = msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()
-        schemas.append(f"<h3 id='{name}'>{name}</h3><pre>{html.escape(text)}</pre>")
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>spendgate API</title>"
-        "<style>body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-        "td{padding:.2rem .8rem .2rem 0;vertical-align:top}pre{background:#f4f4f4;padding:1rem;"
-        "overflow:auto}</style><h1>spendgate API</h1>"
-        "<p>The machine-readable document is <a href='/openapi.json'>openapi.json</a>.</p>"
-        f"<table>{''.join(rows)}</table><h2>Messages</h2>{''.join(schemas)}</html>"
-    )

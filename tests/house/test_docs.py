@@ -15,6 +15,7 @@ import pytest
 from gateway import settings
 from gateway.core.reasons import Reason
 from gateway.errors import PROBLEMS
+from gateway.http.routes import ROUTES
 from gateway.observe import metrics
 from models import features
 from rules import schema
@@ -88,6 +89,20 @@ def flows_table() -> str:
     return "\n".join(rows)
 
 
+def rights_table() -> str:
+    """Who may call what, by path."""
+    rows = ["| path | operations and the scopes that suffice | of its own org |", "|---|---|---|"]
+    paths: dict[str, list[str]] = {}
+    bound: dict[str, str] = {}
+    for route in ROUTES:
+        what = f"{route.method}: {' or '.join(route.scopes)}"
+        paths.setdefault(route.path, []).append(what)
+        if route.bound_scopes:
+            bound[route.path] = ", ".join(route.bound_scopes)
+    rows += [f"| `{of}` | {' · '.join(what)} | {bound.get(of, '')} |" for of, what in paths.items()]
+    return "\n".join(rows)
+
+
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (HOUSE_BOOK, settings.table),
     "reasons": (HOUSE_BOOK, reasons_table),
@@ -97,6 +112,7 @@ TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "mistakes": (RULE_BOOK, mistakes.table),
     "flows": (ROOT / "gateway/flows/README.md", flows_table),
     "features": (MODEL_BOOK, features_table),
+    "rights": (ROOT / "gateway/http/README.md", rights_table),
 }
 """By name, the book that a generated table stands in, and what generates it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.catalog.declared_counters import Declared, declared
-from gateway.catalog.policy_log import EVERYBODY, ROLLED_BACK, WARM, WARMING, Change
+from gateway.catalog.policy_log import EVERYBODY, WARM, WARMING, Change
 
 READS = {
     "a": ("velocity.x",),
@@ -25,12 +25,12 @@ def changes(told: str) -> list[Change]:
     found: list[Change] = []
     for n, text in enumerate(told.split(), 1):
         name, mode = text[-1], MODES.get(text[0], "active")
-        note = ROLLED_BACK if text[0] == "<" else ""
+        rollback = f"rollback-{n}" if text[0] == "<" else ""
         reads = READS.get(name, ()) if mode != "retired" else ()
         if text[0] == "!" or text[:2] == "??":
             mode, reads = WARM if text[0] == "!" else WARMING, tuple(text.lstrip("?!"))
             name, reads = "", tuple(f"velocity.{letter}" for letter in reads)
-        found.append(Change(n, name, mode, EVERYBODY, "cred_1", note, n, reads))
+        found.append(Change(n, name, mode, EVERYBODY, "cred_1", "", n, reads, rollback=rollback))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.catalog.policy_log import ROLLED_BACK, Change, previous, standing
+from gateway.catalog.policy_log import Change, previous, standing
 
 
 def changes(*told: str) -> list[Change]:
@@ -19,8 +19,11 @@ def changes(*told: str) -> list[Change]:
         at_ms = found[-1].at_ms if written[0] == "+" else n
         mode = {"~": "shadow", "-": "retired"}.get(text[0], "active")
         name, share = text.lstrip("~-")[0], text.lstrip("~-")[1:]
-        note = ROLLED_BACK if is_rollback else ""
-        found.append(Change(n, name, mode, int(share or 100), "cred_1", note, at_ms))
+        identity = f"rollback-{at_ms}" if is_rollback else ""
+        # A person's note never makes a change a rollback.
+        said = ("cred_1", "" if is_rollback else "rolled back by hand", at_ms)
+        change = Change(n, name, mode, int(share or 100), *said, rollback=identity)
+        found.append(change)
     return found
 
 

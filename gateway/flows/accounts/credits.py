@@ -51,7 +51,13 @@ class Moves(Generic[A]):
 
 
 async def known_org(services: AccountServices, org: str, caller: Caller) -> Profile:
-    """The profile of an org that was created, as it is now. Raises 404 otherwise."""
+    """The profile of an org that was created, as it is now, for a movement of its funds.
+
+    Raises 404 where there is none, 403 for a credential bound to an org: no org gives money to
+    itself.
+    """
+    caller.check_org(org)
+    caller.check_unbound("move its own org's funds")
     await org_terms(services, org, caller)
     return await services.profiles.load(org)
 

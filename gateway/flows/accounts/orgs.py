@@ -74,6 +74,8 @@ async def put_org(services: AccountServices, org: str, body: OrgBody, caller: Ca
         caller.check_condition(change[0])
         if result == before:
             return None
+        if before is None or _terms_of(before) != _terms_of(result):
+            caller.check_unbound("choose its own org's plan, credit line or currency")
 
         async def commit(number: int) -> None:
             entry = audited(services, caller, "org", org, change, org)
@@ -83,6 +85,11 @@ async def put_org(services: AccountServices, org: str, body: OrgBody, caller: Ca
 
     await change_org(services.catalog, services.store, org, prepare)
     return result
+
+
+def _terms_of(org: Org) -> tuple[str, int, str, int]:
+    """Terms that the business agrees with an org: no credential of the org itself changes them."""
+    return org.plan, org.credit_line_micros, org.currency, org.open_micros
 
 
 def _org_after(body: OrgBody, before: Org | None, org: str) -> Org:
@@ -266,6 +273,8 @@ async def put_contract(
     services: AccountServices, org: str, body: ContractBody, caller: Caller
 ) -> Contract:
     """Sign a contract, or change of it what the body names: a pinned price version, discounts."""
+    caller.check_org(org)
+    caller.check_unbound("sign its own org's contract")
     result = _contract_after(body, None)
 
     async def change(terms: OrgTerms) -> Commit | None:

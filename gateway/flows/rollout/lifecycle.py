@@ -10,13 +10,12 @@ from msgspec.structs import replace
 from gateway.catalog.declared_counters import WANTED_MS, declared
 from gateway.catalog.policy_log import (
     EVERYBODY,
-    ROLLED_BACK,
     WARMING,
     Change,
     PoliciesInForce,
     standing,
 )
-from gateway.errors import CallerError, Unavailable
+from gateway.errors import Unavailable
 from gateway.flows.rollout.services import RolloutServices
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import reused
@@ -35,22 +34,18 @@ def once_of(caller: Caller, body: Message) -> str:
     return f"{once.name} {once.digest.hex()}" if once else ""
 
 
-def check_note(note: str | None) -> None:
-    """Raise CallerError for a note that would be taken for a rollback's."""
-    if (note or "").startswith(ROLLED_BACK):
-        detail = f"a note that begins with {ROLLED_BACK!r} is a rollback's own"
-        raise CallerError("invalid_request", detail, pointer="/note")
-
-
 def made_before(changes: Sequence[Change], key: str) -> PoliciesInForce | None:
-    """State after the change that this same call made earlier. Raises CallerError."""
-    name = key.partition(" ")[0]
+    """State after the last change that this same call made earlier; None where it made none.
+
+    Raises CallerError where the idempotency key came with another body.
+    """
+    name, found = key.partition(" ")[0], None
     for place, change in enumerate(changes, 1):
         if key and change.once.partition(" ")[0] == name:
             if change.once != key:
                 raise reused()
-            return standing(changes[:place])
-    return None
+            found = place
+    return None if found is None else standing(changes[:found])
 
 
 async def backfill(

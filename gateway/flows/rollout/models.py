@@ -24,7 +24,6 @@ from gateway.flows.rollout.lifecycle import (
     ATTEMPTS,
     backfill,
     change,
-    check_note,
     made_before,
     once_of,
 )
@@ -73,7 +72,6 @@ async def activate(
     if before is not None:
         return before, True
     await find(services, model)
-    check_note(body.note)
     if body.thresholds is not None and body.mode != "active":
         detail = "only an active model's score brings anything about"
         raise CallerError("invalid_request", detail, pointer="/thresholds")
@@ -134,7 +132,8 @@ async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce
         before = made_before(changes, key)
         if before is not None:
             return before
-        step = replace(_step_back(changes, caller, key), at_ms=services.clock.now_ms())
+        now_ms, identity = services.clock.now_ms(), services.new_id_body("")
+        step = replace(_step_back(changes, caller, key), at_ms=now_ms, rollback=identity)
         if step.mode == "active":
             # One step back all that it reads is counted on; further back it is counted anew.
             await backfill(services, step.ruleset, step.reads, caller)

@@ -26,7 +26,6 @@ from gateway.flows.rollout.lifecycle import (
     ATTEMPTS,
     backfill,
     change,
-    check_note,
     made_before,
     once_of,
 )
@@ -101,7 +100,6 @@ async def activate(
         raise CallerError(
             "invalid_request", "only an active rule set has a share", pointer="/percent"
         )
-    check_note(body.note)
     if body.mode != "retired":
         # Before all that takes its time; and once more when it is done.
         tried = Change(0, ruleset, body.mode, percent, "", "", 0)
@@ -127,22 +125,31 @@ async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce
     A retry under the same idempotency key changes nothing more.
     """
     caller.check_unbound(CHANGE)
-    kept, note = caller.idempotency("", EmptyBody(), 0), ROLLED_BACK
-    if kept is not None:
-        note = f"{note} ({kept.name})"
+    key = once_of(caller, EmptyBody())
     # Without a key it is not known whether somebody else's rollback was this one: once, then.
-    for _ in range(ATTEMPTS if kept is not None else 1):
+    for _ in range(ATTEMPTS if key else 1):
         changes = await services.rulesets.changes()
-        if kept is not None and any(change.note == note for change in changes):
-            return standing(changes)
-        steps = _steps_back(changes, note, caller, services.clock.now_ms())
+        before = made_before(changes, key)
+        if before is not None:
+            return before
+        made = Rollback(services.new_id_body(""), key, services.clock.now_ms())
+        steps = _steps_back(changes, made, caller)
         if await services.rulesets.change(changes[-1].n, steps):
             await services.rules.refresh()
             return standing(await services.rulesets.changes())
     raise Unavailable("too_many_changes", "others are changing the rules; try again")
 
 
-def _steps_back(changes: Sequence[Change], note: str, caller: Caller, now_ms: int) -> list[Change]:
+@dataclass(frozen=True)
+class Rollback:
+    """One rollback: its identity, its call's own, and its time (Unix ms)."""
+
+    id: str
+    once: str
+    at_ms: int
+
+
+def _steps_back(changes: Sequence[Change], of: Rollback, caller: Caller) -> list[Change]:
     wanted, found = previous(changes), standing(changes)
     if wanted is None:
         raise CallerError("nothing_to_roll_back", "no rule set was in force before")
@@ -151,8 +158,8 @@ def _steps_back(changes: Sequence[Change], note: str, caller: Caller, now_ms: in
     gone = dict(found.active).keys() - dict(wanted).keys()
     made += [(ruleset, "retired", EVERYBODY) for ruleset in sorted(gone)]
     reads = {change.ruleset: change.reads for change in changes if change.mode != "retired"}
-    author = caller.credential.id
-    return [Change(0, *step, author, note, now_ms, reads[step[0]]) for step in made]
+    said = (caller.credential.id, ROLLED_BACK, of.at_ms)
+    return [Change(0, *step, *said, reads[step[0]], of.once, rollback=of.id) for step in made]
 
 
 def _check_count(changes: Sequence[Change], made: Change) -> None:

@@ -213,7 +213,6 @@ async def test_what_is_no_model_is_refused_and_the_one_that_scores_stays(
         ({"mode": "active", "thresholds": {"block": 1.01}}, 422),
         ({"mode": "active", "thresholds": {"refuse": 0.5}}, 422),
         ({"mode": "champion"}, 422),
-        ({"mode": "active", "note": "rolled back"}, 422),
     ],
 )
 async def test_what_makes_no_sense_changes_nothing(

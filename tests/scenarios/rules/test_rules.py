@@ -350,6 +350,17 @@ async def test_a_call_that_is_repeated_undoes_nothing_that_came_later(caller: Ca
     assert (status, problem["type"]) == (422, "urn:spendgate:problem:idempotency_key_reused")
 
 
+async def test_a_persons_note_never_passes_for_a_rollback(caller: Caller) -> None:
+    names = [await submit(caller, rules(rule(f"by-hand-{n}", "block", f"amount > {60 + n} USD")))
+             for n in range(3)]  # fmt: skip
+    for name in names:
+        body = {"mode": "active", "force": True, "note": "rolled back by hand"}
+        await caller.ok("POST", f"/v1/rulesets/{name}/activate", body)
+    for expected in (names[1], names[0]):
+        answer = await caller.ok("POST", "/v1/rulesets/rollback", {})
+        assert [one["ruleset"] for one in answer["active"]] == [expected]
+
+
 async def test_one_rollback_that_many_send_at_once_goes_one_step(caller: Caller) -> None:
     for n in range(3):
         await in_force(caller, rules(rule(f"step-{n}", "block", f"amount > {80 + n} USD")))
