@@ -19,10 +19,10 @@ from gateway.core.counters import (
     used,
     wait_ms,
 )
-from gateway.core.funding import source_label
 from gateway.core.money import shown
 from gateway.core.reasons import Reason, Refusal
 from gateway.core.request_record import LimitTerms, RequestRecord
+from gateway.core.sources import source_label
 from gateway.core.windows import FOREVER_MS
 
 

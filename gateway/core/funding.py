@@ -5,15 +5,8 @@ from __future__ import annotations
 from gateway.core import names
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, Included, Lineage, Profile
+from gateway.core.sources import ADJUSTMENTS, CREDIT_LINE, GRANT, INCLUDED
 from gateway.core.windows import FOREVER_MS, HOUR_MS, bounds
-
-ADJUSTMENTS = "adjustments"
-CREDIT_LINE = "credit_line"
-SHORTFALL = "shortfall"
-"""The balance of what an org used and could not pay: a debt that is never drawn from."""
-
-GRANT, INCLUDED = "g", "i"
-"""First parts of the names of balances: of grants, and of included quotas."""
 
 INCLUDED_GRACE_MS = 2 * HOUR_MS
 """Time in ms that an included quota's balance outlives the period after its own."""
@@ -27,24 +20,6 @@ def grant_name(grant_id: str) -> str:
 def included_name(included: Included, start_ms: int) -> str:
     """Name the balance of an included quota in the period that starts at `start_ms` (Unix ms)."""
     return names.join(INCLUDED, included.id, str(start_ms))
-
-
-def is_grant(name: str) -> bool:
-    """Return whether this balance belongs to a grant."""
-    return names.kind_of(name) == GRANT
-
-
-def is_included(name: str) -> bool:
-    """Return whether this balance belongs to an included quota."""
-    return names.kind_of(name) == INCLUDED
-
-
-def source_label(name: str) -> str:
-    """Return what callers see of a balance: `included:<id>`, a grant's id, or the name itself."""
-    kind, *rest = names.split(name)
-    if kind == INCLUDED:
-        return f"included:{rest[0]}"
-    return rest[0] if kind == GRANT else name
 
 
 POOL = Lineage("")

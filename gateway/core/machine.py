@@ -30,7 +30,7 @@ from gateway.core.entity_counters import (
     signal_ends_ms,
     signal_name,
 )
-from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
+from gateway.core.funding import grant_name
 from gateway.core.holds import (
     Counted,
     Hold,
@@ -42,6 +42,7 @@ from gateway.core.holds import (
 )
 from gateway.core.machine_steps import draw, parts_of, pay, precheck, record, stale
 from gateway.core.money import MAX_MICROS
+from gateway.core.sources import ADJUSTMENTS, SHORTFALL
 from gateway.core.state import Shard
 from gateway.core.velocity import Past, add_past, add_to_tallies, read_tallies
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from gateway.core import names
 from gateway.core.commands import Ended, Mode, Moved, Outcome
-from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, GRANT, INCLUDED, is_grant
 from gateway.core.request_record import RequestRecord
+from gateway.core.sources import ADJUSTMENTS, SHORTFALL, SOURCE_KINDS, account_of, has_version
 
 ACCOUNT_KINDS = {
     "cash": "money orgs paid for grants",
@@ -31,10 +31,6 @@ ACCOUNT_KINDS = {
     "shortfall": "what orgs used and could not pay",
     "breakage": "grants that ended unspent",
 }
-
-
-ACCOUNTS_BY_KIND = {GRANT: "grant", INCLUDED: "included"}
-LETTERS = {kind: letter for letter, kind in ACCOUNTS_BY_KIND.items()}
 
 
 class Account(Struct, frozen=True, gc=False):
@@ -63,20 +59,6 @@ def _account(book: str, kind: str, ref: str, currency: str) -> Account:
 @lru_cache(maxsize=65_536)
 def _source(book: str, name: str, currency: str) -> Account:
     return _account(book, *account_of(name), currency)
-
-
-def account_of(name: str) -> tuple[str, str]:
-    """Return the kind of the account of a balance, and the `ref` that its account has."""
-    kind = names.kind_of(name)
-    if kind in ACCOUNTS_BY_KIND:
-        return ACCOUNTS_BY_KIND[kind], name.removeprefix(f"{kind}{names.SEPARATOR}")
-    return name, ""
-
-
-def name_of(kind: str, ref: str) -> str:
-    """Name the balance that an account explains; the inverse of `account_of`."""
-    letter = LETTERS.get(kind)
-    return kind if letter is None else f"{letter}{names.SEPARATOR}{ref}"
 
 
 class _Booking:
@@ -117,7 +99,7 @@ def of_ended(ended: Ended) -> list[Posting]:
     for part in ended.kept:
         booking.move(held, revenue, part.amount)
     for part in ended.back:
-        ends = part.gone and is_grant(part.name)
+        ends = part.gone and has_version(part.name)
         goes_to = booking.account("breakage") if ends else booking.source(part.name)
         booking.move(held, goes_to, part.amount)
     for part in ended.excess:
@@ -154,5 +136,5 @@ def balance_of(kind: str, debits: int, credits: int) -> int:
     return credits - debits
 
 
-HOT_KINDS = ("grant", "included", ADJUSTMENTS, CREDIT_LINE, "held", "shortfall")
+HOT_KINDS = (*(row.account for row in SOURCE_KINDS.values()), "held", SHORTFALL)
 """Kinds of accounts whose balance the store holds, too."""

@@ -15,11 +15,12 @@ from gateway.core.caps import FREE_HELD, HELD, WINDOW_GRACE_MS, is_cap
 from gateway.core.commands import Ended, Mode, Moved, Outcome
 from gateway.core.counters import GAUGE, MONEY, SET_ASIDE, SLIDING, WINDOW
 from gateway.core.entities import Grant
-from gateway.core.funding import ADJUSTMENTS, SHORTFALL, grant_name
+from gateway.core.funding import grant_name
 from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
 from gateway.core.limits import finals_of
 from gateway.core.names import index_of, is_collective
 from gateway.core.request_record import EndNote, LimitTerms, RequestRecord
+from gateway.core.sources import ADJUSTMENTS, SHORTFALL
 
 Cell = tuple[str, str]
 """An org and the name of one of its cells."""

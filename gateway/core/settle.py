@@ -7,7 +7,7 @@ import copy
 from gateway.core import names
 from gateway.core.commands import Ended, Finish, Moved, Part, Reply, Status
 from gateway.core.counters import GAUGE, WINDOW
-from gateway.core.funding import SHORTFALL, grant_name, is_grant
+from gateway.core.funding import grant_name
 from gateway.core.holds import (
     LATE_CAPTURE_MS,
     TRANSITIONS,
@@ -19,6 +19,7 @@ from gateway.core.holds import (
 )
 from gateway.core.machine_steps import draw, parts_of, pay, precheck, record, stale
 from gateway.core.money import MAX_MICROS
+from gateway.core.sources import SHORTFALL, has_version
 from gateway.core.state import Shard
 
 
@@ -120,7 +121,7 @@ def _split(
 
 def _give_back(shard: Shard, org: str, name: str, value: int, amount: int, now_ms: int) -> None:
     shard.cells.put(org, name, value + amount, now_ms)
-    if is_grant(name) and value == 0:
+    if has_version(name) and value == 0:
         # Profiles leave out used-up grants. This one has money again, so they must be loaded anew.
         bump_grants(shard, org)
 

@@ -24,6 +24,7 @@ from gateway.flows.risk.policies import RULES_EVERY_S, Rules
 from gateway.flows.shared.profiles import Profiles
 from gateway.flows.shared.store_clock import StoreClock
 from gateway.flows.spend import stand_in_settlement
+from gateway.flows.spend.journal import Journal
 from gateway.flows.spend.stand_in_state import StandIn
 from gateway.http.app import App
 from gateway.http.listening import listening_socket, raise_file_limit
@@ -36,7 +37,6 @@ from gateway.settings import Settings
 from gateway.sql.engine import Engine, open_engine
 from gateway.store import keys
 from gateway.store.acknowledge import Booked, Replicated
-from gateway.store.journal import Journal
 from gateway.store.redis import Confirm, RedisStore
 from gateway.store.shards import Shards
 from gateway.wiring import pseudonym_key

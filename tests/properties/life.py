@@ -27,7 +27,7 @@ from gateway.core.entities import (
     Profile,
     RateLimit,
 )
-from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, waterfall
+from gateway.core.funding import waterfall
 from gateway.core.holds import Step
 from gateway.core.limits import finals_of
 from gateway.core.postings import (
@@ -40,6 +40,7 @@ from gateway.core.postings import (
     of_outcome,
 )
 from gateway.core.request_record import AdminNote, EndNote, RequestRecord
+from gateway.core.sources import ADJUSTMENTS, CREDIT_LINE, SHORTFALL
 from gateway.core.state import Record, Shard
 from gateway.core.terms import Terms, compile_terms, terms_of_hold, versions_of
 from gateway.core.windows import FOREVER_MS

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway.core.commands import Ended, Mode
 from gateway.core.entities import Cap, GrantKind, Included, PricePlan
-from gateway.core.funding import CREDIT_LINE
 from gateway.core.holds import HoldStatus, Step
+from gateway.core.sources import CREDIT_LINE
 from tests.properties.life import PLAN, Life, decoded
 
 EXAMPLES, STEPS = 1_000, 25

@@ -16,11 +16,11 @@ from gateway.core.commands import (
     Reply,
     Status,
 )
-from gateway.core.funding import CREDIT_LINE
 from gateway.core.holds import Step
 from gateway.core.postings import (
     ACCOUNT_KINDS,
 )
+from gateway.core.sources import CREDIT_LINE
 from gateway.wire import records
 from tests.properties.life import Life
 

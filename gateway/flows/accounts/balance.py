@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from gateway.core.caps import FREE_HELD, HELD, Applied, apply_cap, measured_by
 from gateway.core.counters import SLIDING, used
 from gateway.core.entities import Cap, Grant, Org, Profile
-from gateway.core.funding import SHORTFALL, burn_order, grant_name, included_sources, waterfall
+from gateway.core.funding import burn_order, grant_name, included_sources, waterfall
 from gateway.core.limits import label_of
+from gateway.core.sources import SHORTFALL
 from gateway.core.windows import bounds
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller

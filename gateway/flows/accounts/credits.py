@@ -11,9 +11,10 @@ from gateway.core.caps import HELD
 from gateway.core.commands import AdjustOrder, GrantOrder, Moved, Reply, Status, VoidOrder
 from gateway.core.counters import Source
 from gateway.core.entities import ForLevel, Grant, Profile
-from gateway.core.funding import ADJUSTMENTS, grant_name, is_included, waterfall
+from gateway.core.funding import grant_name, waterfall
 from gateway.core.money import check_range
 from gateway.core.request_record import AdminNote, Reversal
+from gateway.core.sources import ADJUSTMENTS, is_quota
 from gateway.core.terms import versions_of
 from gateway.errors import CallerError
 from gateway.flows.accounts.reads import org_terms
@@ -208,4 +209,4 @@ async def adjust(
 
 def _money_first(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     # A correction takes money before it takes quota that comes back by itself.
-    return tuple(sorted(sources, key=lambda s: is_included(s.name)))
+    return tuple(sorted(sources, key=lambda s: is_quota(s.name)))

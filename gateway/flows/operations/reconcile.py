@@ -11,16 +11,10 @@ from msgspec.structs import asdict
 
 from gateway.catalog.catalog import Catalog
 from gateway.core.caps import HELD
-from gateway.core.funding import (
-    ADJUSTMENTS,
-    CREDIT_LINE,
-    SHORTFALL,
-    grant_name,
-    is_included,
-    waterfall,
-)
+from gateway.core.funding import grant_name, waterfall
 from gateway.core.names import own_book
-from gateway.core.postings import HOT_KINDS, balance_of, name_of
+from gateway.core.postings import HOT_KINDS, balance_of
+from gateway.core.sources import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, is_quota, name_of
 from gateway.errors import SpendgateError
 from gateway.flows.shared.profiles import Profiles
 from gateway.flows.shared.services import SharedServices
@@ -159,7 +153,7 @@ class Reconciler:
             found += _unequal(org, name, hot[name], booked.pop(name, 0))
         for name, value in booked.items():
             # Periods that are over have left the store; a grant that ended is booked down to 0.
-            if not is_included(name):
+            if not is_quota(name):
                 found += _unequal(org, name, 0, value)
         return found
 
@@ -167,7 +161,7 @@ class Reconciler:
         """Quota of the periods that are running now."""
         profile = await self.profiles.load(org)
         sources, _, _ = waterfall(profile, None, await self.store.ping())
-        return [s.name for s in sources if is_included(s.name)]
+        return [s.name for s in sources if is_quota(s.name)]
 
 
 class Watch:

@@ -11,7 +11,7 @@ from msgspec import Struct, msgpack
 from gateway.core import plan
 from gateway.core.commands import Idempotency, Mode
 from gateway.errors import CallerError
-from gateway.store.journal import Journal
+from gateway.flows.spend.journal import Journal
 from gateway.wire.answers.spend import AuthorizeAnswer
 
 MOST_UNACKNOWLEDGED = 100_000

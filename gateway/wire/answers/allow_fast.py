@@ -13,8 +13,8 @@ from msgspec import Raw, json
 
 from gateway.core.commands import Mode, Outcome
 from gateway.core.decision import funds_available, limit_state
-from gateway.core.funding import source_label
 from gateway.core.request_record import LimitTerms, RecordedTerms, RequestRecord, Risk
+from gateway.core.sources import source_label
 from gateway.wire.answers.base import rfc3339
 
 _json = json.Encoder().encode

@@ -8,11 +8,11 @@ from msgspec import UNSET, UnsetType
 
 from gateway.core.commands import Ended, Mode, Moved
 from gateway.core.decision import RISK_REASONS, Decision, LimitState
-from gateway.core.funding import source_label
 from gateway.core.holds import Hold, status_at
 from gateway.core.limits import MICROS
 from gateway.core.reasons import Reason
 from gateway.core.request_record import RecordedTerms, RequestRecord
+from gateway.core.sources import source_label
 from gateway.core.windows import FOREVER_MS
 from gateway.wire.answers.base import Answer, rfc3339
 

@@ -28,7 +28,8 @@ from gateway.core.entities import (
     RateLimit,
     WindowKind,
 )
-from gateway.core.funding import ADJUSTMENTS, CREDIT_LINE, SHORTFALL, grant_name, included_name
+from gateway.core.funding import grant_name, included_name
+from gateway.core.sources import ADJUSTMENTS, CREDIT_LINE, SHORTFALL
 from gateway.core.windows import DAY_MS, FOREVER_MS, bounds
 from tests.unit.core.making import NOON, lineage, lineage_terms, ms, profile
 

@@ -10,16 +10,14 @@ import pytest
 from gateway.core.counters import Source
 from gateway.core.entities import Grant, GrantKind, Included, Profile
 from gateway.core.funding import (
-    ADJUSTMENTS,
-    CREDIT_LINE,
     INCLUDED_GRACE_MS,
     burn_order,
     grant_name,
     included_name,
     included_sources,
-    source_label,
     waterfall,
 )
+from gateway.core.sources import ADJUSTMENTS, CREDIT_LINE, source_label
 from gateway.core.windows import DAY_MS, FOREVER_MS
 from tests.unit.core.making import NOON, ms, profile
 
