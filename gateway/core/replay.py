@@ -17,7 +17,7 @@ from gateway.core.counters import GAUGE, MONEY, SET_ASIDE, SLIDING, WINDOW
 from gateway.core.entities import Grant
 from gateway.core.funding import grant_name
 from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
-from gateway.core.limits import finals_of
+from gateway.core.limits import final_of
 from gateway.core.names import index_of, is_collective
 from gateway.core.request_record import EndNote, LimitTerms, RequestRecord
 from gateway.core.sources import ADJUSTMENTS, SHORTFALL
@@ -151,13 +151,13 @@ class Changes:
                 self._pay(org, source.name, -part, source.expires_ms)
         least_ms = out.hold_expires_ms + WINDOW_GRACE_MS if out.hold_expires_ms else 0
         for limit in asked.terms.limits:
-            share = asked.shares[limit.measure]
-            if limit.row.shape == WINDOW:
-                window = self._window(org, limit, least_ms)
+            row = limit.row
+            if row.shape == WINDOW:
+                window, share = self._window(org, limit, least_ms), asked.shares[limit.measure]
                 window.used += share if settles else 0
                 window.held += 0 if settles else share
-            elif limit.row.is_cap:
-                self._bucket(org, limit, out.now_ms).count += share
+            elif row.is_cap:
+                self._bucket(org, limit, out.now_ms).count += asked.shares[limit.measure]
         if asked.extends:
             standing = self._standing(asked.hold_id)
             if standing is not None:
@@ -214,14 +214,13 @@ class Changes:
 
     def _uncount(self, out: Ended, note: EndNote | None, counted: list[Counted]) -> None:
         """Take a hold out of the caps that it counts in, and leave what it finally used."""
-        finals: dict[int | str, int] = {}
         is_captured = out.status == HoldStatus.captured
-        if is_captured:
-            quantity = note.quantity if note is not None else None
-            finals = finals_of([entry.counted_as for entry in counted], quantity)
-            finals[MONEY] = out.captured + out.shortfall
+        quantity = note.quantity if note is not None and is_captured else None
+        cost = out.captured + out.shortfall
         for entry in counted:
-            final = finals.get(entry.counted_as, entry.amount) if is_captured else 0
+            measure, final = entry.counted_as, 0
+            if is_captured:
+                final = cost if measure == MONEY else final_of(measure, quantity, entry.amount)
             if entry.shape == WINDOW:
                 window = self.windows.setdefault((out.org, entry.name), Window())
                 window.used += final
@@ -254,18 +253,18 @@ class Changes:
 def _counted(found: OpenHold | Made) -> list[Counted]:
     """List the counters that a hold counts in, with what it still has there."""
     if isinstance(found, Made):
-        return _counted_by(found.asked, found.out.now_ms)
+        return _counted_by(found.asked, found.out.now_ms, caps_alone=True)
     if found.hold.status == HoldStatus.held:
         return found.hold.counted
     return [replace(entry, amount=0) for entry in found.hold.counted]
 
 
-def _counted_by(asked: RequestRecord, now_ms: int) -> list[Counted]:
+def _counted_by(asked: RequestRecord, now_ms: int, *, caps_alone: bool = False) -> list[Counted]:
     """List what an authorize or extend added to the counters that its hold remembers."""
     found = []
     for limit in asked.terms.limits:
         row = limit.row
-        if row.is_kept_by_hold:
+        if row.is_cap if caps_alone else row.is_kept_by_hold:
             period_ms = limit.period_ms if row.shape == SLIDING else 0
             bucket = now_ms // period_ms if period_ms else 0
             share, measure = asked.shares[limit.measure], limit.counted_as

@@ -153,7 +153,7 @@ async def test_null_for_an_optional_member_means_absent(caller: Caller, org: str
     assert await caller.ok("POST", "/v1/authorize", body, "key") == first
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/authorize/", "/v1/orgs/a/b", "/V1/authorize"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/authorize/", "/v1/orgs/a/b", "/V1/authorize"])
 async def test_an_unknown_path_is_a_404(caller: Caller, path: str) -> None:
     refused(await caller.send("GET", path), 404, "not_found")
 

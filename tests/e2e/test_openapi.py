@@ -177,6 +177,12 @@ def test_every_operation_has_a_name_of_its_own() -> None:
     assert len(names) == len(set(names))
 
 
+async def test_the_root_leads_to_the_page(caller: Caller) -> None:
+    assert caller.session is not None
+    async with caller.session.get(f"{caller.address}/", allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "/docs")
+
+
 async def test_the_page_names_every_path_and_loads_nothing_from_elsewhere(
     caller: Caller,
 ) -> None:

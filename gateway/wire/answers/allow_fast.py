@@ -7,14 +7,17 @@ each time. Names in it are ids and units, which need no escaping.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 from msgspec import Raw, json
 
 from gateway.core.commands import Mode, Outcome
-from gateway.core.decision import funds_available, limit_state
+from gateway.core.counters import SLIDING, SLOT, WINDOW, room, used
+from gateway.core.decision import funds_available
 from gateway.core.request_record import LimitTerms, RecordedTerms, RequestRecord, Risk
 from gateway.core.sources import source_label
+from gateway.core.windows import FOREVER_MS
 from gateway.wire.answers.base import rfc3339
 
 _json = json.Encoder().encode
@@ -40,20 +43,37 @@ def _degraded(risk: Risk | None) -> str:
 
 
 class _Limit(NamedTuple):
-    """One limit of an answer: the bytes before its numbers, and after them."""
+    """One limit of an answer: what it counts, and the bytes before and after its numbers.
+
+    `width_ms` is that of a sliding window, 0 for other shapes; `behind` takes the rest of the limit
+    in micros, or the time of the reset of a sliding window.
+    """
 
     place: int
+    share: int
+    limit: int
+    width_ms: int
+    is_window: bool
     before: str
     behind: str
 
 
 def _limit(place: int, of: LimitTerms) -> _Limit:
+    row = of.row
     before = (
-        f'{{"id":"{of.id}","kind":"{of.row.label}","level":"{of.level}","mode":"{of.mode}"'
-        f',"unit":"{of.unit}","limit":{of.limit}'
+        f'{{"id":"{of.id}","kind":"{row.label}","level":"{of.level}","mode":"{of.mode}"'
+        f',"unit":"{of.unit}","limit":{of.limit},"used":'
     )
-    behind = f',"limit_micros":{of.limit}}}' if of.row.is_money else "}"
-    return _Limit(place, before, behind)
+    resets, is_window = "null", row.shape == WINDOW
+    if row.shape == SLIDING:
+        resets = '"%(resets)s"'
+    elif is_window and of.span_ms != FOREVER_MS:
+        resets = f'"{rfc3339(of.span_ms)}"'
+    behind = f',"resets_at":{resets}'
+    if row.is_money:
+        behind += f',"remaining_micros":%(left)d,"limit_micros":{of.limit}'
+    width_ms = of.span_ms if row.shape == SLIDING else 0
+    return _Limit(place, of.measure, of.limit, width_ms, is_window, before, behind + "}")
 
 
 class AllowedAnswers:
@@ -108,11 +128,21 @@ class AllowedAnswers:
         )
 
     def _states(self, asked: RequestRecord, out: Outcome) -> list[str]:
-        found = []
-        for place, before, behind in self._limits:
-            state = limit_state(asked, out, place)
-            resets = f'"{rfc3339(state.resets_ms)}"' if state.resets_ms else "null"
-            numbers = f',"used":{state.used},"held":{state.held},"remaining":{state.remaining}'
-            micros = f',"remaining_micros":{state.remaining}' if behind != "}" else ""
-            found.append(f'{before}{numbers},"resets_at":{resets}{micros}{behind}')
+        found, readings, shares, now_ms = [], out.readings, asked.shares, out.now_ms
+        takes_slot = shares[SLOT]
+        for place, share, limit, width_ms, is_window, before, behind in self._limits:
+            first, second, taken = readings[2 * place], readings[2 * place + 1], shares[share]
+            held = 0
+            if width_ms:
+                after = used(SLIDING, first, second, width_ms, now_ms) + taken
+                left, taken = room(limit, after), ceil(after)
+                resets = rfc3339(now_ms + width_ms - now_ms % width_ms)
+                rest = behind % {"resets": resets, "left": left}
+            else:
+                if is_window:
+                    # An immediate capture takes no slot: what it takes is used at once.
+                    held = second + taken if takes_slot else second
+                left, taken = max(0, limit - first - second - taken), first + second + taken - held
+                rest = behind % {"left": left}
+            found.append(f'{before}{taken},"held":{held},"remaining":{left}{rest}')
         return found
