@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import lzma
+import shutil
 import tarfile
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from gateway.ledger.history import History
 from gateway.ledger.verify import verify
 from gateway.sql.engine import open_engine
 from gateway.store.codec import decode_hold, kept_reply
+from gateway.store.embedded import EmbeddedStore
 from gateway.wire import records
 from gateway.wire.records import StreamRecord
 from tests.gateways import Caller, running
@@ -117,9 +119,39 @@ def is_read(packed: bytes, kind: type[Outcome | Ended | Moved]) -> bool:
 
 @each
 async def test_a_data_directory_is_taken_over(golden: Path, tmp_path: Path) -> None:
+    unpack(golden, tmp_path)
+    await take_over(golden, tmp_path)
+
+
+@each
+async def test_it_is_taken_over_with_a_store_elsewhere(golden: Path, tmp_path: Path) -> None:
+    directory, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    unpack(golden, directory)
+    (directory / "valkey").rename(elsewhere)
+    store = EmbeddedStore(elsewhere, print)
+    await store.start()
+    try:
+        await take_over(golden, directory, store_url=store.url)
+    finally:
+        await store.stop()
+
+
+@each
+async def test_it_is_taken_over_without_its_store(golden: Path, tmp_path: Path) -> None:
+    """Everything is built from the ledger: balances, open holds, windows."""
+    unpack(golden, tmp_path)
+    shutil.rmtree(tmp_path / "valkey")
+    await take_over(golden, tmp_path)
+
+
+def unpack(golden: Path, directory: Path) -> None:
     with tarfile.open(golden / "data.tar.xz") as tar:
-        tar.extractall(tmp_path, filter="data")
-    with running(tmp_path, open_shares=1) as gateway:
+        tar.extractall(directory, filter="data")
+
+
+async def take_over(golden: Path, directory: Path, **settings: Any) -> None:
+    """Run on what an earlier version left: answers, books and chain go on."""
+    with running(directory, open_shares=1, **settings) as gateway:
         async with Caller(gateway.address) as caller:
             await caller.reconciled()
             for path, then in at_rest(golden)["answers"][0].items():
@@ -129,7 +161,7 @@ async def test_a_data_directory_is_taken_over(golden: Path, tmp_path: Path) -> N
             answer = await caller.authorize("acme", amount_micros=1, quantity=None)
             assert answer["decision"] == "allow"
             await caller.reconciled()
-    engine = open_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    engine = open_engine(f"sqlite:///{directory / 'ledger.db'}")
     verdict = await verify(History(engine), lambda rows: None)
     await engine.dispose()
     assert verdict.fault == ""
