@@ -77,7 +77,7 @@ def counted(by: Grouped, at_ms: Whole, width_ms: int, weights: Sequence[Whole]) 
     return found
 
 
-def told(by: Grouped, now_ms: Whole, at_ms: Whole, width_ms: int, weight: Whole) -> Real:
+def counted_late(by: Grouped, now_ms: Whole, at_ms: Whole, width_ms: int, weight: Whole) -> Real:
     """Sum as `counted` does, for events of time `at_ms` that were reported later, at `now_ms`.
 
     Rows of no weight only read. Since readers are many and events few, each reader looks its

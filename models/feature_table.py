@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.column_counters import Grouped, Real, Whole, age, counted, distinct, told
+from models.column_counters import Grouped, Real, Whole, age, counted, counted_late, distinct
 from models.features import DEAR_PERCENT, FeatureSpec, Signal, reads_of
 
 REQUEST = ""
@@ -86,7 +86,7 @@ class Log:
         if signal.kind in ("events", "total"):
             is_told = self._is(signal.of)
             each = [is_told * self.amounts if one.kind == "total" else is_told for one in some]
-            return [told(by, self.at_ms, self.told_ms, width_ms, weight) for weight in each]
+            return [counted_late(by, self.at_ms, self.told_ms, width_ms, weight) for weight in each]
         if signal.kind in ("distinct", "known"):
             # Events add no member: they only read.
             members = np.where(is_request > 0, self.entities[signal.of], -1)

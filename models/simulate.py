@@ -72,7 +72,7 @@ class _Maker:
         self._ids += count
         return np.arange(self._ids - count, self._ids)
 
-    def moments(self, day: float, rate: float, zone: int, *, flat: bool = False) -> Real:
+    def times(self, day: float, rate: float, zone: int, *, flat: bool = False) -> Real:
         """Draw the times of a day's requests, in days, `rate` of them on average.
 
         They follow the rhythm of a timezone (hours ahead of UTC), or none if `flat`.
@@ -168,7 +168,7 @@ class _Maker:
             weekend = 0.35 if (day + 3) % 7 in (5, 6) else 1.0
             grown = rate * np.exp(growth * day) * (2.5 if day > launch else 1.0) * weekend
             grown *= 1.05 ** min(18, max(0.0, day - viral))
-            at = self.moments(day, grown, of["zone"], flat=of["flat"])
+            at = self.times(day, grown, of["zone"], flat=of["flat"])
             if day > switch:
                 new = min(0.8, 0.06 * (day - switch))
                 self.requests(of, at, mix=(1 - new) * of["mix"] + new * better)
@@ -199,7 +199,7 @@ class _Maker:
             rate = float(chance.lognormal(0.3, 0.8))
             for day in range(max(0, int(began)), days):
                 if chance.random() < 0.3:
-                    at = self.moments(day, 4 * rate, of["zone"])
+                    at = self.times(day, 4 * rate, of["zone"])
                     self.requests(of, at[at >= began], mix=np.array([0, 0, 0.1, 0.2, 0.4, 0.3]))
 
     # -- abuse -------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class _Maker:
         for day in range(days):
             since = min(21, max(0, day - starts))
             share = 0.05 + 0.75 * since / 21
-            at = self.moments(day, rate * 1.05**since, of["zone"], flat=since > 7)
+            at = self.times(day, rate * 1.05**since, of["zone"], flat=since > 7)
             mix = share * dear + (1 - share) * plain
             scenario = RESALE if since >= 5 else GOOD
             if day < starts + lasts:
@@ -305,7 +305,9 @@ def _joined(maker: _Maker, size: Size) -> World:
     c = {name: column[inside] for name, column in c.items()}
     at_ms = BEGINS_MS + np.floor(c["at"] * DAY_MS).astype(np.int64)
     is_fraud = (c["scenario"] != GOOD) & (c["type"] == 0)
-    told_ms = _told(maker.chance, at_ms, np.where(is_fraud, c["org"] * 10 + c["scenario"], -1))
+    told_ms = _labelled_at(
+        maker.chance, at_ms, np.where(is_fraud, c["org"] * 10 + c["scenario"], -1)
+    )
     is_told = told_ms > 0
     labels = np.flatnonzero(is_told & (told_ms < BEGINS_MS + size.days * DAY_MS))
     c = {name: np.concatenate([column, column[labels]]) for name, column in c.items()}
@@ -319,7 +321,7 @@ def _joined(maker: _Maker, size: Size) -> World:
     return World(log, scenario, told[order], product)
 
 
-def _told(chance: Generator, at_ms: Whole, incidents: Whole) -> Whole:
+def _labelled_at(chance: Generator, at_ms: Whole, incidents: Whole) -> Whole:
     """Draw when requests were labelled (Unix ms; 0: never).
 
     An incident is found at most six days after its end, so nothing is known of it while it goes on.

@@ -169,7 +169,7 @@ def train(
         thresholds,
         _honest(rows.features, vectors[~known[learns]], gains_of(boosted, len(rows.features))),
         _spread(rows.features, vectors, proved),
-        _told(rows, learns, known, split, settings),
+        _training_facts(rows, learns, known, split, settings),
     )
     baseline = plain.predict_proba(test.vectors)[:, 1]
     return Trained(
@@ -292,7 +292,7 @@ def spread_of(column: Real) -> ReferenceHistogram:
     return ReferenceHistogram(tuple(edges.tolist()), tuple(shares.tolist()))
 
 
-def _told(
+def _training_facts(
     rows: Rows, learns: Mask, known: Mask, split: Split, settings: Settings
 ) -> dict[str, str | int | float]:
     """Describe the training for people: data digest, counts, dates (UTC), hyperparameters."""

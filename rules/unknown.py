@@ -74,10 +74,10 @@ def scale_down(left: Any, right: Any) -> Any:
 
 
 def _strict(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
-    def told(left: Any, right: Any) -> bool | None:
+    def compared(left: Any, right: Any) -> bool | None:
         return compare(left, right) if is_known(left) and is_known(right) else UNKNOWN
 
-    return told
+    return compared
 
 
 COMPARED: dict[str, Callable[[Any, Any], bool | None]] = {

@@ -128,7 +128,7 @@ def _kept(shard_id: int, record: Record) -> bytes:
 
 def dump_shared(cells: Cells, now_ms: int) -> dict[str, Any]:
     """The picture of what many orgs share."""
-    return {keys.tally(0, org, name): v for (org, name), v in cells.alive(now_ms).items()}
+    return {keys.velocity(0, org, name): v for (org, name), v in cells.alive(now_ms).items()}
 
 
 def dump_memory(shard_id: int, shard: Shard, now_ms: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Labels(Tables):
                 return Label(*(await c.execute(query)).one())
         return made
 
-    async def told(self, decision: str) -> list[Label]:
+    async def of_decision(self, decision: str) -> list[Label]:
         """Return all labels of a decision, in the order in which they were recorded."""
         query = select(*_COLUMNS).where(t.labels.c.decision == decision).order_by(t.labels.c.n)
         async with self._read() as c:

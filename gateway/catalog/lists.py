@@ -86,7 +86,7 @@ class Lists(Tables):
             await c.execute(insert(t.list_items), rows)
             await append(c, _entry(list(latest.values())))
 
-    async def behind(self, n: int, limit: int) -> list[Entry]:
+    async def changes_after(self, n: int, limit: int) -> list[Entry]:
         """Return at most `limit` changes with a number greater than `n`, in order."""
         of = t.list_items.c
         columns = (of.list, of.digest, of.n, of.expires_ms, of.is_gone)
@@ -94,7 +94,7 @@ class Lists(Tables):
         async with self._read() as c:
             return [Entry(*row) for row in await c.execute(query)]
 
-    async def standing(self, lists: Collection[str], now_ms: int) -> set[str]:
+    async def current(self, lists: Collection[str], now_ms: int) -> set[str]:
         """Return the entry names of all unexpired items of these lists at `now_ms` (Unix ms)."""
         of = t.list_items.c
         lives = (of.expires_ms == 0) | (of.expires_ms > now_ms)

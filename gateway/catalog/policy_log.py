@@ -142,14 +142,14 @@ class Fold:
         """Rule sets in shadow, the oldest first."""
         return tuple(self._shadows)
 
-    def standing(self) -> PoliciesInForce:
+    def in_force(self) -> PoliciesInForce:
         """Return the policies in force as one value."""
         return PoliciesInForce(
             self.version, self.active, self.shadows, *self._champion, self.challengers
         )
 
 
-def standing(changes: Iterable[Change]) -> PoliciesInForce:
+def in_force(changes: Iterable[Change]) -> PoliciesInForce:
     """Return the policies in force after all changes, which come oldest first.
 
     A rule set that becomes active for all orgs retires every other one. A rule set that becomes
@@ -158,7 +158,7 @@ def standing(changes: Iterable[Change]) -> PoliciesInForce:
     fold = Fold()
     for change in changes:
         fold.add(change)
-    return fold.standing()
+    return fold.in_force()
 
 
 def previous(changes: Sequence[Change]) -> Shares | None:

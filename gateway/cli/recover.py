@@ -47,7 +47,7 @@ async def _doctor(settings: Settings) -> bool:
 
 
 async def _explain(parts: Background) -> bool:
-    standing = await parts.shards.standing(ALL_SHARDS)
+    standing = await parts.shards.states(ALL_SHARDS)
     written = await parts.ledger.written()
     say(f"ledger: batch {written.head.n}, {written.head.rows} records, {written.head.hash.hex()}")
     waiting = await parts.shards.backlog()

@@ -13,7 +13,7 @@ from gateway.core.counters import MONEY, Counter, Shares, Source
 from gateway.core.entities import Grant
 from gateway.core.entity_counters import Windows
 from gateway.core.holds import Hold, Step
-from gateway.core.velocity import Tally
+from gateway.core.velocity import VelocityCounter
 
 
 class Status(IntEnum):
@@ -123,7 +123,7 @@ class Plan(Struct, frozen=True):
     probe: bool = False
     extends: bool = False
     idempotency: Idempotency | None = None
-    tallies: tuple[Tally, ...] = ()
+    tallies: tuple[VelocityCounter, ...] = ()
     windows: tuple[Windows, ...] = ()
     version: int = 0
 
@@ -279,7 +279,7 @@ class EventOrder(Struct, frozen=True):
     at_ms: int
     amount: int
     body: bytes
-    tallies: tuple[Tally, ...] = ()
+    tallies: tuple[VelocityCounter, ...] = ()
     idempotency: Idempotency | None = None
 
 

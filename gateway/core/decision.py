@@ -133,7 +133,7 @@ def affordable_micros(asked: RequestRecord, outcome: Outcome) -> int:
 
 
 def unit_rooms(asked: RequestRecord, outcome: Outcome) -> tuple[tuple[tuple[str, ...], int], ...]:
-    """List how many tokens and units hard limits would bear, by units; () stands for tokens."""
+    """List how many tokens and units hard limits would bear, by units; () means tokens."""
     return tuple(
         (limit.units, room(limit.limit, _used(limit, outcome, i)))
         for i, limit in enumerate(asked.terms.limits)

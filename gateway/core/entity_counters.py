@@ -135,7 +135,7 @@ def counted_signal(
     return tuple(numbers)
 
 
-def warmed_signal(
+def backfilled_signal(
     signal: Signal | None,
     window: tuple[int, int],
     buckets: Mapping[int, tuple[int, int]],

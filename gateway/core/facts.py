@@ -85,7 +85,7 @@ def local_time(customer: Customer, at_ms: int) -> tuple[int, int]:
     return _local(customer.timezone, at_ms // QUARTER_MS)
 
 
-def standing_of(asked: RequestRecord, out: Outcome) -> dict[str, int | float]:
+def position_of(asked: RequestRecord, out: Outcome) -> dict[str, int | float]:
     """Compute held money, open holds and the given share of funds, as they were before a request.
 
     `held` is micros. `open_holds` is as the first limit of concurrency counts them. `free_share` (0

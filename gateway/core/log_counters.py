@@ -17,7 +17,7 @@ from gateway.core.velocity import (
     LISTED,
     MOST_DISTINCT,
     ONE_MORE,
-    Tally,
+    VelocityCounter,
     count_ends_ms,
     latest,
 )
@@ -42,7 +42,7 @@ class Running:
         is the first and the last time (Unix ms).
         """
 
-    def steps(self, tallies: Iterable[Tally], names: Iterable[str]) -> list[Step]:
+    def steps(self, tallies: Iterable[VelocityCounter], names: Iterable[str]) -> list[Step]:
         """Prepare the steps of `meet` for a request; they are valid until the next sweep.
 
         `names` are those of all the numbers that the counters show, in their order. Raises
@@ -57,7 +57,7 @@ class Running:
         found.sort(key=lambda step: (step[0], step[2]))
         return found
 
-    def _of(self, tally: Tally) -> Any:
+    def _of(self, tally: VelocityCounter) -> Any:
         if tally.kind == LISTED:
             raise ValueError("lists are no matter of time")
         key = (tally.org, tally.name)
@@ -108,7 +108,7 @@ class Running:
         seen.pop("", None)
         return seen
 
-    def tell(self, tally: Tally, at_ms: int, amount: int, now_ms: int) -> None:
+    def report(self, tally: VelocityCounter, at_ms: int, amount: int, now_ms: int) -> None:
         """Count an event in the bucket of the time it happened, if that bucket still counts.
 
         `at_ms` is when it happened, `now_ms` the current time (both Unix ms); `amount` is micros.

@@ -44,7 +44,7 @@ from gateway.core.machine_steps import draw, parts_of, pay, precheck, record, st
 from gateway.core.money import MAX_MICROS
 from gateway.core.sources import ADJUSTMENTS, SHORTFALL
 from gateway.core.state import Shard
-from gateway.core.velocity import Past, add_past, add_to_tallies, read_tallies
+from gateway.core.velocity import Past, add_past, add_velocity, read_velocity
 
 
 def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
@@ -69,7 +69,7 @@ def authorize(shard: Shard, plan: Plan, now_ms: int) -> Reply:
         return Reply(Status.DONE, now_ms, outcome=outcome)
     _count_signals(shard, plan, now_ms)
     request = (plan.amount, outcome.allowed)
-    add_to_tallies(shard.cells, shard.shared, plan.tallies, request, now_ms)
+    add_velocity(shard.cells, shard.shared, plan.tallies, request, now_ms)
     if outcome.allowed:
         held = standing[0] if standing else None
         expires_ms = _expiry_ms(plan, held, now_ms)
@@ -99,7 +99,7 @@ def _check(shard: Shard, plan: Plan, now_ms: int) -> Outcome:
     for entity in plan.needs.signals:
         signals += read_signal(shard.cells.get(plan.needs.org, signal_name(entity), now_ms), now_ms)
     seen = _read_windows(shard, plan, now_ms)
-    seen += read_tallies(shard.cells, shard.shared, plan.tallies, now_ms)
+    seen += read_velocity(shard.cells, shard.shared, plan.tallies, now_ms)
     taken = draws if allowed else []
     return Outcome(allowed, now_ms, readings, funds, taken, signals, seen=seen)
 

@@ -129,9 +129,9 @@ class Changes:
     def holds(self) -> Iterator[tuple[str, OpenHold | None]]:
         """Yield every known hold as it is after the changes; None for one that has ended."""
         for hold_id in self._holds:
-            yield hold_id, self._standing(hold_id)
+            yield hold_id, self._open_hold(hold_id)
 
-    def _standing(self, hold_id: str) -> OpenHold | None:
+    def _open_hold(self, hold_id: str) -> OpenHold | None:
         found = self._holds.get(hold_id)
         if isinstance(found, Made):
             terms, held = found.asked.terms, int(HoldStatus.held)
@@ -159,7 +159,7 @@ class Changes:
             elif row.is_cap:
                 self._bucket(org, limit, out.now_ms).count += asked.shares[limit.measure]
         if asked.extends:
-            standing = self._standing(asked.hold_id)
+            standing = self._open_hold(asked.hold_id)
             if standing is not None:
                 _grow(standing.hold, asked, out)
         elif not settles:
@@ -204,7 +204,7 @@ class Changes:
         if found is None:
             return
         self._uncount(out, note, _counted(found))
-        expired = self._standing(out.hold_id) if out.status == HoldStatus.expired else None
+        expired = self._open_hold(out.hold_id) if out.status == HoldStatus.expired else None
         self._holds[out.hold_id] = None
         if expired is not None:
             hold = replace(expired.hold, status=out.status, ended_ms=out.now_ms, draws=[])

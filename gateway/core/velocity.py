@@ -15,9 +15,9 @@ from gateway.core import names
 from gateway.core.entity_counters import (
     FIXED,
     Windows,
+    backfilled_signal,
     overlapped,
     signal_ends_ms,
-    warmed_signal,
     with_past,
 )
 from gateway.core.expiring_cells import Cells
@@ -40,7 +40,7 @@ Count = tuple[int, int, int, int, int]
 """A bucket's number, its attempts and micros, and those of the bucket before."""
 
 
-class Tally(Struct, frozen=True, gc=False):
+class VelocityCounter(Struct, frozen=True, gc=False):
     """A velocity counter as one request reads it.
 
     `org` is "" where many orgs share it. `adds` is what the request adds: ONE_MORE, IF_REFUSED or a
@@ -81,7 +81,7 @@ class Past(Struct, frozen=True):
     was seen.
     """
 
-    tally: Tally
+    tally: VelocityCounter
     buckets: dict[int, tuple[int, int]] = {}
     members: dict[str, int] = {}
 
@@ -117,7 +117,7 @@ class CountersInPlay(Struct, frozen=True, gc=False):
     """
 
     windows: tuple[Windows, ...] = ()
-    tallies: tuple[Tally, ...] = ()
+    tallies: tuple[VelocityCounter, ...] = ()
     version: int = 0
 
 
@@ -136,7 +136,9 @@ def rolled_count(count: Count | None, width_ms: int, now_ms: int) -> Count:
     return count
 
 
-def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: int) -> list[int]:
+def read_velocity(
+    own: Cells, shared: Cells, tallies: Iterable[VelocityCounter], now_ms: int
+) -> list[int]:
     """Read what each velocity counter shows.
 
     A COUNTED one shows attempts and micros; the bucket before counts by its overlap, rounded down,
@@ -151,23 +153,23 @@ def read_tallies(own: Cells, shared: Cells, tallies: Iterable[Tally], now_ms: in
     return seen
 
 
-def _shown(tally: Tally, value: Any, now_ms: int) -> tuple[int, ...]:
+def _shown(tally: VelocityCounter, value: Any, now_ms: int) -> tuple[int, ...]:
     width_ms = tally.width_ms
     if tally.kind == COUNTED:
         return overlapped(rolled_count(value, width_ms, now_ms)[1:], width_ms, now_ms)
     if tally.kind == LISTED:
         return (int(value is not None),)
     if tally.kind == FIRST:
-        return (min(width_ms, max(0, now_ms - _first_met(value, width_ms, now_ms))),)
+        return (min(width_ms, max(0, now_ms - _first_seen(value, width_ms, now_ms))),)
     members, since_ms = value or {}, now_ms - width_ms
     is_known = members.get(tally.adds, since_ms) > since_ms
     return sum(at_ms > since_ms for at_ms in members.values()), int(is_known)
 
 
-def add_to_tallies(
+def add_velocity(
     own: Cells,
     shared: Cells,
-    tallies: Iterable[Tally],
+    tallies: Iterable[VelocityCounter],
     request: tuple[int, bool],
     now_ms: int,
 ) -> None:
@@ -182,13 +184,15 @@ def add_to_tallies(
             _add(cells, tally, value, request, now_ms)
 
 
-def _add(cells: Cells, tally: Tally, value: Any, request: tuple[int, bool], now_ms: int) -> None:
+def _add(
+    cells: Cells, tally: VelocityCounter, value: Any, request: tuple[int, bool], now_ms: int
+) -> None:
     width_ms, (amount_micros, is_allowed) = tally.width_ms, request
     if tally.kind == DISTINCT:
         _meet(cells, tally, value or {}, now_ms)
         return
     if tally.kind == FIRST:
-        first_ms = _first_met(value, width_ms, now_ms)
+        first_ms = _first_seen(value, width_ms, now_ms)
         cells.replace(tally.org, tally.name, (first_ms, now_ms), now_ms + width_ms)
         return
     if tally.adds == IF_REFUSED and is_allowed:
@@ -198,7 +202,7 @@ def _add(cells: Cells, tally: Tally, value: Any, request: tuple[int, bool], now_
     cells.replace(tally.org, tally.name, after, count_ends_ms(here, width_ms))
 
 
-def _first_met(value: tuple[int, int] | None, width_ms: int, now_ms: int) -> int:
+def _first_seen(value: tuple[int, int] | None, width_ms: int, now_ms: int) -> int:
     """Return since when an entity has been seen: now, unless it was seen less than a width ago."""
     return value[0] if value is not None and now_ms - value[1] < width_ms else now_ms
 
@@ -209,7 +213,7 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
     cells = own if tally.org else shared
     value = cells.get(tally.org, tally.name, now_ms)
     if tally.kind == SIGNAL:
-        signal = warmed_signal(value, (int(tally.adds), width_ms), past.buckets, now_ms)
+        signal = backfilled_signal(value, (int(tally.adds), width_ms), past.buckets, now_ms)
         if signal[FIXED:] != (value or ())[FIXED:]:
             ends_ms = signal_ends_ms(signal, signal[0])
             cells.put(tally.org, tally.name, signal, now_ms, ends_ms)
@@ -238,7 +242,7 @@ def add_past(own: Cells, shared: Cells, past: Past, now_ms: int) -> None:
         cells.replace(tally.org, tally.name, (here, *warm), ends_ms)
 
 
-def _meet(cells: Cells, tally: Tally, members: dict[str, int], now_ms: int) -> None:
+def _meet(cells: Cells, tally: VelocityCounter, members: dict[str, int], now_ms: int) -> None:
     met = {**members, tally.adds: max(now_ms, members.get(tally.adds, 0))}
     cells.replace(tally.org, tally.name, latest(met), now_ms + tally.width_ms)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from gateway.catalog.models import StoredModel
-from gateway.catalog.policy_log import WARM, WARMING, Change, PoliciesInForce, standing
+from gateway.catalog.policy_log import WARM, WARMING, Change, PoliciesInForce, in_force
 from gateway.core.windows import DAY_MS
 from gateway.flows.risk.scoring import thresholds_of
 from gateway.flows.rollout import compare_models, models
@@ -108,7 +108,7 @@ def _champion(now: PoliciesInForce) -> ChampionAnswer:
 
 
 def _answer(stored: StoredModel, changes: list[Change]) -> ModelAnswer:
-    told, now, mode = json.loads(stored.head), standing(changes), "draft"
+    told, now, mode = json.loads(stored.head), in_force(changes), "draft"
     own = told["thresholds"]
     if stored.id == now.champion:
         mode, own = "active", thresholds_of(now.cuts)

@@ -13,7 +13,7 @@ from gateway.catalog.policy_log import (
     Change,
     PoliciesInForce,
     Stored,
-    standing,
+    in_force,
 )
 from gateway.core.windows import DAY_MS
 from gateway.flows.analysis.backtest import Backtest, Span
@@ -48,7 +48,7 @@ async def get_rulesets(services: Services, call: Call[None]) -> Answered[RuleSet
     """GET /v1/rulesets."""
     call.caller.check_unbound(rule_sets.CHANGE)
     changes = await services.rulesets.changes()
-    known = standing(changes), _were_set(changes)
+    known = in_force(changes), _were_set(changes)
     listed = [_answer(made, *known) for made in await services.rulesets.listed()]
     told = [
         RuleSetChange(
@@ -186,7 +186,7 @@ def _answer(stored: Stored, now: PoliciesInForce, changed: set[str]) -> RuleSetA
 
 async def _whole(services: Services, stored: Stored) -> RuleSetAnswer:
     changes = await services.rulesets.changes()
-    answer = _answer(stored, standing(changes), _were_set(changes))
+    answer = _answer(stored, in_force(changes), _were_set(changes))
     loaded = await asyncio.to_thread(load, stored.text)
     answer.rules, answer.text = [rule.id for rule in loaded.rules], stored.text
     return answer

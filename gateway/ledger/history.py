@@ -71,7 +71,7 @@ class History(Reading):
         query = select(func.coalesce(func.min(b.first_row), NO_ROW)).where(b.at_ms >= at_ms)
         return int((await self._all(query))[0][0])
 
-    async def moment_before(self, row: int) -> int:
+    async def time_before(self, row: int) -> int:
         """Return the largest time in the batches that end before a row (Unix ms); 0 without any.
 
         No record from that row on is much older than this.

@@ -64,7 +64,7 @@ _given = msgpack.Decoder(Given)
 _bucket = msgpack.Decoder(tuple[int, str])
 
 
-def standing_of(row: HotRow) -> OpenHold:
+def open_hold_of(row: HotRow) -> OpenHold:
     """Decode the hold in a row."""
     hold, note = _standing.decode(row.data)
     return OpenHold(records.decode_hold(hold), note, row.a)
@@ -109,7 +109,7 @@ class HotChanges:
             row = found.get(name)
             if row is not None:
                 self._saved[name] = org
-            self._changes.learn(name, standing_of(row) if row else None)
+            self._changes.learn(name, open_hold_of(row) if row else None)
 
     def apply(self, lines: Iterable[Decoded]) -> None:
         """Apply records in their order; all holds that they need must be loaded."""

@@ -71,7 +71,7 @@ LATENCY_LABELS = ("route", "status")
 LATENCY_MEANING = "time to answer a request"
 
 
-class Tally(msgspec.Struct):
+class ProcessCounts(msgspec.Struct):
     """Counts of one process. A key is a metric's name and its label values, joined by newlines."""
 
     counters: dict[str, float] = {}
@@ -187,7 +187,7 @@ class CountingHooks:
             counters[f"spendgate_decisions\n{outcome}\n{reason}"] = count
         latency = {f"{route}\n{status}": n for (route, status), n in self._latency.items()}
         fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(Tally(counters, self._gauges, latency)))
+        fresh.write_bytes(msgspec.json.encode(ProcessCounts(counters, self._gauges, latency)))
         fresh.replace(self._path)
 
 
@@ -199,8 +199,8 @@ class _Sum:
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, summed over the processes."""
-        total = Tally({}, {}, {})
-        for tally in _tallies(self._directory):
+        total = ProcessCounts({}, {}, {})
+        for tally in _all_counts(self._directory):
             for into, of in ((total.counters, tally.counters), (total.gauges, tally.gauges)):
                 for key, value in of.items():
                     into[key] = into.get(key, 0) + value
@@ -212,17 +212,17 @@ class _Sum:
 
 def gauge(directory: Path, name: str) -> float:
     """Return a gauge, summed over what the processes last wrote; 0 if none did."""
-    return sum(tally.gauges.get(name, 0.0) for tally in _tallies(directory))
+    return sum(tally.gauges.get(name, 0.0) for tally in _all_counts(directory))
 
 
-def _tallies(directory: Path) -> Iterator[Tally]:
+def _all_counts(directory: Path) -> Iterator[ProcessCounts]:
     """Yield the counts in all readable files; skip the torn ones that a full disk can leave."""
     for path in directory.glob("*.json"):
         with suppress(OSError, msgspec.DecodeError):
-            yield msgspec.json.decode(path.read_bytes(), type=Tally)
+            yield msgspec.json.decode(path.read_bytes(), type=ProcessCounts)
 
 
-def _families(total: Tally) -> Iterator[Metric]:
+def _families(total: ProcessCounts) -> Iterator[Metric]:
     for name, (labels, meaning) in COUNTERS.items():
         counter = CounterMetricFamily(name, meaning, labels=labels)
         for key, value in total.counters.items():

@@ -75,7 +75,7 @@ class Replicated:
 
     async def _ask(self, shards: set[int]) -> dict[int, ShardState]:
         """Return the shards' status where a replica has all of it; nothing where none has."""
-        there = await self._shards.standing(list(shards))
+        there = await self._shards.states(list(shards))
         connection = self._functions.pipeline.connections
         await self._functions.run(("SET", keys.mark(), 1, "PX", MARK_MS))
         loop = asyncio.get_running_loop()

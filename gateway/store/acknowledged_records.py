@@ -29,7 +29,7 @@ class AcknowledgedRecords:
         while self._records[0][0] < now - self._seconds:
             self._records.popleft()
 
-    def behind(self, cursors: dict[int, tuple[int, int]]) -> list[StreamRecord]:
+    def after(self, cursors: dict[int, tuple[int, int]]) -> list[StreamRecord]:
         """Return the records after each shard's cursor, (epoch, seq)."""
         return [
             record

@@ -63,7 +63,13 @@ def sources_spec(sources: tuple[Source, ...]) -> list[int | str]:
     return spec
 
 
-def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
+def velocity_args(shard: int, plan: Plan) -> tuple[object, ...]:
+    """Return a plan's velocity counters as an argument of its call, if it has any."""
+    has_any = plan.windows or plan.tallies or plan.version
+    return (velocity_spec(shard, plan),) if has_any else ()
+
+
+def velocity_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
     """List a plan's velocity counters, as the authorize function reads them.
 
     The first list is the latest rule change that every worker knows, then of each declared window
@@ -84,7 +90,7 @@ def tally_spec(shard: int, plan: Plan) -> tuple[Sequence[int | str], ...]:
     entries: list[str] = []
     firsts: list[int | str] = []
     for tally in plan.tallies:
-        key = keys.tally(shard, tally.org, tally.name)
+        key = keys.velocity(shard, tally.org, tally.name)
         if tally.kind == COUNTED:
             counts.append(key)
             widths.append(tally.width_ms)

@@ -101,7 +101,7 @@ def version(shard: int, of: Version) -> str:
     return f"{{s{shard}}}//v.{of.kind}/{names.escape(of.id)}"
 
 
-def tally(shard: int, org: str, name: str) -> str:
+def velocity(shard: int, org: str, name: str) -> str:
     """Return the key of a velocity counter.
 
     An org's own is in its shard; a shared one ("" for the org) is in the shard of its own name.

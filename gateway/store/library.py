@@ -14,7 +14,7 @@ INCLUDES = (
     "counters",
     "records",
     "signals",
-    "tallies",
+    "velocity",
     "holds",
     "settle",
 )

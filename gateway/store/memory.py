@@ -101,11 +101,11 @@ class MemoryStore:
             versions[key] = max(versions.get(key, 0), version.expected)
         return max(self.shards[shard].versions[key] for shard in shards)
 
-    async def warm(self, past: Sequence[Past]) -> None:
+    async def backfill(self, past: Sequence[Past]) -> None:
         for one in past:
             add_past(self._of(one.tally.org).cells, self.shared, one, self._clock())
 
-    async def standing(self, entries: Collection[str]) -> set[str]:
+    async def listed(self, entries: Collection[str]) -> set[str]:
         alive = self.shared.alive(self._clock())
         return {name for name in entries if ("", name) in alive}
 

@@ -122,11 +122,11 @@ class Store(Protocol):
         """Raise a version to at least `expected` in these shards; return the highest one found."""
         ...
 
-    async def warm(self, past: Sequence[Past]) -> None:
+    async def backfill(self, past: Sequence[Past]) -> None:
         """Backfill velocity counters with what happened before; see core.velocity.add_past."""
         ...
 
-    async def standing(self, entries: Collection[str]) -> set[str]:
+    async def listed(self, entries: Collection[str]) -> set[str]:
         """Return which of these list items are on their list, by the names of their counters."""
         ...
 

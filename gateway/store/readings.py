@@ -29,7 +29,7 @@ class RedisReadings:
 
     async def first_body(self, name: str, digest: bytes, kept_ms: int) -> bytes:
         """Return the digest that came first under a name; this one, where it is the first."""
-        key = keys.tally(0, "", name)
+        key = keys.velocity(0, "", name)
         found = await self._functions.run(("SET", key, digest, "NX", "GET", "PX", kept_ms))
         return digest if found is None else bytes(found)
 

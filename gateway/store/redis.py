@@ -41,13 +41,13 @@ from gateway.store.codec import (
     prepare,
     reply_of,
     sources_spec,
-    tally_spec,
+    velocity_args,
     with_moved,
 )
 from gateway.store.functions import Command, Functions
 from gateway.store.port import Result
 from gateway.store.readings import RedisReadings
-from gateway.store.tallies import RedisTallies
+from gateway.store.velocity import RedisVelocity
 from gateway.wire.records import StreamRecord, encode_kept
 
 
@@ -68,7 +68,7 @@ CLAIMED_MS = 600_000
 LAST_SEQ = 2**64 - 1
 
 
-class RedisStore(RedisTallies, RedisReadings):
+class RedisStore(RedisVelocity, RedisReadings):
     """The functions of a library on one Redis ≥ 7.2 or Valkey ≥ 8, over one pipeline."""
 
     def __init__(
@@ -125,7 +125,7 @@ class RedisStore(RedisTallies, RedisReadings):
             plan.hold_id,
             plan.shares,
             self._epochs.get(shard, 0),
-            *((tally_spec(shard, plan),) if plan.windows or plan.tallies or plan.version else ()),
+            *velocity_args(shard, plan),
         )
         own = [idem_key, keys.hold(shard, plan.hold_id), prepared.epoch]
         args = (pack(spec), digest, plan.asked, prepared.id)
@@ -141,7 +141,7 @@ class RedisStore(RedisTallies, RedisReadings):
         reply.outcome = outcome_of(out)
         kind = "extend" if plan.extends else "authorize"
         said = (kind, out, plan.asked, needs.record)
-        self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+        self._remember(shard, reply, said, (idem_key, digest, ttl_ms))
         return reply
 
     async def _in_turn(
@@ -151,7 +151,7 @@ class RedisStore(RedisTallies, RedisReadings):
         call = self._functions.call
         return await self.admission.run(org, len(of), lane, lambda _: call(name, of, args))
 
-    def _heard(
+    def _remember(
         self,
         shard: int,
         reply: Reply,
@@ -213,7 +213,7 @@ class RedisStore(RedisTallies, RedisReadings):
             return self._no_result(reply)
         reply.ended = ended_of(out)
         said = ("finish", out, order.body, b"")
-        self._heard(shard, reply, said, (idem_key, digest, ttl_ms))
+        self._remember(shard, reply, said, (idem_key, digest, ttl_ms))
         return await self._confirmed(shard, reply)
 
     async def grant(self, order: GrantOrder) -> Reply:
@@ -235,7 +235,7 @@ class RedisStore(RedisTallies, RedisReadings):
         if out is None:
             return self._no_result(reply)
         kind, body = said
-        self._heard(shard, reply, (kind, out, body, b""), kept)
+        self._remember(shard, reply, (kind, out, body, b""), kept)
         return await self._confirmed(shard, reply)
 
     async def void(self, order: VoidOrder) -> Reply:
@@ -277,7 +277,7 @@ class RedisStore(RedisTallies, RedisReadings):
         shard = keys.shard_of(order.org)
         idem_key, digest, ttl_ms = kept_under(shard, order.org, order.idempotency)
         of = [keys.stream(shard), keys.epoch(shard), idem_key]
-        of += [keys.tally(shard, tally.org, tally.name) for tally in order.tallies]
+        of += [keys.velocity(shard, tally.org, tally.name) for tally in order.tallies]
         spec = (
             *(order.org, order.type, order.id, order.at_ms, order.amount, ttl_ms),
             self._epochs.get(shard, 0),
@@ -322,7 +322,7 @@ class RedisStore(RedisTallies, RedisReadings):
             ended += len(lines)
             for kind, out, at in lines:
                 reply = Reply(Status.DONE, now_ms, position=position(at))
-                self._heard(shard, reply, (kind.decode(), out, b"", b""))
+                self._remember(shard, reply, (kind.decode(), out, b"", b""))
         return ended
 
     async def hold(self, hold_id: str) -> tuple[Hold, bytes] | None:
@@ -361,7 +361,7 @@ class RedisStore(RedisTallies, RedisReadings):
         names, positions = [], []
         for shard in range(keys.SHARDS):
             names.append(keys.stream(shard))
-            positions.append(_behind(*after.get(shard, (0, 0))))
+            positions.append(_id_after(*after.get(shard, (0, 0))))
         streams = await self._functions.run(
             ("XREAD", "COUNT", limit, "STREAMS", *names, *positions)
         )
@@ -393,6 +393,6 @@ class RedisStore(RedisTallies, RedisReadings):
         await self._pipeline.close()
 
 
-def _behind(epoch: int, seq: int) -> str:
+def _id_after(epoch: int, seq: int) -> str:
     """Return the stream id to read after; seq -1 (no record yet) ends the epoch before."""
     return f"{epoch}-{seq}" if seq >= 0 else f"{epoch - 1}-{LAST_SEQ}"

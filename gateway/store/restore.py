@@ -100,7 +100,7 @@ class Restorer:
         value = kept.digest + struct.pack("<I", len(out)) + out + body
         self._set(shard, keys.org_prefix(shard, org) + kept.name, value, kept.expires_ms)
 
-    def undone(self, shard: int, org: str, decision_id: str, kept: str, until_ms: int) -> None:
+    def reversal(self, shard: int, org: str, decision_id: str, kept: str, until_ms: int) -> None:
         """Add the reversal of a decision, and delete its stored result ("" for none)."""
         if kept:
             self.commands[shard].append(("DEL", keys.org_prefix(shard, org) + kept))

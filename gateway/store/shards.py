@@ -130,7 +130,7 @@ class Shards:
         """Load the library unless it is there."""
         await self._functions.load()
 
-    async def standing(self, shards: Sequence[int]) -> dict[int, ShardState]:
+    async def states(self, shards: Sequence[int]) -> dict[int, ShardState]:
         """Return the status of each of these shards."""
         of = [key for shard in shards for key in (keys.stream(shard), keys.epoch(shard))]
         found = await self._functions.call("standing", of, ())

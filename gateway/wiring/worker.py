@@ -200,8 +200,8 @@ async def _offer_records(store: RedisStore, shards: Shards, ledger: Ledger) -> N
                 await store.met_closed.wait()
         store.met_closed.clear()
         try:
-            if not (await shards.standing([0]))[0].is_open:
-                await shards.offer(store.recent.behind(await ledger.cursors()))
+            if not (await shards.states([0]))[0].is_open:
+                await shards.offer(store.recent.after(await ledger.cursors()))
                 await asyncio.sleep(CLOSED_LOOK_S)
         except SpendgateError:
             await asyncio.sleep(0.1)

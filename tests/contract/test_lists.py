@@ -30,7 +30,7 @@ async def test_many_writers_leave_one_log_without_gaps(engine: Engine) -> None:
         await follow(lists, store)
 
     await asyncio.gather(*(put(n) for n in range(8)))
-    found = await lists.behind(0, 100)
+    found = await lists.changes_after(0, 100)
     numbers = [entry.n for entry in found]
     assert numbers == sorted(numbers) and await lists.last() == numbers[-1] == 16
     assert standing(store) == {f"d{n}" for n in range(3)} | {f"own{n}" for n in range(8)}
@@ -50,7 +50,7 @@ async def test_the_last_word_about_an_item_holds(engine: Engine) -> None:
 async def test_who_is_late_undoes_nothing(engine: Engine) -> None:
     lists, store = Lists(engine), MemoryStore(lambda: NOW_MS)
     await lists.keep([item("a")])
-    seen = await lists.behind(0, 10)
+    seen = await lists.changes_after(0, 10)
     await lists.keep([item("a", gone=True)])
     await follow(lists, store)
     await store.follow(seen)
@@ -89,4 +89,4 @@ async def test_what_ended_long_ago_is_forgotten_and_the_last_number_is_not(
     await lists.keep([item("d", old_ms, gone=True)])
     assert await lists.prune(NOW_MS) == 3
     assert await lists.last() == 4
-    assert [entry.digest for entry in await lists.behind(0, 10)] == ["c"]
+    assert [entry.digest for entry in await lists.changes_after(0, 10)] == ["c"]

@@ -33,7 +33,7 @@ async def test_one_call_labels_once_however_many_come_at_the_same_time(engine: E
         *(labels.add(label("dec_1", "fraud", "k/1", f"d{n}")) for n in range(8))
     )
     assert len({one.digest for one in kept}) == 1
-    assert len(await labels.told("dec_1")) == 1
+    assert len(await labels.of_decision("dec_1")) == 1
 
 
 async def test_the_latest_label_of_a_decision_holds(engine: Engine) -> None:
@@ -42,7 +42,7 @@ async def test_the_latest_label_of_a_decision_holds(engine: Engine) -> None:
         await labels.add(label(decision, what))
     assert await labels.of(["dec_1", "dec_2", "dec_3"]) == {"dec_1": "good", "dec_2": "good"}
     assert await labels.of([]) == {}
-    assert [one.label for one in await labels.told("dec_1")] == ["fraud", "good"]
+    assert [one.label for one in await labels.of_decision("dec_1")] == ["fraud", "good"]
 
 
 async def test_rows_count_once_though_two_gather_them(engine: Engine) -> None:

@@ -40,6 +40,15 @@ PLAIN = (
     "gateway/settings.py",
     "gateway/wire",
     "gateway/wiring",
+    "gateway/catalog",
+    "gateway/core",
+    "gateway/errors.py",
+    "gateway/ledger",
+    "gateway/observe",
+    "gateway/sql",
+    "gateway/store",
+    "models",
+    "rules",
 )
 """Rooms that were rewritten; the others follow."""
 

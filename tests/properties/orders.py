@@ -44,7 +44,7 @@ from gateway.core.velocity import (
     SIGNAL,
     Entry,
     Past,
-    Tally,
+    VelocityCounter,
 )
 from gateway.store import keys
 from gateway.store.memory import MemoryStore
@@ -136,7 +136,7 @@ class Life:
             Counter(f"{rolling}/u{target}", SLIDING, MONEY, most, 9000, True, f"t/{rolling}"),
         ]
 
-    def tallies(self, org: str) -> tuple[Tally, ...]:
+    def tallies(self, org: str) -> tuple[VelocityCounter, ...]:
         if self.chance.random() < 0.4:
             return ()
         ip = f"ip/{self.chance.randrange(3)}"
@@ -144,13 +144,13 @@ class Life:
         met = [(org, "d/1.400000.asn/k/k1"), ("", f"d/1.400000.org/{ip}")]
         member = self.chance.choice(["", f"m{self.chance.randrange(300)}"])
         found = [
-            Tally(COUNTED, of, name, int(name.split("/")[1].partition(".")[2]), adds)
+            VelocityCounter(COUNTED, of, name, int(name.split("/")[1].partition(".")[2]), adds)
             for of, name in counted
             for adds in [self.chance.choice(["", ONE_MORE, ONE_MORE, IF_REFUSED])]
         ]
-        found += [Tally(DISTINCT, of, name, 400_000, member) for of, name in met]
-        found.append(Tally(FIRST, org, "f/1.500000/k/k1", 500_000, ONE_MORE))
-        found.append(Tally(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
+        found += [VelocityCounter(DISTINCT, of, name, 400_000, member) for of, name in met]
+        found.append(VelocityCounter(FIRST, org, "f/1.500000/k/k1", 500_000, ONE_MORE))
+        found.append(VelocityCounter(LISTED, "", f"l/bad/{self.chance.randrange(3)}"))
         return tuple(t for t in found if self.chance.random() < 0.7)
 
     def windows(self) -> tuple[tuple[int, ...], ...]:
@@ -273,7 +273,7 @@ class Life:
 
     def warm(self) -> list[Past]:
         found, org = [], self.org()
-        signals = [Tally(SIGNAL, org, name, w, s) for name, w, s in SIGNALS]
+        signals = [VelocityCounter(SIGNAL, org, name, w, s) for name, w, s in SIGNALS]
         for tally in (*self.tallies(org), *(t for t in signals if self.chance.random() < 0.5)):
             if tally.kind in (COUNTED, SIGNAL):
                 here = self.now_ms // tally.width_ms
@@ -333,7 +333,7 @@ async def apply(store: MemoryStore | ClockedRedis, order: object) -> object:
     if isinstance(order, tuple):
         return await store.follow(order)
     if isinstance(order, list):
-        return await store.warm(order)
+        return await store.backfill(order)
     calls = {
         Plan: store.authorize,
         Finish: store.finish,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gateway.core.log_counters import Running
-from gateway.core.velocity import COUNTED, DISTINCT, FIRST, ONE_MORE, Tally
-from models.column_counters import Grouped, age, counted, distinct, told
+from gateway.core.velocity import COUNTED, DISTINCT, FIRST, ONE_MORE, VelocityCounter
+from models.column_counters import Grouped, age, counted, counted_late, distinct
 
 ROWS, WIDTH_MS = 3_000, 40_000
 START_MS = 1_700_000_000_000
@@ -33,9 +33,11 @@ def test_columns_show_what_a_stream_shows(seed: int, most: int) -> None:
         rows.append((now_ms, who, member, amount))
         name = f"{who}" if who >= 0 else ""
         tallies = [
-            Tally(COUNTED, "acme", f"w/{name}", WIDTH_MS, ONE_MORE),
-            Tally(DISTINCT, "acme", f"d/{name}", WIDTH_MS, f"m{member}" if member >= 0 else ""),
-            Tally(FIRST, "acme", f"f/{name}", WIDTH_MS, ONE_MORE),
+            VelocityCounter(COUNTED, "acme", f"w/{name}", WIDTH_MS, ONE_MORE),
+            VelocityCounter(
+                DISTINCT, "acme", f"d/{name}", WIDTH_MS, f"m{member}" if member >= 0 else ""
+            ),
+            VelocityCounter(FIRST, "acme", f"f/{name}", WIDTH_MS, ONE_MORE),
         ]
         names = ("n", "micros", "members", "known", "age")
         seen = running.meet(running.steps(tallies, names), (amount, True), now_ms)
@@ -61,12 +63,12 @@ def test_what_is_told_later_counts_when_it_happened(seed: int) -> None:
         who, is_told = chance.randrange(4), chance.random() < 0.1
         at_ms = now_ms - chance.choice([-5, 0, 10_000, 50_000, 100_000]) if is_told else now_ms
         rows.append((now_ms, at_ms, who, int(is_told)))
-        tally = Tally(COUNTED, "acme", f"v/{who}", WIDTH_MS)
+        tally = VelocityCounter(COUNTED, "acme", f"v/{who}", WIDTH_MS)
         if is_told:
-            running.tell(tally, min(at_ms, now_ms), 0, now_ms)
+            running.report(tally, min(at_ms, now_ms), 0, now_ms)
         seen = running.meet(running.steps([tally], ("n", "")), (0, True), now_ms)
         shown.append(seen["n"] if not is_told else -1)
     now, at, whose, weight = (np.array(c, np.int64) for c in zip(*rows, strict=True))
-    found = told(Grouped.of(whose), now, at, WIDTH_MS, weight)
+    found = counted_late(Grouped.of(whose), now, at, WIDTH_MS, weight)
     reads = weight == 0
     assert np.array_equal(found[reads], np.array(shown, float)[reads])

@@ -100,7 +100,7 @@ def test_versions_of_different_things_have_different_keys(org: str, plan: str, n
         keys.version(0, Version("grants", org, 1)),
         keys.version(0, Version("plan", plan, 1)),
         keys.version(0, Version("card", plan, 1)),
-        keys.tally(0, org, names.join("w", name)),
+        keys.velocity(0, org, names.join("w", name)),
         keys.hold(0, "hold_1"),
         keys.claim(0, "dec_1"),
     }

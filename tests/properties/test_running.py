@@ -15,10 +15,10 @@ from gateway.core.velocity import (
     IF_REFUSED,
     ONE_MORE,
     Past,
-    Tally,
+    VelocityCounter,
     add_past,
-    add_to_tallies,
-    read_tallies,
+    add_velocity,
+    read_velocity,
 )
 
 START_MS = 1_700_000_000_000
@@ -26,16 +26,16 @@ STEPS = 4_000
 WIDTHS = (7_000, 600_000)
 
 
-def some(chance: random.Random) -> list[Tally]:
+def some(chance: random.Random) -> list[VelocityCounter]:
     """What one request meets: windows, sets and first moments of a few entities."""
     found = []
     for width in WIDTHS:
         who = chance.randrange(3)
         adds = chance.choice(["", ONE_MORE, ONE_MORE, IF_REFUSED])
-        found.append(Tally(COUNTED, "acme", f"w/{width}/{who}", width, adds))
+        found.append(VelocityCounter(COUNTED, "acme", f"w/{width}/{who}", width, adds))
         member = chance.choice(["", f"m{chance.randrange(chance.choice([3, 400]))}"])
-        found.append(Tally(DISTINCT, "", f"d/{width}/{who}", width, member))
-        found.append(Tally(FIRST, "acme", f"f/{width}/{who}", width, ONE_MORE))
+        found.append(VelocityCounter(DISTINCT, "", f"d/{width}/{who}", width, member))
+        found.append(VelocityCounter(FIRST, "acme", f"f/{width}/{who}", width, ONE_MORE))
     return found
 
 
@@ -48,14 +48,14 @@ def test_what_runs_shows_what_the_machine_shows(seed: int) -> None:
         now_ms += chance.choice([0, 1, 50, 900, 6_999, 7_000, 61_000])
         tallies, request = some(chance), (chance.randrange(10**6), chance.random() < 0.7)
         if chance.random() < 0.1:
-            event = Tally(COUNTED, "acme", tallies[0].name, tallies[0].width_ms, ONE_MORE)
+            event = VelocityCounter(COUNTED, "acme", tallies[0].name, tallies[0].width_ms, ONE_MORE)
             at_ms = now_ms - chance.randrange(20_000)
             past = Past(event, {at_ms // event.width_ms: (1, request[0])})
             add_past(own, shared, past, now_ms)
-            running.tell(event, at_ms, request[0], now_ms)
+            running.report(event, at_ms, request[0], now_ms)
             continue
-        expected = read_tallies(own, shared, tallies, now_ms)
-        add_to_tallies(own, shared, tallies, request, now_ms)
+        expected = read_velocity(own, shared, tallies, now_ms)
+        add_velocity(own, shared, tallies, request, now_ms)
         names = [f"{n}" for n in range(len(expected))]
         steps = running.steps(tallies, names)
         shown = running.meet(steps, request, now_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.catalog.policy_log import Change, previous, standing
+from gateway.catalog.policy_log import Change, in_force, previous
 
 
 def changes(*told: str) -> list[Change]:
@@ -45,7 +45,7 @@ def changes(*told: str) -> list[Change]:
 def test_what_stands_follows_from_the_changes(
     told: tuple[str, ...], active: object, shadows: object
 ) -> None:
-    found = standing(changes(*told))
+    found = in_force(changes(*told))
     assert (found.active, found.shadows, found.version) == (active, shadows, len(told))
 
 

@@ -1,4 +1,4 @@
-"""Lists, as the log of what stands on them."""
+"""Lists, as the log of their items."""
 
 import sqlalchemy as sa
 from alembic import op

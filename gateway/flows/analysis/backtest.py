@@ -129,7 +129,7 @@ async def backtest(
 
 async def _weigh(services: AnalysisServices, trial: Trial) -> None:
     labelled = await services.labels.of(trial.decisions(), trial.span.labels_ms)
-    standing = await services.store.standing(trial.entries())
+    standing = await services.store.listed(trial.entries())
     await asyncio.to_thread(trial.weigh, labelled, standing)
 
 

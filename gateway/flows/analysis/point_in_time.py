@@ -16,7 +16,7 @@ from gateway.core.commands import Moved, Outcome
 from gateway.core.facts import named
 from gateway.core.log_counters import Running, Step
 from gateway.core.request_record import EventRecord, RequestRecord
-from gateway.core.velocity import COUNTED, DISTINCT, FIRST, LISTED, Tally
+from gateway.core.velocity import COUNTED, DISTINCT, FIRST, LISTED, VelocityCounter
 from gateway.flows.risk.velocity import VelocityCounters
 from gateway.ledger.history import History
 from gateway.wire import records
@@ -107,7 +107,9 @@ class PointInTime:
             known = self._cache[key] = self._split(key, tallies, names)
         return known
 
-    def _split(self, key: tuple[object, ...], tallies: list[Tally], names: list[str]) -> _Known:
+    def _split(
+        self, key: tuple[object, ...], tallies: list[VelocityCounter], names: list[str]
+    ) -> _Known:
         """Counted ones and entries of lists, each with the names of its numbers."""
         numbers, split = iter(names), _Known(key)
         for tally in tallies:
@@ -146,7 +148,7 @@ class PointInTime:
             self._running.meet(steps, (of.amount, out.allowed), out.now_ms)
         elif isinstance(of, EventRecord) and isinstance(out, Moved):
             for tally in self._tallying.of_event(out.org, of):
-                self._running.tell(tally, min(of.at_ms, out.now_ms), of.amount, out.now_ms)
+                self._running.report(tally, min(of.at_ms, out.now_ms), of.amount, out.now_ms)
         self._sweep(out.now_ms)
 
     def _sweep(self, now_ms: int) -> None:
@@ -165,7 +167,7 @@ async def begins(
 
     Also whether `most_back` records (0: no bound) cut it short.
     """
-    since_ms = max(from_ms, await history.moment_before(from_row))
+    since_ms = max(from_ms, await history.time_before(from_row))
     first = await history.row_at(since_ms - lookback.windows_ms)
     if most_back and first < from_row - most_back:
         return from_row - most_back, True

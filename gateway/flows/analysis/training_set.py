@@ -121,7 +121,7 @@ async def _look_back(sources: Sources, collector: Collector, names: list[str], f
     wanted = collector.wanted
     collector.lookback = PointInTime(names, sources.secret)
     read = {name.rpartition("@")[2] for name in names if MEMBERSHIP in name}
-    collector.standing = await sources.lists.standing(read, time.time_ns() // 1_000_000)
+    collector.standing = await sources.lists.current(read, time.time_ns() // 1_000_000)
     where = (first, wanted.from_ms, wanted.most_back)
     begin, collector.found.is_cut = await begins(sources.history, collector.lookback, *where)
     return begin

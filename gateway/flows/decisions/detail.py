@@ -51,7 +51,7 @@ async def get(services: DecisionServices, decision_id: str, caller: Caller) -> D
     assert isinstance(out, Outcome) and isinstance(asked, RequestRecord)
     whole, told = judge(await services.rules.of(asked), asked, out)
     judged = with_shadows(await services.rules.shadows_of(asked), whole, out), told
-    labels = await services.labels.told(record.id)
+    labels = await services.labels.of_decision(record.id)
     score = await score_part(services, *judged)
     return _story(record, (*judged, score), stored, found, labels, services.clock.now_ms())
 

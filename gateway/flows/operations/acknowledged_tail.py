@@ -9,7 +9,7 @@ from gateway.core.holds import HoldStatus
 from gateway.core.replay import hold_of
 from gateway.core.request_record import RequestRecord
 from gateway.ledger.batch import Position
-from gateway.ledger.hot import HOLD, HotKey, HotRow, standing_of
+from gateway.ledger.hot import HOLD, HotKey, HotRow, open_hold_of
 from gateway.ledger.port import Written
 from gateway.wire import records
 from gateway.wire.records import LOST, StreamRecord
@@ -61,7 +61,7 @@ def sound(lines: Iterable[StreamRecord], saved: Iterable[HotRow]) -> list[Stream
 
 
 def _held(row: HotRow) -> int:
-    hold = standing_of(row).hold
+    hold = open_hold_of(row).hold
     return hold.amount if hold.state is HoldStatus.held else 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gateway.catalog.labels import Labels
 from gateway.catalog.lists import Lists
-from gateway.catalog.policy_log import RuleSets, standing
+from gateway.catalog.policy_log import RuleSets, in_force
 from gateway.core.windows import DAY_MS
 from gateway.errors import Bug, SpendgateError
 from gateway.flows.analysis.training_set import Sources, TrainingRows, Wanted, training_rows
@@ -59,7 +59,7 @@ class Drift:
 
     async def step(self, now_ms: int) -> None:
         """Look once. Raises Unavailable, or what reading a model raises."""
-        champion = standing(await self.rulesets.changes()).champion
+        champion = in_force(await self.rulesets.changes()).champion
         if not champion:
             self.score = self.feature = 0.0
             return

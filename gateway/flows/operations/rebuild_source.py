@@ -117,7 +117,7 @@ def _reverse(restorer: Restorer, line: StreamRecord, org: str, until_ms: int) ->
     if line.kind in ("finish", "adjust"):
         _, note = records.decode(line)
         if isinstance(note, EndNote | AdminNote) and note.undo is not None:
-            restorer.undone(line.shard, org, note.undo.decision, note.undo.kept, until_ms)
+            restorer.reversal(line.shard, org, note.undo.decision, note.undo.kept, until_ms)
 
 
 def _restore(restorer: Restorer, row: HotRow, epochs: Mapping[int, int]) -> None:
@@ -129,7 +129,7 @@ def _restore(restorer: Restorer, row: HotRow, epochs: Mapping[int, int]) -> None
     elif row.kind == hot.BUCKET:
         restorer.bucket(row.shard, row.org, row.a, *hot.bucket_of(row))
     elif row.kind == hot.HOLD:
-        standing = hot.standing_of(row)
+        standing = hot.open_hold_of(row)
         restorer.hold(row.shard, row.name, standing.hold, standing.note, standing.until_ms)
     else:
         given = hot.given_of(row)

@@ -93,7 +93,7 @@ class Recovery:
 
     async def open_closed(self) -> Report:
         """Open every closed shard whose lock is free."""
-        standing = await self._shards.standing(ALL_SHARDS)
+        standing = await self._shards.states(ALL_SHARDS)
         await self._reconnect_if_superseded(standing)
         closed = [shard for shard, at in standing.items() if not at.is_open]
         report = await self.recover(closed) if closed else Report()
@@ -167,7 +167,7 @@ class Recovery:
         if await self._may_be_offered():
             await asyncio.sleep(OFFER_WAIT_S)
         handed_in = await _alone(lambda: self._take_in(mine, report))
-        standing, before = await self._shards.standing(mine), await self._ledger_writer.written()
+        standing, before = await self._shards.states(mine), await self._ledger_writer.written()
         epochs = {
             shard: max(standing[shard].epoch, before.cursors.get(shard, (0, 0))[0]) + 1
             for shard in mine

@@ -17,7 +17,15 @@ from gateway.catalog.declared_counters import Declared, declared
 from gateway.catalog.policy_log import EVERYBODY, WARM, WARMING, Change, RuleSets
 from gateway.core.commands import Moved, Outcome
 from gateway.core.request_record import EventRecord, RequestRecord
-from gateway.core.velocity import DISTINCT, FIRST, IF_REFUSED, MOST_DISTINCT, Past, Tally, latest
+from gateway.core.velocity import (
+    DISTINCT,
+    FIRST,
+    IF_REFUSED,
+    MOST_DISTINCT,
+    Past,
+    VelocityCounter,
+    latest,
+)
 from gateway.errors import SpendgateError
 from gateway.flows.risk.policies import TAKEN_OVER_S
 from gateway.flows.risk.velocity import VelocityCounters
@@ -104,7 +112,7 @@ class Warmer:
         past = await self._past(
             VelocityCounters(since, dict.fromkeys(cold, Declared(since, True)), b"")
         )
-        await self._store.warm(past)
+        await self._store.backfill(past)
         await self._say(since, cold)
 
     async def _say(self, since: int, names: tuple[str, ...]) -> None:
@@ -157,7 +165,7 @@ class PastOf:
                 for tally in self._tallying.uncounted_of_event(out.org, of):
                     self._note(tally, of.amount, min(of.at_ms, out.now_ms))
 
-    def _note(self, tally: Tally, amount: int, at_ms: int) -> None:
+    def _note(self, tally: VelocityCounter, amount: int, at_ms: int) -> None:
         width_ms = tally.width_ms
         if tally.kind == FIRST:
             # In the order of the log: of one org's own entities that is the order of time.
@@ -182,7 +190,7 @@ class PastOf:
                 members.clear()
                 members.update(kept)
 
-    def _of(self, tally: Tally) -> Past:
+    def _of(self, tally: VelocityCounter) -> Past:
         place = (tally.org, tally.name, tally.width_ms)
         if place not in self._found:
             self._found[place] = Past(tally, {}, {})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from gateway.core.commands import Outcome
-from gateway.core.facts import Facts, facts_of, standing_of, tallied_of, velocities_of
+from gateway.core.facts import Facts, facts_of, position_of, tallied_of, velocities_of
 from gateway.core.request_record import RequestRecord, Risk, Shadowed
 from gateway.flows.risk.assessment import (
     STOPS,
@@ -81,7 +81,7 @@ def known_after(
 def facts_after(asked: RequestRecord, out: Outcome, at_ms: int) -> Facts:
     """All facts a model may read: the request, its counters, and funds before it."""
     known = known_after(asked, out, at_ms)
-    known.facts.update(standing_of(asked, out))
+    known.facts.update(position_of(asked, out))
     return known.facts
 
 
@@ -101,7 +101,7 @@ def judge(cited: Cited, asked: RequestRecord, out: Outcome) -> tuple[RequestReco
         known = known_after(asked, out, risk.at_ms)
     scoring = risk.scoring
     if is_scored and scoring is not None and cited.model is not None and known is not None:
-        known.facts.update(standing_of(asked, out))
+        known.facts.update(position_of(asked, out))
         scoring = scored(cited.model, scoring, known.facts)
         risk = structs.replace(risk, scoring=scoring)
         asked = structs.replace(asked, risk=risk)

@@ -16,5 +16,5 @@ async def follow(lists: Lists, store: Store) -> None:
     if await store.followed() > await lists.last():
         # The catalog is an older one than the store followed: from the beginning.
         await store.forget_lists()
-    while entries := await lists.behind(await store.followed(), AT_A_TIME):
+    while entries := await lists.changes_after(await store.followed(), AT_A_TIME):
         await store.follow(entries)

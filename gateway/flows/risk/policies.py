@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from gateway.catalog.declared_counters import declared
 from gateway.catalog.models import Models
-from gateway.catalog.policy_log import EVERYBODY, Change, PoliciesInForce, RuleSets, standing
+from gateway.catalog.policy_log import EVERYBODY, Change, PoliciesInForce, RuleSets, in_force
 from gateway.core.request_record import RequestRecord, Scoring
 from gateway.errors import Bug, Unavailable
 from gateway.flows.risk.compile_process import compile_elsewhere, model_elsewhere
@@ -122,7 +122,7 @@ class Rules:
                 self._settle()
                 return
             changes = self._changes = await self._rulesets.changes()
-            now = standing(changes)
+            now = in_force(changes)
             found: dict[str, Phased] = {}
             version = now.version
             for ruleset in (*(ruleset for ruleset, _ in now.active), *now.shadows):
@@ -240,7 +240,7 @@ class Rules:
         past = self._past.get(version)
         if past is None:
             changes = (c for c in await self._rulesets.changes() if c.n <= version)
-            past = standing(changes).shadows
+            past = in_force(changes).shadows
             self._past = {version: past}
         found = []
         for ruleset in past:

@@ -24,7 +24,7 @@ from gateway.core.velocity import (
     ONE_MORE,
     SIGNAL,
     CountersInPlay,
-    Tally,
+    VelocityCounter,
     entry_name,
 )
 from gateway.flows.risk.list_keys import FIELDS, entry_of
@@ -120,7 +120,7 @@ class VelocityCounters:
         asked.tallied = CountersRead(self.version, (*reads, *others), at_ms)
         return CountersInPlay(tuple(found), tuple(tallies), self.settled)
 
-    def all_counters(self, asked: RequestRecord) -> tuple[list[Tally], list[str]]:
+    def all_counters(self, asked: RequestRecord) -> tuple[list[VelocityCounter], list[str]]:
         """All counters of a request but those of `alike`, and the facts their numbers become."""
         return self._counters(asked, self._unlike, 0)
 
@@ -131,7 +131,7 @@ class VelocityCounters:
 
     def alike(
         self, asked: RequestRecord, place: int, likeness: str
-    ) -> tuple[list[Tally], list[str]]:
+    ) -> tuple[list[VelocityCounter], list[str]]:
         """Counters of requests that share one property with this one (by its place above)."""
         same = self._sames[place]
         entities = _Entities(asked.terms.org, asked.terms, asked.context)
@@ -144,7 +144,7 @@ class VelocityCounters:
 
     def _counters(
         self, asked: RequestRecord, windows: tuple[_Window, ...], at_ms: int
-    ) -> tuple[list[Tally], list[str]]:
+    ) -> tuple[list[VelocityCounter], list[str]]:
         entities, found = _Entities(asked.terms.org, asked.terms, asked.context), []
         reads: list[str] = []
         likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
@@ -171,7 +171,7 @@ class VelocityCounters:
         """The change after which an event is counted, as its record has it."""
         return CountersRead(self.version, ())
 
-    def uncounted(self, asked: RequestRecord, now_ms: int) -> list[Tally]:
+    def uncounted(self, asked: RequestRecord, now_ms: int) -> list[VelocityCounter]:
         """Counters of a request that did not exist when it was decided."""
         version, at_ms = (
             asked.tallied.version if asked.tallied else 0,
@@ -182,18 +182,18 @@ class VelocityCounters:
         likeness = {same: _likeness(asked, same, at_ms) for same in self._sames}
         return [counter for w in windows if (counter := entities.pending(w, likeness)) is not None]
 
-    def of_event(self, org: str, happened: EventRecord) -> tuple[Tally, ...]:
+    def of_event(self, org: str, happened: EventRecord) -> tuple[VelocityCounter, ...]:
         """Counters that an event increments."""
         return tuple(
             replace(counter, adds=ONE_MORE) for counter in self._of_event(org, happened, -1)
         )
 
-    def uncounted_of_event(self, org: str, happened: EventRecord) -> list[Tally]:
+    def uncounted_of_event(self, org: str, happened: EventRecord) -> list[VelocityCounter]:
         """Counters of an event that did not exist when it was recorded."""
         version = happened.tallied.version if happened.tallied is not None else 0
         return self._of_event(org, happened, version)
 
-    def _of_event(self, org: str, happened: EventRecord, version: int) -> list[Tally]:
+    def _of_event(self, org: str, happened: EventRecord, version: int) -> list[VelocityCounter]:
         windows = (w for w in self._windows if w.event == happened.type and version < w.since)
         entities = _Entities(org, happened, happened.context)
         found = (entities.counter(window, {}) for window in windows)
@@ -217,9 +217,9 @@ class VelocityCounters:
         return max((window.width_ms for window in self._windows), default=0)
 
 
-def listed(name: str, digest: str) -> Tally:
+def listed(name: str, digest: str) -> VelocityCounter:
     """The list key of an item's digest, as a counter that reads membership."""
-    return Tally(LISTED, "", entry_name(name, digest))
+    return VelocityCounter(LISTED, "", entry_name(name, digest))
 
 
 class _Entities:
@@ -244,7 +244,7 @@ class _Entities:
         """The key of a field's value on built-in lists."""
         return entry_of(field, self._org, self._own, self._context)
 
-    def counter(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
+    def counter(self, window: _Window, likeness: Mapping[str, str]) -> VelocityCounter | None:
         """The counter of this entity, or None where the request has no such entity."""
         entity = window.entity
         is_own = entity in OWN
@@ -258,9 +258,9 @@ class _Entities:
             parts.append(likeness[window.same])
         org = self._org if is_own else ""
         adds = self._member(window.of) if window.of else window.adds
-        return Tally(window.kind, org, names.join(*parts), window.width_ms, adds)
+        return VelocityCounter(window.kind, org, names.join(*parts), window.width_ms, adds)
 
-    def pending(self, window: _Window, likeness: Mapping[str, str]) -> Tally | None:
+    def pending(self, window: _Window, likeness: Mapping[str, str]) -> VelocityCounter | None:
         """The same counter, under the name that a backfill adds to."""
         if not window.is_signal:
             return self.counter(window, likeness)
@@ -269,7 +269,7 @@ class _Entities:
             return None
         short = "o" if window.entity == "org" else names.join(window.entity[0], value)
         since = str(window.since)
-        return Tally(SIGNAL, self._org, signal_name(short), window.width_ms, since)
+        return VelocityCounter(SIGNAL, self._org, signal_name(short), window.width_ms, since)
 
     def _member(self, of: str) -> str:
         value = self._own[of] if of in OWN else self._context.get(of, "")

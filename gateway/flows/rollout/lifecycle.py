@@ -13,7 +13,7 @@ from gateway.catalog.policy_log import (
     WARMING,
     Change,
     PoliciesInForce,
-    standing,
+    in_force,
 )
 from gateway.errors import Unavailable
 from gateway.flows.rollout.services import RolloutServices
@@ -45,7 +45,7 @@ def made_before(changes: Sequence[Change], key: str) -> PoliciesInForce | None:
             if change.once != key:
                 raise reused()
             found = place
-    return None if found is None else standing(changes[:found])
+    return None if found is None else in_force(changes[:found])
 
 
 async def backfill(

@@ -15,8 +15,8 @@ from gateway.catalog.policy_log import (
     Change,
     Cuts,
     PoliciesInForce,
+    in_force,
     last_champion,
-    standing,
 )
 from gateway.errors import Bug, CallerError, Unavailable
 from gateway.flows.risk.compile_process import model_elsewhere
@@ -89,7 +89,7 @@ async def activate(
     before = await change(services, made, _check_count)
     if before is not None:
         return before, True
-    return standing(await services.rulesets.changes()), False
+    return in_force(await services.rulesets.changes()), False
 
 
 def _made(
@@ -114,7 +114,7 @@ def _cuts(served: Served, body: ActivateModelBody) -> Cuts:
 
 
 def _check_count(changes: Sequence[Change], made: Change) -> None:
-    count = len(standing([*changes, made]).challengers)
+    count = len(in_force([*changes, made]).challengers)
     if count > MOST_CHALLENGERS:
         detail = f"{count - 1} models are in shadow; retire one first"
         raise CallerError("too_many_models", detail)
@@ -142,13 +142,13 @@ async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce
                 continue
         if await services.rulesets.change(changes[-1].n, [step]):
             await services.rules.refresh()
-            return standing(await services.rulesets.changes())
+            return in_force(await services.rulesets.changes())
     raise Unavailable("too_many_changes", "others are changing the models; try again")
 
 
 def _step_back(changes: Sequence[Change], caller: Caller, key: str) -> Change:
     model, cuts = last_champion(changes)
-    now = standing(changes)
+    now = in_force(changes)
     said = (caller.credential.id, ROLLED_BACK, 0)
     if model:
         reads = {c.ruleset: c.reads for c in changes if c.mode != "retired"}

@@ -12,8 +12,8 @@ from gateway.catalog.policy_log import (
     Change,
     PoliciesInForce,
     Stored,
+    in_force,
     previous,
-    standing,
 )
 from gateway.catalog.rule_matches import RuleTotals
 from gateway.core.money import shown
@@ -116,7 +116,7 @@ async def activate(
     before = await change(services, made, _check_count if body.mode != "retired" else None)
     if before is not None:
         return before, True
-    return standing(await services.rulesets.changes()), False
+    return in_force(await services.rulesets.changes()), False
 
 
 async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce:
@@ -136,7 +136,7 @@ async def rollback(services: RolloutServices, caller: Caller) -> PoliciesInForce
         steps = _steps_back(changes, made, caller)
         if await services.rulesets.change(changes[-1].n, steps):
             await services.rules.refresh()
-            return standing(await services.rulesets.changes())
+            return in_force(await services.rulesets.changes())
     raise Unavailable("too_many_changes", "others are changing the rules; try again")
 
 
@@ -150,7 +150,7 @@ class Rollback:
 
 
 def _steps_back(changes: Sequence[Change], of: Rollback, caller: Caller) -> list[Change]:
-    wanted, found = previous(changes), standing(changes)
+    wanted, found = previous(changes), in_force(changes)
     if wanted is None:
         raise CallerError("nothing_to_roll_back", "no rule set was in force before")
     # The one for everybody comes first, and retires all that is in force.
@@ -163,7 +163,7 @@ def _steps_back(changes: Sequence[Change], of: Rollback, caller: Caller) -> list
 
 
 def _check_count(changes: Sequence[Change], made: Change) -> None:
-    now = standing([*changes, made])
+    now = in_force([*changes, made])
     count = len({*dict(now.active), *now.shadows})
     if count > MOST_STANDING:
         detail = f"{count - 1} rule sets are active or in shadow; retire one first"

@@ -224,7 +224,7 @@ local function authorize(keys, args)
     local value, windows = values[at_signals + i], told[1] or EMPTY
     counted[i], ends[i] = count_signal(value, amount, now, seen, 6 * i - 6, windows, tallied)
   end
-  local stood = read_tallies(told, tallied, now)
+  local stood = read_velocity(told, tallied, now)
   local held_amount, expires = 0, 0
   if allowed and mode == MODE_HOLD then
     held_amount = amount + (hold and hold[H_AMOUNT] or 0)
@@ -239,7 +239,7 @@ local function authorize(keys, args)
   for i = 1, signals do
     write_signal(keys[at_signals + i], counted[i], ends[i])
   end
-  add_to_tallies(told, stood, amount, allowed, now)
+  add_velocity(told, stood, amount, allowed, now)
   if allowed then
     write_counters(counters, shares, values, at_counters, readings, keys, mode == MODE_CAPTURE,
       expires > 0 and expires + WINDOW_GRACE_MS or 0, now)

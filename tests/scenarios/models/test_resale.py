@@ -18,7 +18,7 @@ import pytest
 
 from gateway.cli.demo.data import trace
 from gateway.core.commands import Outcome
-from gateway.core.facts import facts_of, standing_of
+from gateway.core.facts import facts_of, position_of
 from gateway.core.request_record import RequestRecord
 from gateway.flows.analysis.point_in_time import InOrder, PointInTime
 from gateway.flows.risk.judgement import facts_after
@@ -187,7 +187,7 @@ async def same_when_replayed(gateway: Gateway) -> None:
         at_ms = asked.tallied.at_ms if asked.tallied is not None else out.now_ms
         seen = lookback.seen(asked, out, ())
         live = assembler.vector(facts_after(asked, out, at_ms))
-        facts = {**facts_of(asked, at_ms), **seen, **standing_of(asked, out)}
+        facts = {**facts_of(asked, at_ms), **seen, **position_of(asked, out)}
         listed = {IS_DATACENTRE: int(asked.context["asn"]) >= HOME_NETWORKS, IS_DISPOSABLE: False}
         again = assembler.vector({**facts, **listed})
         for spec, ours, theirs in zip(FEATURES, live, again, strict=True):

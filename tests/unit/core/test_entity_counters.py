@@ -6,12 +6,12 @@ import pytest
 
 from gateway.core.entity_counters import (
     Signal,
+    backfilled_signal,
     counted_signal,
     read_signal,
     read_windows,
     signal_ends_ms,
     signal_name,
-    warmed_signal,
 )
 from gateway.core.money import MAX_MICROS
 from gateway.core.windows import DAY_MS, HOUR_MS, MINUTE_MS
@@ -128,12 +128,12 @@ def test_what_stays_does_so_until_it_counts_no_more() -> None:
 def test_what_happened_before_is_added_by_its_bucket() -> None:
     signal, here = declared((TEN, 10)), (MIDNIGHT + TEN) // TEN
     buckets = {here: (2, 20), here - 1: (4, 40), here - 2: (8, 80)}
-    warm = warmed_signal(signal, (7, TEN), buckets, MIDNIGHT + TEN)
+    warm = backfilled_signal(signal, (7, TEN), buckets, MIDNIGHT + TEN)
     assert read_windows(warm, (7, TEN), MIDNIGHT + TEN) == [7, 70]
     assert read_signal(warm, MIDNIGHT + TEN) == read_signal(signal, MIDNIGHT + TEN)
-    fresh = warmed_signal(None, (7, TEN), buckets, MIDNIGHT + TEN)
+    fresh = backfilled_signal(None, (7, TEN), buckets, MIDNIGHT + TEN)
     assert read_windows(fresh, (7, TEN), MIDNIGHT + TEN) == [6, 60]
-    assert warmed_signal(signal, (7, TEN), {here - 2: (8, 80)}, MIDNIGHT + TEN) == signal
+    assert backfilled_signal(signal, (7, TEN), {here - 2: (8, 80)}, MIDNIGHT + TEN) == signal
 
 
 def test_a_signal_lives_as_long_as_its_widest_window_counts() -> None:

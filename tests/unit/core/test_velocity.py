@@ -15,16 +15,16 @@ from gateway.core.velocity import (
     MOST_DISTINCT,
     ONE_MORE,
     Past,
-    Tally,
+    VelocityCounter,
     add_past,
-    add_to_tallies,
+    add_velocity,
     count_ends_ms,
-    read_tallies,
+    read_velocity,
 )
 
 WIDTH_MS = 600_000
 MIDNIGHT = 20_000 * 86_400_000
-KEY = Tally(COUNTED, "acme", "w/1.600000/k/k1", WIDTH_MS, ONE_MORE)
+KEY = VelocityCounter(COUNTED, "acme", "w/1.600000/k/k1", WIDTH_MS, ONE_MORE)
 
 
 class Counted:
@@ -34,13 +34,13 @@ class Counted:
         self.own, self.shared = Cells(), Cells()
 
     def add(
-        self, tally: Tally, micros: int = 0, into_ms: int = 0, *, is_allowed: bool = True
+        self, tally: VelocityCounter, micros: int = 0, into_ms: int = 0, *, is_allowed: bool = True
     ) -> None:
         request = (micros, is_allowed)
-        add_to_tallies(self.own, self.shared, [tally], request, MIDNIGHT + into_ms)
+        add_velocity(self.own, self.shared, [tally], request, MIDNIGHT + into_ms)
 
-    def read(self, tally: Tally, into_ms: int = 0) -> list[int]:
-        return read_tallies(self.own, self.shared, [tally], MIDNIGHT + into_ms)
+    def read(self, tally: VelocityCounter, into_ms: int = 0) -> list[int]:
+        return read_velocity(self.own, self.shared, [tally], MIDNIGHT + into_ms)
 
 
 @pytest.mark.parametrize(
@@ -80,22 +80,22 @@ def test_an_amount_never_leaves_what_lua_can_hold() -> None:
 
 def test_what_only_reads_counts_nothing() -> None:
     counted = Counted()
-    only_reads = Tally(COUNTED, "acme", KEY.name, WIDTH_MS)
+    only_reads = VelocityCounter(COUNTED, "acme", KEY.name, WIDTH_MS)
     counted.add(only_reads, 5)
     assert counted.read(only_reads) == [0, 0]
 
 
 def test_what_is_shared_is_one_for_all_orgs_and_what_is_not_is_each_one_s_own() -> None:
     counted = Counted()
-    counted.add(Tally(COUNTED, "", "w/1.600000/ip/a", WIDTH_MS, ONE_MORE), 7)
+    counted.add(VelocityCounter(COUNTED, "", "w/1.600000/ip/a", WIDTH_MS, ONE_MORE), 7)
     counted.add(KEY, 5)
-    assert counted.read(Tally(COUNTED, "", "w/1.600000/ip/a", WIDTH_MS)) == [1, 7]
-    assert counted.read(Tally(COUNTED, "other", KEY.name, WIDTH_MS)) == [0, 0]
+    assert counted.read(VelocityCounter(COUNTED, "", "w/1.600000/ip/a", WIDTH_MS)) == [1, 7]
+    assert counted.read(VelocityCounter(COUNTED, "other", KEY.name, WIDTH_MS)) == [0, 0]
     assert not counted.own.alive(MIDNIGHT).keys() & counted.shared.alive(MIDNIGHT).keys()
 
 
-def met(member: str) -> Tally:
-    return Tally(DISTINCT, "acme", "d/1.600000.asn/k/k1", WIDTH_MS, member)
+def met(member: str) -> VelocityCounter:
+    return VelocityCounter(DISTINCT, "acme", "d/1.600000.asn/k/k1", WIDTH_MS, member)
 
 
 def test_a_member_counts_once_until_it_was_not_met_for_the_width() -> None:
@@ -120,7 +120,7 @@ def test_a_member_is_known_from_its_second_request_on_until_it_was_not_met_for_t
 
 def test_what_counts_refused_ones_counts_no_others() -> None:
     counted = Counted()
-    refused = Tally(COUNTED, "acme", "r/1.600000/org/acme", WIDTH_MS, IF_REFUSED)
+    refused = VelocityCounter(COUNTED, "acme", "r/1.600000/org/acme", WIDTH_MS, IF_REFUSED)
     counted.add(refused, 5)
     counted.add(refused, 7, is_allowed=False)
     assert counted.read(refused) == [1, 7]
@@ -128,7 +128,7 @@ def test_what_counts_refused_ones_counts_no_others() -> None:
 
 def test_an_entity_is_as_old_as_it_is_met_without_a_pause_as_long_as_the_width_up_to_it() -> None:
     counted = Counted()
-    first = Tally(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
+    first = VelocityCounter(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
     assert counted.read(first, 0) == [0]
     for into_ms in (0, WIDTH_MS - 1, 2 * WIDTH_MS - 2):
         counted.add(first, 0, into_ms)
@@ -145,7 +145,7 @@ def test_what_happened_before_makes_it_older_unless_it_was_away_in_between(
     since_ms: int, last_ms: int, age_ms: int
 ) -> None:
     counted = Counted()
-    first = Tally(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
+    first = VelocityCounter(FIRST, "acme", "f/1.600000/key/k1", WIDTH_MS, ONE_MORE)
     counted.add(first, 0, 0)
     past = Past(first, {0: (MIDNIGHT + since_ms, MIDNIGHT + last_ms)})
     add_past(counted.own, counted.shared, past, MIDNIGHT + 500)
@@ -162,7 +162,7 @@ def test_of_too_many_members_the_longest_unseen_go() -> None:
 
 
 def test_a_list_says_whether_an_entry_stands_and_has_not_expired() -> None:
-    counted, entry = Counted(), Tally(LISTED, "", "l/bad/1")
+    counted, entry = Counted(), VelocityCounter(LISTED, "", "l/bad/1")
     assert counted.read(entry) == [0]
     counted.shared.replace("", "l/bad/1", 1, MIDNIGHT + 1000)
     assert counted.read(entry) == [1]

@@ -30,9 +30,9 @@ end
 
 -- Append what the velocity counters show to `seen`. They are sent after the windows of signals:
 -- keys of counts, their widths, when they are added to, sets, keys and widths of first times, and
--- keys of list items (codec.tally_spec). Returns the counts as they were, and after them the first
+-- keys of list items (codec.velocity_spec). Returns the counts as they were, then the first
 -- times.
-local function read_tallies(told, seen, now)
+local function read_velocity(told, seen, now)
   local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
   local values = #counts > 0 and redis.call('MGET', unpack(counts)) or {}
   for i = 1, #counts do
@@ -65,7 +65,7 @@ local function read_tallies(told, seen, now)
 end
 
 -- Count a request in the velocity counters that it adds to; `values` is what was read of them.
-local function add_to_tallies(told, values, amount, allowed, now)
+local function add_velocity(told, values, amount, allowed, now)
   local counts, widths, sets = told[2] or EMPTY, told[3], told[5] or EMPTY
   for i = 1, #counts do
     local width, v, when = widths[i], values[i], told[4][i]
