@@ -17,7 +17,7 @@ from msgspec import Struct, UnsetType
 
 from gateway.core.money import MAX_MICROS
 from gateway.errors import CallerError, Fault
-from gateway.wire.ids import IdFault, token
+from gateway.wire.ids import Identified, IdFault, id_faults, token
 
 MOST = 100
 """Faults that one refusal lists: a body of a thousand wrong items needs no longer answer."""
@@ -48,16 +48,20 @@ def _faults(value: Any, kind: Any, pointer: str) -> Iterator[tuple[str, Fault]]:
     error = _refused(value, kind)
     if error is None:
         return
-    inner, has_faults = _container(kind), False
+    inner, seen = _container(kind), set[str]()
     for part, of in _parts(value, inner):
         for found in _faults(*of, _within(pointer, part)):
-            has_faults = True
+            seen.add(found[1].pointer)
             yield found
     if isinstance(value, dict) and _is_struct(inner):
         for name, detail in _misnamed(value, inner):
-            has_faults = True
+            seen.add(_within(pointer, name))
             yield "invalid_request", Fault(_within(pointer, name), detail)
-    if not has_faults:
+        for fault in id_faults(inner, value) if issubclass(inner, Identified) else ():
+            if pointer + fault.pointer not in seen:
+                seen.add(pointer + fault.pointer)
+                yield "invalid_request", Fault(pointer + fault.pointer, str(fault))
+    if not seen:
         yield _fault(error, pointer, kind)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -113,6 +114,26 @@ def _checked(value: Any, pointer: str) -> Any:
         return check_id(value)
     except IdFault as fault:
         raise IdFault(str(fault), pointer) from None
+
+
+def id_faults(kind: type[Struct], value: dict[str, Any]) -> Iterator[IdFault]:
+    """Yield the faults of all ids in a decoded object of a message's kind, with pointers."""
+    for name, _ in id_fields(kind):
+        for step, one in _ids_in(value.get(name)):
+            try:
+                check_id(one)
+            except IdFault as fault:
+                yield IdFault(str(fault), f"/{name}" + step)
+
+
+def _ids_in(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each id of a member by the pointer that leads to it from there."""
+    if isinstance(value, str):
+        yield "", value
+    elif isinstance(value, list | dict):
+        for place, one in enumerate(value):
+            if isinstance(one, str):
+                yield "/" + (token(one) if isinstance(value, dict) else str(place)), one
 
 
 _fields_of: dict[type[Struct], tuple[tuple[str, bool], ...]] = {}
