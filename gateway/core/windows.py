@@ -54,5 +54,7 @@ def _days(kind: WindowKind, midnight: datetime) -> tuple[datetime, datetime]:
     if kind == "week":
         monday = midnight - timedelta(days=midnight.weekday())
         return monday, monday + timedelta(days=7)
-    first = midnight.replace(day=1)
-    return first, (first + timedelta(days=32)).replace(day=1)
+    if kind == "month":
+        first = midnight.replace(day=1)
+        return first, (first + timedelta(days=32)).replace(day=1)
+    raise AssertionError(f"{kind} is no window of days")

@@ -73,7 +73,7 @@ class Probes:
         services = self._services
         try:
             if services.health.is_draining:
-                raise Unavailable("draining", "it finishes what it has, and takes nothing new")
+                raise Unavailable("draining", "the gateway is shutting down: ask another one")
             await services.store.ping()
             if services.is_backlogged:
                 code = "ledger_stopped" if services.health.stopped_by else "ledger_backlog"

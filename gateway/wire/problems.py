@@ -36,7 +36,11 @@ class Problem(Answer):
 
 def problem(error: SpendgateError) -> Problem:
     """Convert a fault to a problem. A bug reveals nothing of the inside."""
-    detail = "please report this; nothing more is told" if error.code == "bug" else error.detail
+    detail = (
+        "an unexpected error; please report it with the request id"
+        if error.code == "bug"
+        else error.detail
+    )
     errors: list[ErrorItem] | UnsetType = UNSET
     if isinstance(error, CallerError) and (error.pointer or error.status == 422):
         errors = _errors(error)

@@ -98,20 +98,21 @@ async def test_who_is_at_a_bound_keeps_what_there_is_and_adds_nothing(tmp_path: 
             status, said = await put("/v1/orgs/acme/caps/c3", cap)
             assert (status, said) == (
                 422,
-                "there may be 3 caps and rate limits that apply to one request; this would make 4",
+                "at most 3 caps and rate limits that apply to one request are allowed;"
+                " this would make 4",
             )
             await check_plans(caller, cap)
             others = cap | {"level": "user", "target": "u"}
             assert (await put("/v1/orgs/acme/caps/c0", others))[0] == 200, "one less for all"
             assert (await put("/v1/orgs/acme/caps/c3", others | {"target": "v"}))[0] == 200
             status, said = await put("/v1/orgs/acme/caps/c4", others | {"target": "w"})
-            assert (status, said) == (422, "there may be 4 caps and rate limits of one org")
+            assert (status, said) == (422, "at most 4 caps and rate limits of one org are allowed")
             for kind, what in (("users", "projects and users"), ("keys", "keys")):
                 for n in range(2):
                     assert (await put(f"/v1/orgs/acme/{kind}/m{n}", {}))[0] == 200
                 assert (await put(f"/v1/orgs/acme/{kind}/m0", {"name": "x"}))[0] == 200
                 status, said = await put(f"/v1/orgs/acme/{kind}/m2", {})
-                assert (status, said) == (422, f"there may be 2 {what} of one org")
+                assert (status, said) == (422, f"at most 2 {what} of one org are allowed")
             for n in range(2):
                 assert (await put(f"/v1/lists/mine/items/i{n}", {}))[0] == 200
             assert (await put("/v1/lists/mine/items/i2", {}))[0] == 422

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
 from gateway.core import plan
@@ -9,7 +11,8 @@ from gateway.core.commands import Mode
 from gateway.core.request_record import RequestRecord
 from gateway.core.terms import compile_terms
 from gateway.flows.risk.velocity import _Entities
-from rules.schema import FIELDS
+from gateway.wire.requests.risk import EventBody
+from rules.schema import EVENTS, FIELDS
 from rules.types import Type
 from tests.unit.core.making import NOON, lineage, lineage_terms, profile
 
@@ -39,3 +42,8 @@ def test_every_field_that_may_be_on_a_list_is_looked_up_there(field: str) -> Non
 
 def test_there_are_fields_that_may_be_on_a_list() -> None:
     assert {"org.country", "user.id", "context.asn"} <= set(LISTABLE)
+
+
+def test_rules_know_every_event_that_callers_report_and_those_of_labels() -> None:
+    reported = get_args(get_type_hints(EventBody)["type"])
+    assert set(EVENTS) == {*reported, "labelled_fraud", "labelled_good"}

@@ -62,9 +62,10 @@ def _check_at_once(
     count = most_at_once(after)
     if count > services.settings.most_limits_at_once and count > most_at_once(before):
         raise too_many(
-            f"caps and rate limits that apply to one request{of}; this would make {count}",
+            f"caps and rate limits that apply to one request{of}",
             services.settings.most_limits_at_once,
             pointer,
+            f"; this would make {count}",
         )
 
 

@@ -46,7 +46,9 @@ async def add(services: DecisionServices, body: LabelBody, caller: Caller) -> tu
     elif observed_ms > now_ms + CLOCKS_DIFFER_MS:
         raise CallerError("invalid_request", "it lies in the future", pointer="/observed_at")
     elif observed_ms < row.at_ms - CLOCKS_DIFFER_MS:
-        raise CallerError("invalid_request", "the decision is younger", pointer="/observed_at")
+        raise CallerError(
+            "invalid_request", "it lies before the decision was made", pointer="/observed_at"
+        )
     once = caller.idempotency("", body, 0)
     digest = once.digest.hex() if once else None
     made = Label(

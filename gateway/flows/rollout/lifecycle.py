@@ -67,7 +67,7 @@ async def backfill(
         elif is_warm:
             return
         if loop.time() > until:
-            detail = "what the rules read is still being counted back from the log; try again"
+            detail = "the counters are still being backfilled from the log; try again"
             raise Unavailable("not_warm_yet", detail)
         await asyncio.sleep(WARM_LOOK_S)
 

@@ -24,7 +24,7 @@ async def check_blast(
     """
     if body.force:
         if not body.note:
-            detail = "whoever forces it says why in a note"
+            detail = "force needs a note that says why"
             raise CallerError("invalid_request", detail, pointer="/note")
         return
     now_ms = services.clock.now_ms()

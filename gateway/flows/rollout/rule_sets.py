@@ -52,7 +52,7 @@ async def submit(services: RolloutServices, body: RuleSetBody, caller: Caller) -
     # Beside the loop: a long file takes its time.
     ruleset = await asyncio.to_thread(_read, body.text)
     if await services.rulesets.count() >= services.settings.most_rulesets:
-        detail = f"there may be {services.settings.most_rulesets} rule sets"
+        detail = f"at most {services.settings.most_rulesets} rule sets are allowed"
         raise CallerError("too_many", detail)
     who = (caller.credential.id, services.clock.now_ms())
     made = Stored(ruleset.id, body.text, *who, body.name or "")
@@ -172,7 +172,7 @@ def _check_count(changes: Sequence[Change], made: Change) -> None:
 
 def _check_author(services: RolloutServices, stored: Stored, caller: Caller) -> None:
     if services.settings.rules_two_people and stored.author == caller.credential.id:
-        detail = "whoever handed a rule set in does not activate it: a second person must"
+        detail = "another person than the one who submitted the rule set must activate it"
         raise CallerError("second_person_needed", detail)
 
 
@@ -180,7 +180,7 @@ async def _check_blast(services: RolloutServices, ruleset: str, body: ActivateBo
     if body.force:
         if not body.note:
             raise CallerError(
-                "invalid_request", "whoever forces it says why in a note", pointer="/note"
+                "invalid_request", "force needs a note that says why", pointer="/note"
             )
         return
     phased, now_ms = await services.rules.compiled(ruleset), services.clock.now_ms()

@@ -1,10 +1,10 @@
-"""The error for one more than there may be."""
+"""The error for one object more than is allowed."""
 
 from __future__ import annotations
 
 from gateway.errors import CallerError
 
 
-def too_many(what: str, most: int, pointer: str = "") -> CallerError:
-    """One more than there may be."""
-    return CallerError("too_many", f"there may be {most:,} {what}", pointer=pointer)
+def too_many(what: str, most: int, pointer: str = "", more: str = "") -> CallerError:
+    """Build the error 422 for one object more than is allowed."""
+    return CallerError("too_many", f"at most {most:,} {what} are allowed{more}", pointer=pointer)

@@ -35,10 +35,12 @@ class Caller(Struct, frozen=True):
     def check_condition(self, before: Answer | None) -> None:
         """Raise 412 where an object, as it is before the change, is not as the call demands."""
         if self.if_match and not is_listed(self.if_match, before):
-            detail = "it was changed since: read it again, then change that"
+            detail = "the object was changed since it was read: read it again"
             raise CallerError("precondition_failed", detail)
         if self.if_none_match and is_listed(self.if_none_match, before):
-            raise CallerError("precondition_failed", "it exists as If-None-Match names it")
+            raise CallerError(
+                "precondition_failed", "the object exists, and If-None-Match forbids that"
+            )
 
     def check_org(self, org: str) -> None:
         """Raise 404 when the credential is bound to another org: that one does not exist here."""

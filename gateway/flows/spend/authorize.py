@@ -264,7 +264,7 @@ async def _claim_for_retry(services: SpendServices, decision_id: str, reply: Rep
     if services.clock.now_ms() - outcome.now_ms > UNACKNOWLEDGED_MS:
         return
     if await services.store.claim(decision_id, TOLD) != TOLD:
-        detail = f"{decision_id} was undone: nobody had heard of it; try again"
+        detail = f"{decision_id} was reversed, as its answer was lost; send the request again"
         raise Unavailable("store_unavailable", detail)
 
 

@@ -72,7 +72,7 @@ async def _reverse_unacknowledged(services: SpendServices, on_event: Callable[[s
                 if found is not None and found.allowed:
                     await _reverse(services, one, found)
             except CallerError as error:
-                on_event(f"{one.decision_id} of {one.org} was heard by nobody, not undone: {error}")
+                on_event(f"{one.decision_id} was never acknowledged and is not reversed: {error}")
             unacknowledged.popleft()
 
 
@@ -210,7 +210,7 @@ async def _hold(
             idempotency = None
         elif reply.outcome is not None and not reply.outcome.allowed:
             reasons = ", ".join(reason.detail for reason in asked.terms.refusals)
-            raise CallerError("refused", reasons or "it is refused by now")
+            raise CallerError("refused", reasons or "the request would be denied now")
         else:
             return asked if reply.status is Status.DONE else None
 
