@@ -1,4 +1,4 @@
-"""The command `spendgate`: one file a command."""
+"""The command `spendgate`: one file for a command, or for two that belong together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole route table on one screen."""
+"""The route table of the API; pages and probes are in `app.py`."""
 
 from __future__ import annotations
 

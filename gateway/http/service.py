@@ -1,4 +1,4 @@
-"""Handlers of credentials, health, metrics and documents."""
+"""Handlers of credentials, health and metrics."""
 
 from __future__ import annotations
 

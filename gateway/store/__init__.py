@@ -1,1 +1,1 @@
-"""The hot state: the only room that knows Redis; README.md in this directory describes it."""
+"""The hot state: the only room that knows what Redis stores, and how; see README.md."""

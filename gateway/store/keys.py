@@ -1,4 +1,4 @@
-"""The spelling of keys, here and nowhere else; every key of an org carries its shard's hash tag.
+"""The joining of keys, here and nowhere else; every key of an org carries its shard's hash tag.
 
 `{s7}/<org>/<name>` is an org's, `{s7}//<name>` the shard's own, `{e7}/<name>` of an entity that
 many orgs share. Ids are escaped as `gateway.core.names` says, so no id reads as structure.

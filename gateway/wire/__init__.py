@@ -1,1 +1,1 @@
-"""Bytes: the only room that knows how requests, answers and records are encoded."""
+"""Shapes: requests, answers and records, and how they become bytes and come back."""
