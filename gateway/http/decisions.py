@@ -37,7 +37,10 @@ async def get_decisions(services: Services, call: Call[None]) -> Answered[Decisi
     limit = limit_in(query.get("limit"))
     found, before = await log.look(services, wanted, limit, call.caller)
     cursor = None if before is None else str(before)
-    return Answered(DecisionsAnswer(decisions=[_logged(one) for one in found], cursor=cursor))
+    listed = [_logged(one) for one in found]
+    return Answered(
+        DecisionsAnswer(decisions=listed, cursor=cursor, data=listed, next_cursor=cursor)
+    )
 
 
 def _logged(one: Logged) -> LoggedAnswer:

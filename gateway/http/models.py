@@ -38,7 +38,7 @@ async def get_models(services: Services, call: Call[None]) -> Answered[ModelsAns
     call.caller.check_unbound(CHANGE)
     changes = await services.rulesets.changes()
     listed = [_answer(made, changes) for made in await services.models.listed()]
-    return Answered(ModelsAnswer(models=listed))
+    return Answered(ModelsAnswer(models=listed, data=listed))
 
 
 async def get_model(services: Services, call: Call[None]) -> Answered[ModelAnswer]:

@@ -61,7 +61,8 @@ async def get_reviews(services: Services, call: Call[None]) -> Answered[ReviewsA
     after = _place(call.query.get("cursor"))
     found = await reviews.waiting(services, after, limit, call.caller)
     cursor = f"{found[-1].at_ms}:{found[-1].decision}" if len(found) == limit else None
-    return Answered(ReviewsAnswer(reviews=[_review(one) for one in found], cursor=cursor))
+    listed = [_review(one) for one in found]
+    return Answered(ReviewsAnswer(reviews=listed, cursor=cursor, data=listed, next_cursor=cursor))
 
 
 async def post_review(services: Services, call: Call[ReviewBody]) -> Answered[LabelAnswer]:

@@ -62,7 +62,7 @@ async def get_rulesets(services: Services, call: Call[None]) -> Answered[RuleSet
         )
         for c in changes
     ]
-    return Answered(RuleSetsAnswer(rulesets=listed, changes=told))
+    return Answered(RuleSetsAnswer(rulesets=listed, changes=told, data=listed))
 
 
 async def get_ruleset(services: Services, call: Call[None]) -> Answered[RuleSetAnswer]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import get_origin
 
+import pytest
+from msgspec.structs import fields
+
+from gateway.http.endpoint import Route
 from gateway.http.routes import ROUTES
+from gateway.wire.answers.base import Answer
 
 PATHS = {(route.method, route.path) for route in ROUTES}
 PUTS = sorted(path for method, path in PATHS if method == "PUT")
@@ -38,6 +43,16 @@ def test_what_can_be_set_can_be_patched(path: str) -> None:
 
 def test_what_is_on_no_list_exists() -> None:
     assert set(WITHOUT_A_LIST) <= set(PUTS)
+
+
+LISTS = [route for route in ROUTES if route.summary.startswith("List ")]
+
+
+@pytest.mark.parametrize("route", LISTS, ids=lambda route: route.path)
+def test_a_list_answers_data_and_the_next_cursor(route: Route[None, Answer]) -> None:
+    kind = get_origin(route.answer) or route.answer
+    assert kind is not None
+    assert {"data", "next_cursor"} <= {field.name for field in fields(kind)}
 
 
 def test_a_summary_begins_with_a_verb_and_is_unique() -> None:

@@ -23,7 +23,9 @@ class LoggedAnswer(Answer):
 
 
 class DecisionsAnswer(Answer):
-    """The newest first. `cursor` goes on with older ones, null when there are none."""
+    """Decisions, the newest first, and the cursor of older ones, each under two names."""
 
     decisions: list[LoggedAnswer]
     cursor: str | None
+    data: list[LoggedAnswer]
+    next_cursor: str | None

@@ -26,9 +26,11 @@ class ModelAnswer(Answer):
 
 
 class ModelsAnswer(Answer):
-    """All models, the newest first."""
+    """All models, the newest first, under two names."""
 
     models: list[ModelAnswer]
+    data: list[ModelAnswer]
+    next_cursor: str | None = None
 
 
 class Reached(Answer):

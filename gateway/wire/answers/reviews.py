@@ -18,7 +18,9 @@ class ReviewAnswer(Answer):
 
 
 class ReviewsAnswer(Answer):
-    """Decisions that wait for review, oldest first; `cursor` requests the next page."""
+    """Decisions that wait for review, oldest first, and the cursor, each under two names."""
 
     reviews: list[ReviewAnswer]
     cursor: str | None
+    data: list[ReviewAnswer]
+    next_cursor: str | None

@@ -36,10 +36,12 @@ class RuleSetChange(Answer):
 
 
 class RuleSetsAnswer(Answer):
-    """All rule sets, the newest first, and everything that was done with them, oldest first."""
+    """All rule sets, the newest first, under two names, and their changes, the oldest first."""
 
     rulesets: list[RuleSetAnswer]
     changes: list[RuleSetChange]
+    data: list[RuleSetAnswer]
+    next_cursor: str | None = None
 
 
 class Share(Answer):
