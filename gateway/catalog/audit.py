@@ -110,5 +110,7 @@ def _end_fault(n: int, hashed: bytes, last: int, last_hash: bytes) -> str:
 def _row(row: Any) -> AuditRow:
     values = {name: getattr(row, name) for name in AuditEntry.__struct_fields__}
     for name in ("before", "after"):
-        values[name] = bytes(values[name])
+        # A row that was tampered with may hold text: it is read, and found by its hash.
+        value = values[name]
+        values[name] = value.encode() if isinstance(value, str) else bytes(value)
     return AuditRow(row.n, bytes(row.hash), AuditEntry(**values))

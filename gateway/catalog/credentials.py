@@ -16,6 +16,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from msgspec import json
+from msgspec.structs import replace
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -286,7 +287,8 @@ class Credentials(Tables):
                 if done.rowcount != 1:
                     raise Rotated
                 await _changed(c)
-                entry = _entry(now_ms, actor, "rotate", credential_id, credential.org)
+                kept = _properties(credential)
+                entry = _entry(now_ms, actor, "rotate", credential_id, credential.org, kept)
                 await append(c, entry)
         except (IntegrityError, Rotated):
             # A concurrent rotation won: this one starts again from its result.
@@ -316,7 +318,8 @@ class Credentials(Tables):
             await _changed(c)
             if done.rowcount:
                 entry = _entry(now_ms, actor, "delete", credential.id, credential.org)
-                await append(c, entry)
+                before = json.encode(_properties(credential))
+                await append(c, replace(entry, before=before))
         return bool(done.rowcount)
 
     async def switch_admin_off(self, actor: str, now_ms: int) -> None:
@@ -326,6 +329,12 @@ class Credentials(Tables):
             await c.execute(insert(t.meta).values(name=ADMIN_OFF, value=self._admin_digest))
             await _changed(c)
             await append(c, _entry(now_ms, actor, "delete", ADMIN_ID, ""))
+
+
+def _properties(credential: Credential) -> Wanted:
+    """The properties of a credential, as the audit log shows them."""
+    of = (sorted(credential.scopes), credential.org, credential.expires_ms, credential.networks)
+    return Wanted(credential.name, *of)
 
 
 def _entry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 from msgspec import Struct
@@ -124,10 +125,41 @@ def add_taken(hold: Hold, taken: Taken) -> None:
 
 
 def add_counted(hold: Hold, counted: Counted) -> None:
-    """Add what an authorize or extend added to a counter; the newest bucket is the hold's."""
-    for entry in hold.counted:
-        if entry.name == counted.name:
-            entry.amount += counted.amount
-            entry.bucket = counted.bucket
-            return
+    """Add what an authorize or extend added to a counter.
+
+    Each bucket of a SLIDING counter has an entry of its own, the oldest first. Those that are older
+    than the bucket before the newest are out of the counter: they become one entry.
+    """
+    own = [entry for entry in hold.counted if entry.name == counted.name]
+    if own and own[-1].bucket == counted.bucket:
+        own[-1].amount += counted.amount
+        return
+    if len(own) > 1 and own[1].bucket < counted.bucket - 1:
+        own[1].amount += own[0].amount
+        hold.counted.remove(own[0])
     hold.counted.append(counted)
+
+
+def final_parts(
+    counted: Sequence[Counted], leaves: Mapping[int | str, int] | None
+) -> list[tuple[Counted, int]]:
+    """Split what a hold finally used over its entries: oldest bucket first, the rest to the last.
+
+    `leaves` is what a captured request leaves, by measure; a measure that is missing keeps its
+    estimate. None: the hold was released or expired, and leaves nothing.
+    """
+    last = {entry.name: entry for entry in counted}
+    rest: dict[str, int] = {}
+    found = []
+    for entry in counted:
+        final = 0
+        if leaves is not None:
+            total = leaves.get(entry.counted_as)
+            if total is None:
+                final = entry.amount
+            else:
+                left = rest.setdefault(entry.name, total)
+                final = left if entry is last[entry.name] else min(left, entry.amount)
+                rest[entry.name] = left - final
+        found.append((entry, final))
+    return found

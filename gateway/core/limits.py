@@ -82,24 +82,18 @@ def tokens_of(quantity: Mapping[str, int]) -> int:
     return sum(count for unit, count in quantity.items() if unit.endswith("_tokens"))
 
 
-def final_of(measure: int | str, quantity: Mapping[str, int] | None, estimate: int) -> int:
-    """Compute what a captured quantity leaves in a counter of tokens or units.
-
-    `measure` is what the hold says: an index, or units by their label. A capture in money (None)
-    says nothing of them: the estimate stays. So it does for measures that are no quantity.
-    """
-    if quantity is None:
-        return estimate
-    if isinstance(measure, str):
-        return sum_of(quantity, measure.split(JOINED))
-    return tokens_of(quantity) if measure == TOKENS else estimate
-
-
 def finals_of(
     counted: Sequence[int | str], quantity: Mapping[str, int] | None
 ) -> dict[int | str, int]:
-    """Compute what a captured quantity leaves in counters, by what they measure."""
+    """Compute what a captured quantity leaves in counters of tokens and units.
+
+    `counted` is what a hold's counters measure: an index, or units by their label. A capture in
+    money (None) says nothing of them: each keeps its estimate.
+    """
     if quantity is None:
         return {}
-    known = [measure for measure in counted if measure == TOKENS or isinstance(measure, str)]
-    return {measure: final_of(measure, quantity, 0) for measure in known}
+    finals: dict[int | str, int] = {TOKENS: tokens_of(quantity)}
+    for measure in counted:
+        if isinstance(measure, str):
+            finals[measure] = sum_of(quantity, measure.split(JOINED))
+    return finals

@@ -229,7 +229,9 @@ def grant(shard: Shard, order: GrantOrder, now_ms: int) -> Reply:
         return early
     given = order.grant
     debt = shard.cells.get(order.org, SHORTFALL, now_ms) or 0
-    settled = min(debt, given.amount_micros) if given.kind == "paid" else 0
+    # What pays for one alone pays no debt of the others.
+    settles = given.kind == "paid" and not given.level
+    settled = min(debt, given.amount_micros) if settles else 0
     if settled:
         shard.cells.put(order.org, SHORTFALL, debt - settled, now_ms)
     left = given.amount_micros - settled

@@ -16,8 +16,8 @@ from gateway.core.commands import Ended, Mode, Moved, Outcome
 from gateway.core.counters import GAUGE, MONEY, SET_ASIDE, SLIDING, WINDOW
 from gateway.core.entities import Grant
 from gateway.core.funding import grant_name
-from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken
-from gateway.core.limits import final_of
+from gateway.core.holds import Counted, Hold, HoldStatus, Taken, add_counted, add_taken, final_parts
+from gateway.core.limits import finals_of
 from gateway.core.names import index_of, is_collective
 from gateway.core.request_record import EndNote, LimitTerms, RequestRecord
 from gateway.core.sources import ADJUSTMENTS, SHORTFALL
@@ -203,7 +203,8 @@ class Changes:
         found = self._holds.get(out.hold_id)
         if found is None:
             return
-        self._uncount(out, note, _counted(found))
+        is_held = isinstance(found, Made) or found.hold.status == HoldStatus.held
+        self._uncount(out, note, _counted(found), is_held=is_held)
         expired = self._open_hold(out.hold_id) if out.status == HoldStatus.expired else None
         self._holds[out.hold_id] = None
         if expired is not None:
@@ -212,23 +213,25 @@ class Changes:
             until_ms = out.now_ms + self._late_capture_ms
             self._holds[out.hold_id] = OpenHold(hold, expired.note, until_ms)
 
-    def _uncount(self, out: Ended, note: EndNote | None, counted: list[Counted]) -> None:
+    def _uncount(
+        self, out: Ended, note: EndNote | None, counted: list[Counted], *, is_held: bool
+    ) -> None:
         """Take a hold out of the caps that it counts in, and leave what it finally used."""
-        is_captured = out.status == HoldStatus.captured
-        quantity = note.quantity if note is not None and is_captured else None
-        cost = out.captured + out.shortfall
-        for entry in counted:
-            measure, final = entry.counted_as, 0
-            if is_captured:
-                final = cost if measure == MONEY else final_of(measure, quantity, entry.amount)
+        leaves: dict[int | str, int] | None = None
+        if out.status == HoldStatus.captured:
+            quantity = note.quantity if note is not None else None
+            leaves = finals_of([entry.counted_as for entry in counted], quantity)
+            leaves[MONEY] = out.captured + out.shortfall
+        for entry, final in final_parts(counted, leaves):
+            given = entry.amount if is_held else 0
             if entry.shape == WINDOW:
                 window = self.windows.setdefault((out.org, entry.name), Window())
                 window.used += final
-                window.held -= entry.amount
+                window.held -= given
             elif entry.shape == SLIDING and is_cap(entry.name):
                 key = (out.org, entry.name, entry.bucket)
                 bucket = self.buckets.setdefault(key, Bucket(period_ms=entry.period_ms))
-                bucket.count += final - entry.amount
+                bucket.count += final - given
 
     def moved(self, out: Moved, grant: Grant | None) -> None:
         """Add a grant, a void, a lapse or an adjustment."""
@@ -251,12 +254,10 @@ class Changes:
 
 
 def _counted(found: OpenHold | Made) -> list[Counted]:
-    """List the counters that a hold counts in, with what it still has there."""
+    """List the counters that a hold counts in, with what it added there."""
     if isinstance(found, Made):
         return _counted_by(found.asked, found.out.now_ms, caps_alone=True)
-    if found.hold.status == HoldStatus.held:
-        return found.hold.counted
-    return [replace(entry, amount=0) for entry in found.hold.counted]
+    return found.hold.counted
 
 
 def _counted_by(asked: RequestRecord, now_ms: int, *, caps_alone: bool = False) -> list[Counted]:

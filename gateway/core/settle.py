@@ -15,6 +15,7 @@ from gateway.core.holds import (
     HoldStatus,
     Step,
     Taken,
+    final_parts,
     status_at,
 )
 from gateway.core.machine_steps import draw, parts_of, pay, precheck, record, stale
@@ -141,13 +142,12 @@ def _draw_excess(shard: Shard, order: Finish, over: int, now_ms: int) -> tuple[l
 
 def _uncount(shard: Shard, hold: Hold, order: Finish, was_held: bool, now_ms: int) -> None:
     """Take the hold out of every counter that still exists, and leave what it finally used."""
-    cells, leaves = shard.cells, order.leaves
-    for entry in hold.counted:
+    cells, leaves = shard.cells, order.leaves if order.step is Step.capture else None
+    for entry, final in final_parts(hold.counted, leaves):
         value = cells.get(hold.org, entry.name, now_ms)
         given = entry.amount if was_held else 0
         if value is None:
             continue
-        final = leaves.get(entry.counted_as, given) if order.step is Step.capture else 0
         if entry.shape == WINDOW:
             used, held = min(MAX_MICROS, value[0] + final), max(0, value[1] - given)
             cells.put(hold.org, entry.name, (used, held), now_ms)

@@ -151,6 +151,9 @@ class Endpoint:
             body = decode(raw, self._route.body)
         query = dict(request.query) if request.query_string else {}
         for name in query:
+            if len(request.query.getall(name)) > 1:
+                detail = f"the query parameter {name!r} is given twice"
+                raise CallerError("invalid_request", detail, parameter=name)
             if name not in self._route.query and not (
                 self._route.by_metadata and name.startswith(METADATA)
             ):
@@ -165,9 +168,9 @@ class Endpoint:
         if method == "POST":
             return Caller(credential, path, _idempotency_key(request))
         if method in ("PUT", "PATCH", "DELETE"):
-            headers = request.headers
-            conditions = headers.get(hdrs.IF_MATCH, ""), headers.get(hdrs.IF_NONE_MATCH, "")
-            return Caller(credential, path, "", *conditions)
+            names = (hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
+            found = (request.headers.getall(name, None) for name in names)
+            return Caller(credential, path, "", *(", ".join(one) if one else None for one in found))
         return Caller(credential, path)
 
     def _path_of(self, ids: dict[str, str]) -> str:

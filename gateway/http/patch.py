@@ -43,7 +43,7 @@ def patching(read: Handler[None, A], put: Handler[B, A], kind: type[B]) -> Handl
             assert isinstance(before, Answer)
             call.caller.check_condition(before)
             body = patched(call.body, before, kind, required)
-            caller = replace(call.caller, if_match=etag_of(json.encode(before)), if_none_match="")
+            caller = replace(call.caller, if_match=etag_of(json.encode(before)), if_none_match=None)
             try:
                 return await put(services, _with(call, body, caller))
             except CallerError as error:

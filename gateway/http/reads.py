@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar, get_args
 
-from gateway.core.entities import Cap, RateLimit
+from gateway.core.entities import Cap, OrgType, RateLimit, Status
 from gateway.flows.accounts import grants, reads
 from gateway.flows.accounts.reads import Page, Wanted
 from gateway.flows.shared.user_ids import known_as
 from gateway.http.endpoint import METADATA, Answered, Call
-from gateway.http.query import after_in, cursor_of, page_limit_in
+from gateway.http.query import after_in, cursor_of, one_of, page_limit_in
 from gateway.http.services import Services
 from gateway.wire.answers.accounts import (
     CapAnswer,
@@ -39,8 +39,11 @@ A = TypeVar("A", bound=Answer)
 Read = Call[None]
 
 
-def _wanted(call: Read) -> Wanted:
+def _wanted(call: Read, **takes: Sequence[str]) -> Wanted:
+    """The page that a query asks for; `takes` are the values of filters that take some alone."""
     query = dict(call.query)
+    for name, values in takes.items():
+        one_of(query, name, values)
     after, limit = after_in(query.pop("cursor", None)), page_limit_in(query.pop("limit", None))
     by = {
         name.removeprefix(METADATA): query.pop(name)
@@ -63,27 +66,34 @@ async def get_org(services: Services, call: Read) -> Answered[OrgAnswer]:
 
 async def get_orgs(services: Services, call: Read) -> Answered[PageAnswer[OrgAnswer]]:
     """GET /v1/orgs."""
-    return _listed(await reads.orgs(services, _wanted(call), call.caller), org_answer)
+    wanted = _wanted(call, status=get_args(Status), type=get_args(OrgType))
+    return _listed(await reads.orgs(services, wanted, call.caller), org_answer)
 
 
 async def get_projects(services: Services, call: Read) -> Answered[PageAnswer[MemberAnswer]]:
     """GET /v1/orgs/{org}/projects."""
     org = call.ids["org"]
-    found = await reads.members(services, org, "project", _wanted(call), call.caller)
+    found = await reads.members(
+        services, org, "project", _wanted(call, status=get_args(Status)), call.caller
+    )
     return _listed(found, member_answer)
 
 
 async def get_users(services: Services, call: Read) -> Answered[PageAnswer[MemberAnswer]]:
     """GET /v1/orgs/{org}/users."""
     org = call.ids["org"]
-    found = await reads.members(services, org, "user", _wanted(call), call.caller)
+    found = await reads.members(
+        services, org, "user", _wanted(call, status=get_args(Status)), call.caller
+    )
     return _listed(found, member_answer)
 
 
 async def get_keys(services: Services, call: Read) -> Answered[PageAnswer[KeyAnswer]]:
     """GET /v1/orgs/{org}/keys."""
     org = call.ids["org"]
-    found = await reads.members(services, org, "key", _wanted(call), call.caller)
+    found = await reads.members(
+        services, org, "key", _wanted(call, status=("active", "disabled")), call.caller
+    )
     return _listed(found, key_answer)
 
 
@@ -135,7 +145,9 @@ async def get_rate_limit(services: Services, call: Read) -> Answered[RateLimitAn
 
 async def get_grants(services: Services, call: Read) -> Answered[PageAnswer[GrantShown]]:
     """GET /v1/orgs/{org}/grants."""
-    found = await grants.grants(services, call.ids["org"], _wanted(call), call.caller)
+    found = await grants.grants(
+        services, call.ids["org"], _wanted(call, status=grants.STATUSES), call.caller
+    )
     return _listed(found, _grant)
 
 

@@ -177,7 +177,9 @@ def grant_spec(
 ) -> tuple[str | int, ...]:
     """Make the grant function's argument."""
     expires_ms = given.expires_ms or 0
-    return (org, currency, given.id, given.kind, given.amount_micros, expires_ms, ttl_ms, epoch)
+    settles = given.kind == "paid" and not given.level
+    of = (org, currency, given.id, given.kind, given.amount_micros, expires_ms)
+    return (*of, ttl_ms, epoch, settles)
 
 
 def position(line_id: bytes) -> tuple[int, int]:

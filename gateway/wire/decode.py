@@ -68,6 +68,19 @@ def keep(said: S | UnsetType | None, before: S, default: S) -> S:
     return default if said is None else said
 
 
+def kept_or_needed(said: S | UnsetType, before: S | None, pointer: str) -> S:
+    """Merge a member of a PUT that has no default: its value, else the value before.
+
+    Raises CallerError 422 where there is neither.
+    """
+    if not isinstance(said, UnsetType):
+        return said
+    if before is None:
+        detail = f"object missing required field {pointer[1:]}"
+        raise CallerError("invalid_request", detail, pointer=pointer)
+    return before
+
+
 def milliseconds(at: datetime | None) -> int | None:
     """A time as Unix ms, or None. Raises CallerError outside 1970 to 9999 in UTC."""
     if at is None:

@@ -17,12 +17,13 @@ def etag_of(encoded: bytes) -> str:
     return f'"{blake2b(encoded, digest_size=12).hexdigest()}"'
 
 
-def is_listed(header: str, answer: Answer | None) -> bool:
+def is_listed(header: str, answer: Answer | None, *, is_weak: bool = False) -> bool:
     """Return whether an If-Match or If-None-Match names an answer; None does not exist.
 
-    `*` names whatever exists. A weak tag names nothing: it does not promise equal bytes.
+    `*` names whatever exists. A weak tag names nothing, as it does not promise equal bytes, unless
+    the comparison `is_weak`, as that of If-None-Match is.
     """
     if answer is None:
         return False
-    strong = {tag for weak, tag in _tag.findall(header) if not weak}
-    return header.strip() == "*" or etag_of(json.encode(answer)) in strong
+    tags = {tag for weak, tag in _tag.findall(header) if is_weak or not weak}
+    return "*" in header.replace(" ", "").split(",") or etag_of(json.encode(answer)) in tags

@@ -100,6 +100,7 @@ _decoders: dict[str, tuple[msgpack.Decoder[Out], msgpack.Decoder[Note]]] = {
 }
 _asked = msgpack.Decoder(RequestRecord)
 _grant = msgpack.Decoder(Grant)
+_note = msgpack.Decoder(AdminNote)
 _happened = msgpack.Decoder(EventRecord)
 
 
@@ -192,6 +193,11 @@ def decode_asked(body: bytes) -> RequestRecord:
 def decode_happened(body: bytes) -> EventRecord:
     """Decode a business event."""
     return _happened.decode(body)
+
+
+def decode_note(body: bytes) -> AdminNote:
+    """Decode what was asked of a grant, void or adjustment."""
+    return _note.decode(body)
 
 
 def decode_grant(meta: bytes) -> Grant:

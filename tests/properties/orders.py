@@ -245,8 +245,9 @@ class Life:
         expires_ms = self.chance.choice([None, self.now_ms + 5000, self.now_ms + 200_000])
         kind = self.chance.choice(["paid", "promotional"])
         given = Grant(
-            f"grant_{self.serial}", kind, 1 + self.amount(), 10, self.now_ms, None, expires_ms
-        )
+            f"grant_{self.serial}", kind, 1 + self.amount(), 10, self.now_ms, None, expires_ms,
+            level=self.chance.choice(["", "", "user"]),
+        )  # fmt: skip
         self.grants.append((org, given.id))
         return GrantOrder(org, "USD", given, b"meta", b"why", self.idempotency("grant"))
 

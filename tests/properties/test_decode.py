@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -223,7 +223,7 @@ def test_null_means_absent_or_the_default_and_is_refused_for_what_is_required() 
     for kind, body in WHOLE.items():
         for field in fields(kind):
             nulled = encoded({**body, field.encode_name: None})
-            if field.required:
+            if field.required or type(None) not in get_args(field.type):
                 error = refusal_of(nulled, kind)
                 assert (error.status, error.pointer) == (422, f"/{field.encode_name}")
             else:
@@ -339,7 +339,7 @@ def test_a_refusal_lists_all_that_is_wrong_and_names_what_an_enum_takes() -> Non
     assert found["/level"].endswith("it takes org, project, user, key, run")
     bad = {"rate_card": "c", "caps": [{"id": "a"}, {"id": "b", "level": "org", "target": " x"}]}
     found = {f.pointer for f in refusal_of(encoded(bad), PlanBody).faults}
-    assert {"/caps/0/level", "/caps/1/target"} <= found
+    assert found == {"/caps/1/target"}
 
 
 @examples(200)

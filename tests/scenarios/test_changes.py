@@ -176,6 +176,7 @@ async def test_each_admin_change_is_in_the_audit_log(caller: Caller, org: str) -
     assert (update["before"]["limit_micros"], update["after"]["limit_micros"]) == (5, 9)
     assert {row["actor"] for row in rows} == {"cred_admin"}
     assert rows[2]["object"] == made["id"]
+    assert (rows[2]["after"]["metadata"], rows[1]["after"]["note"]) == ({"po": "7"}, "n")
     assert cred["secret"] not in str(rows)
     async with Caller(caller.address, cred["secret"]) as theirs:
         await theirs.ok("PUT", f"/v1/orgs/{org}/users/u", {})
@@ -199,3 +200,100 @@ async def test_the_audit_log_is_for_admins_and_finance(caller: Caller, org: str)
         async with Caller(caller.address, made["secret"]) as theirs:
             assert (await theirs.send("GET", "/v1/audit"))[0] == status
     assert ADMIN_KEY not in str(await everything(caller, "/v1/audit"))
+
+
+KEPT: dict[str, Any] = {
+    "/caps/daily": {"limit_micros": 6},
+    "/rate_limits/rpm": {"window_s": 30},
+    "/contract": {"discount_bps": 7},
+}
+
+
+@pytest.mark.parametrize("path", KEPT)
+async def test_a_put_keeps_even_what_a_new_one_needs(caller: Caller, org: str, path: str) -> None:
+    await caller.org(org)
+    before = await caller.ok("PUT", f"/v1/orgs/{org}{path}", SET[path])
+    after = await caller.ok("PUT", f"/v1/orgs/{org}{path}", KEPT[path])
+    assert after == before | KEPT[path]
+    missing, _, _ = await caller.send("PUT", f"/v1/orgs/{org}{path}-new", KEPT[path])
+    assert missing in (404, 422)
+
+
+async def test_what_a_new_object_needs_is_named(caller: Caller, org: str) -> None:
+    await caller.org(org)
+    for path, body, pointer in (
+        ("/caps/new", {"window": "day", "limit_micros": 1}, "/level"),
+        ("/rate_limits/new", {"level": "org", "unit": "requests"}, "/limit"),
+        ("/contract", {"rate_card": "default", "version": "v1"}, "/starts_at"),
+    ):
+        status, problem, _ = await caller.send("PUT", f"/v1/orgs/{org}{path}", body)
+        assert (status, problem["errors"][0]["pointer"]) == (422, pointer)
+    made = await caller.ok("PUT", f"/v1/plans/k-{org}", {"rate_card": "default"})
+    assert await caller.ok("PUT", f"/v1/plans/k-{org}", {"caps": []}) == made
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kept"),
+    [
+        ({"window": "day", "limit_micros": 5}, {"window_s": None}, {"window": "day"}),
+        ({"window": "day", "units": ["a"], "limit": 5}, {"limit_micros": None}, {"limit": 5}),
+        ({"window": "day", "units": ["a"], "limit": 5}, {"units": ["b"]}, {"limit": 5}),
+        ({"window_s": 9, "limit_micros": 5}, {"units": None}, {"limit_micros": 5, "window_s": 9}),
+    ],
+)  # fmt: skip
+async def test_null_of_what_is_not_in_use_changes_nothing(
+    caller: Caller, org: str, first: Any, then: Any, kept: Any
+) -> None:
+    await caller.org(org)
+    await caller.ok("PUT", f"/v1/orgs/{org}/caps/c", {"level": "org", **first})
+    for method in ("PUT", "PATCH"):
+        after = await caller.ok(method, f"/v1/orgs/{org}/caps/c", then)
+        assert {name: after[name] for name in kept} == kept
+
+
+async def test_conditions_that_say_nothing_are_not_met(caller: Caller, org: str) -> None:
+    await caller.org(org)
+    path = f"/v1/orgs/{org}"
+    _, _, read = await caller.send("GET", path)
+    for header in ({"If-Match": ""}, {"If-Match": "x"}, {"If-None-Match": f"W/{read['ETag']}"},
+                   {"If-None-Match": '"zz", *'}):  # fmt: skip
+        assert (await caller.send("PUT", path, {"name": "n"}, **header))[0] == 412, header
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [("/v1/orgs?status=odd", "status"), ("/v1/orgs?type=odd", "type"),
+     ("/v1/orgs/{org}/users?status=odd", "status"),
+     ("/v1/orgs/{org}/keys?status=suspended", "status"),
+     ("/v1/orgs/{org}/grants?status=odd", "status"), ("/v1/orgs?plan=a&plan=b", "plan"),
+     ("/v1/orgs/{org}/grants?cursor=YWJj", "cursor"),
+     ("/v1/orgs/{org}/grants?cursor=" + "OTk5" * 1500, "cursor")],
+)  # fmt: skip
+async def test_a_query_that_says_nothing_is_refused_by_its_parameter(
+    caller: Caller, org: str, path: str, parameter: str
+) -> None:
+    await caller.org(org)
+    status, problem, _ = await caller.send("GET", path.replace("{org}", org))
+    assert (status, problem["errors"][0]["parameter"]) == (422, parameter)
+
+
+async def test_the_audit_log_says_what_was_voided_rotated_and_revoked(
+    caller: Caller, org: str
+) -> None:
+    await caller.org(org)
+    grant = {"amount_micros": 5, "kind": "paid", "for": {"user": "jane"}}
+    made = await caller.ok("POST", f"/v1/orgs/{org}/grants", grant)
+    await caller.ok("POST", f"/v1/orgs/{org}/grants/{made['id']}/void", {})
+    body = {"name": "theirs", "scopes": ["read"], "org": org}
+    cred = await caller.ok("POST", "/v1/credentials", body)
+    await caller.ok("POST", f"/v1/credentials/{cred['id']}/rotate", {})
+    await caller.send("DELETE", f"/v1/credentials/{cred['id']}")
+    rows = await everything(caller, f"/v1/audit?org={org}")
+    assert [(row["kind"], row["action"]) for row in rows[:5]] == [
+        ("credential", "delete"), ("credential", "rotate"), ("credential", "create"),
+        ("grant", "void"), ("grant", "create"),
+    ]  # fmt: skip
+    assert (rows[0]["before"]["name"], rows[0]["after"]) == ("theirs", None)
+    assert rows[1]["after"]["scopes"] == ["read"]
+    assert rows[3]["after"]["voided_micros"] == 5
+    assert rows[4]["after"]["for"] == {"user": "jane"}

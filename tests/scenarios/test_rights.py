@@ -12,7 +12,7 @@ from tests.gateways import Caller
 from tests.scenarios.steps import eventually
 from tests.scenarios.test_reads import CONTRACT
 
-NAMES = {"org": "none", "project": "p", "user": "u", "key": "k", "id": "x", "version": "v",
+NAMES = {"org": "rights", "project": "p", "user": "u", "key": "k", "id": "x", "version": "v",
          "name": "l", "value": "a", "decision": "dec_x"}  # fmt: skip
 
 
@@ -41,6 +41,7 @@ FOR_US_ALONE: list[tuple[str, str, Any]] = [
     ("PUT", "", {"plan": "payg", "credit_line_micros": 9}),
     ("PATCH", "", {"credit_line_micros": 9}),
     ("PATCH", "", {"plan": "other"}),
+    ("PATCH", "", {"timezone": "Pacific/Kiritimati"}),
     ("PATCH", "", {"outage": {"policy": "open", "max_open_micros": 9}}),
 ]
 
@@ -55,7 +56,9 @@ async def test_a_bound_admin_gives_its_org_no_money(
     async with await made(caller, ["admin"], org) as theirs:
         status, problem, _ = await theirs.send(method, f"/v1/orgs/{org}{path}", body)
         assert (status, problem["type"]) == (403, "urn:spendgate:problem:forbidden")
-        await theirs.ok("PATCH", f"/v1/orgs/{org}", {"name": "Theirs", "timezone": "Asia/Shanghai"})
+        await theirs.ok("PATCH", f"/v1/orgs/{org}", {"name": "Theirs", "status": "suspended"})
+        status, _, _ = await theirs.send("PATCH", f"/v1/orgs/{org}", {"status": "active"})
+        assert status == 403
         cap = {"level": "org", "window": "day", "limit_micros": 0}
         await theirs.ok("PUT", f"/v1/orgs/{org}/caps/stop", cap)
     await caller.send("DELETE", f"/v1/orgs/{org}/caps/stop")

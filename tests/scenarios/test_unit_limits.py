@@ -218,3 +218,19 @@ async def test_a_grant_is_for_one(caller: Caller, org: str, whom: Any) -> None:
     status, problem, _ = await caller.send("POST", f"/v1/orgs/{org}/grants", body)
     assert status == 422
     assert problem["errors"][0]["pointer"].startswith("/for")
+
+
+async def test_one_users_grant_pays_no_debt_of_others(caller: Caller, org: str) -> None:
+    await caller.org(org)
+    await give(caller, org, CENT)
+    hold = (await caller.authorize(org, user="john"))["hold"]["id"]
+    await caller.capture(hold, quantity={"units": 6})
+    assert (await funds(caller, org))[2] == 5 * CENT
+    body = {"amount_micros": 10 * CENT, "kind": "paid", "for": {"user": "jane"}}
+    made = await caller.ok("POST", f"/v1/orgs/{org}/grants", body)
+    assert (made["remaining_micros"], made["settled_shortfall_micros"]) == (10 * CENT, 0)
+    answer = await caller.authorize(org, user="jane", quantity={"units": 10})
+    assert answer["decision"] == "allow"
+    await give(caller, org, 10 * CENT)
+    assert (await funds(caller, org))[2] == 0
+    await caller.reconciled()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import structs
 
 from gateway.core import ids
 from gateway.core.caps import HELD
@@ -16,7 +19,7 @@ from gateway.core.money import check_range
 from gateway.core.request_record import AdminNote, Reversal
 from gateway.core.sources import ADJUSTMENTS, is_quota
 from gateway.core.terms import versions_of
-from gateway.errors import CallerError
+from gateway.errors import CallerError, Unavailable
 from gateway.flows.accounts.reads import org_terms
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.audited import audited
@@ -24,6 +27,9 @@ from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.replies import kept_or, moved_of, when_stale
 from gateway.flows.shared.user_ids import known_as
 from gateway.wire import records
+from gateway.wire.answers.accounts import grant_shown
+from gateway.wire.answers.audit import AdjustmentShown
+from gateway.wire.answers.base import Answer
 from gateway.wire.answers.spend import (
     AdjustmentAnswer,
     GrantAnswer,
@@ -37,6 +43,7 @@ from gateway.wire.requests.accounts import AdjustmentBody, GrantBody
 from gateway.wire.requests.spend import EmptyBody
 
 DEFAULT_PRIORITY = 10
+log = logging.getLogger("spendgate.accounts")
 FOR_LEVELS: tuple[ForLevel, ...] = ("project", "user", "key")
 
 
@@ -69,6 +76,7 @@ async def grant(
     """Give an org credit. A paid grant first settles an open shortfall."""
     profile = await known_org(services, org, caller)
     idempotency = caller.idempotency(org, body, services.settings.admin_kept_s)
+    given: Grant | None = None
     try:
         given = await _grant(services, profile, body)
     except CallerError as error:
@@ -78,24 +86,44 @@ async def grant(
         meta = records.encode(given)
         order = GrantOrder(org, profile.org.currency, given, meta, note, idempotency)
         reply = await services.store.grant(order)
-    return await _done(services, caller, "grant", grant_answer(moved_of(reply)), reply)
+    moved = moved_of(reply)
+    shown = grant_shown(given_of(reply, given), moved.available, "active")
+    return await _done(services, caller, ("grant", "create", shown), grant_answer(moved), reply)
+
+
+def given_of(reply: Reply, given: Grant | None) -> Grant:
+    """The grant of a reply: this call's own, or the one of the call that it repeats."""
+    if reply.status is not Status.REPLAY and given is not None:
+        return given
+    note = records.decode_note(reply.body)
+    assert note.grant is not None
+    return note.grant
 
 
 async def _done(
-    services: AccountServices, caller: Caller, kind: str, answer: A, reply: Reply
+    services: AccountServices,
+    caller: Caller,
+    what: tuple[str, str, Answer],
+    answer: A,
+    reply: Reply,
 ) -> Moves[A]:
     """Add a movement of money to the audit log, and return its answer.
 
-    The store has moved the money already, and the ledger books it with the credential. A gateway
-    that dies in between adds the entry of a grant or void when the call is repeated.
+    `what` is the kind of object, the action, and what the log shows of it. The store has moved the
+    money already, and the ledger books it with the credential. So a catalog that does not answer
+    now costs the entry, not the answer; a repeated call adds the entry of a grant or void.
     """
     moved, is_replay = moved_of(reply), reply.status is Status.REPLAY
+    kind, action, shown = what
     if moved.id or not is_replay:
         # An adjustment has no id of its own: its place in the books is known when it is made.
         name = moved.id or "{}-{}".format(*(reply.position or ()))
-        once = f"{kind} {moved.org} {name}"
-        entry = audited(services, caller, kind, name, (None, answer), moved.org, once)
-        await services.audit.add(entry)
+        once = f"{kind} {action} {moved.org} {name}"
+        entry = audited(services, caller, kind, name, (None, shown), moved.org, once)
+        try:
+            await services.audit.add(structs.replace(entry, action=action))
+        except Unavailable:
+            log.exception("%s of %s by %s is not in the audit log", once, moved.org, entry.actor)
     return Moves(answer, is_replay)
 
 
@@ -161,7 +189,8 @@ async def void(
     if reply.status is Status.MISSING:
         detail = f"there is no grant {grant_id} that has not ended"
         raise CallerError("not_found", detail)
-    return await _done(services, caller, "void", void_answer(moved_of(reply)), reply)
+    answer = void_answer(moved_of(reply))
+    return await _done(services, caller, ("grant", "void", answer), answer, reply)
 
 
 async def adjust(
@@ -202,7 +231,9 @@ async def adjust(
         reply = await services.store.adjust(order)
         if reply.status is not Status.STALE:
             answer = adjustment_answer(moved_of(reply))
-            return await _done(services, caller, "adjustment", answer, reply)
+            shown = AdjustmentShown(note=body.note, **structs.asdict(answer))
+            what = ("adjustment", "create", shown)
+            return await _done(services, caller, what, answer, reply)
         await when_stale(services, org, reply, started)
         profile = await services.profiles.profile(org)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gateway.core.commands import Moved
 from gateway.core.entities import Grant
 from gateway.core.request_record import AdminNote
+from gateway.errors import CallerError
 from gateway.flows.accounts.reads import Page, Wanted, not_found, org_terms
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
@@ -14,6 +16,7 @@ from gateway.store import keys
 from gateway.wire import records
 
 LEDGER_PATIENCE_S = 5.0
+_cursor = re.compile(r"([0-9]{1,15}):([A-Za-z0-9_]{1,128})")
 STATUSES = ("pending", "active", "spent", "expired", "voided")
 
 
@@ -44,9 +47,10 @@ async def grants(
     One that ended is listed as long as the ledger keeps the record that made it.
     """
     await org_terms(services, org, caller)
+    after = _place_in(wanted.after) if wanted.after else None
     found = [one for one in await _all(services, org) if wanted.selects(one)]
-    if wanted.after:
-        found = [one for one in found if _place(one) < _place_in(wanted.after)]
+    if after is not None:
+        found = [one for one in found if _place(one) < after]
     page = found[: wanted.limit]
     is_last = len(page) == len(found)
     return Page(page, None if is_last else "{}:{}".format(*_place(page[-1])))
@@ -66,8 +70,11 @@ def _place(one: GrantState) -> tuple[int, str]:
 
 
 def _place_in(cursor: str) -> tuple[int, str]:
-    created_ms, _, name = cursor.partition(":")
-    return (int(created_ms) if created_ms.isdecimal() else 0), name
+    found = _cursor.fullmatch(cursor)
+    if found is None:
+        detail = "cursor is not one that was answered here"
+        raise CallerError("invalid_request", detail, parameter="cursor")
+    return int(found[1]), found[2]
 
 
 async def _all(services: AccountServices, org: str) -> list[GrantState]:

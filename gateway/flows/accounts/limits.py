@@ -31,7 +31,7 @@ from gateway.wire.answers.accounts import (
     cap_answer,
     rate_limit_answer,
 )
-from gateway.wire.decode import keep
+from gateway.wire.decode import keep, kept_or_needed
 from gateway.wire.requests.accounts import CapBody, RateLimitBody
 
 L = TypeVar("L", Cap, RateLimit)
@@ -51,27 +51,27 @@ async def put_cap(
     services: AccountServices, org: str, name: str, body: CapBody, caller: Caller
 ) -> Cap:
     """Set a cap. Changing its limit keeps its count; a new one counts from now on."""
-    body = with_target(services, body)
 
     def after(before: Cap | None) -> Cap:
-        return cap_of(name, body, before)
+        return cap_of(name, with_target(services, body, before), before)
 
     return await _put_limit(services, org, "cap", name, after, caller)
 
 
 def cap_of(name: str, body: CapBody, before: Cap | None = None, from_plan: bool = False) -> Cap:
     """A cap as a message describes it, and as it was where that says nothing."""
+    level: Level = kept_or_needed(body.level, before.level if before else None, "/level")
     window, window_s = _window_of(body, before)
     limit_micros, units, limit = _measure_of(body, before)
     products, alert_at = body.products, body.alert_at
-    was = before or Cap(name, body.level, window, limit_micros)
+    was = before or Cap(name, level, window, limit_micros)
     found = Cap(
         name,
-        body.level,
+        level,
         window,
         limit_micros,
         keep(body.mode, was.mode, "hard"),
-        keep(body.target, was.target if was.level == body.level else None, None),
+        keep(body.target, was.target if was.level == level else None, None),
         was.products if isinstance(products, UnsetType) else tuple(products or ()) or None,
         was.alert_at if isinstance(alert_at, UnsetType) else tuple(alert_at or ()),
         from_plan=from_plan,
@@ -92,7 +92,9 @@ def _window_of(body: CapBody, before: Cap | None) -> tuple[WindowKind | None, in
         return window, 0
     if window_s is not None:
         return None, window_s
-    if before is None or body.window is None or body.window_s is None:
+    # Null of the one that is not in use changes nothing.
+    is_ended = before is not None and (body.window_s if before.window_s else body.window) is None
+    if before is None or is_ended:
         raise wrong("/window", "a cap needs a window, or window_s for a rolling one")
     return before.window, before.window_s
 
@@ -105,14 +107,17 @@ def _measure_of(body: CapBody, before: Cap | None) -> tuple[int, tuple[str, ...]
         if units or isinstance(limit, int):
             raise wrong("/limit_micros", "give one of limit_micros, and units with limit")
         return check_range(micros, "the cap", "/limit_micros"), (), 0
-    if before is not None and body.units is UNSET:
-        units = before.units
+    was = before or Cap("", "org", None, 0)
+    if not units and (body.units is UNSET or not was.units):
+        units = was.units
     if isinstance(limit, int):
         if not units:
             raise wrong("/units", "limit counts units: name them, or give limit_micros")
         return 0, units, limit
-    if before is not None and units == before.units and micros is UNSET and limit is UNSET:
-        return before.limit_micros, before.units, before.limit
+    if units and was.units and limit is UNSET:
+        return 0, units, was.limit
+    if before is not None and not units and not was.units and micros is UNSET:
+        return was.limit_micros, (), 0
     pointer = "/limit" if units else "/limit_micros"
     raise wrong(pointer, "a cap needs limit_micros, or units and limit")
 
@@ -131,10 +136,9 @@ async def put_rate_limit(
     services: AccountServices, org: str, name: str, body: RateLimitBody, caller: Caller
 ) -> RateLimit:
     """Set a rate limit."""
-    body = with_target(services, body)
 
     def after(before: RateLimit | None) -> RateLimit:
-        return rate_limit_of(name, body, before)
+        return rate_limit_of(name, with_target(services, body, before), before)
 
     return await _put_limit(services, org, "rate_limit", name, after, caller)
 
@@ -144,10 +148,12 @@ def rate_limit_of(
 ) -> RateLimit:
     """A rate limit as a message describes it, and as it was where that says nothing."""
     old_s = before.window_s if before else DEFAULT_WINDOW_S
-    old_target = before.target if before and before.level == body.level else None
+    level: Level = kept_or_needed(body.level, before.level if before else None, "/level")
+    most = kept_or_needed(body.limit, before.limit if before else None, "/limit")
+    old_target = before.target if before and before.level == level else None
     window_s = keep(body.window_s, old_s, DEFAULT_WINDOW_S)
     target = keep(body.target, old_target, None)
-    _check_target(body.level, target)
+    _check_target(level, target)
     unit, units = body.unit or None, body.units or None
     if unit is not None and units is not None:
         raise wrong("/units", "give one of unit and units")
@@ -156,13 +162,11 @@ def rate_limit_of(
         kind, counted = "units", units_of(units)
     elif unit is not None:
         kind, counted = unit, ()
-    elif before is not None and body.unit is UNSET and body.units is UNSET:
+    elif before is not None and (body.units if before.units else body.unit) is UNSET:
         kind, counted = before.unit, before.units
     else:
         raise wrong("/unit", "a rate limit needs unit or units")
-    return RateLimit(
-        name, body.level, kind, body.limit, window_s, target, from_plan=from_plan, units=counted
-    )
+    return RateLimit(name, level, kind, most, window_s, target, from_plan=from_plan, units=counted)
 
 
 def presented(limit: Cap | RateLimit) -> CapAnswer | RateLimitAnswer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from zoneinfo import ZoneInfoNotFoundError
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from gateway.catalog.catalog import OrgTerms
@@ -36,7 +36,7 @@ from gateway.wire.answers.accounts import (
     member_answer,
     org_answer,
 )
-from gateway.wire.decode import keep, milliseconds
+from gateway.wire.decode import keep, kept_or_needed, milliseconds
 from gateway.wire.requests.accounts import ContractBody, KeyBody, MemberBody, OrgBody, OutageBody
 
 DEFAULT_PLAN = "payg"
@@ -75,7 +75,9 @@ async def put_org(services: AccountServices, org: str, body: OrgBody, caller: Ca
         if result == before:
             return None
         if before is None or _terms_of(before) != _terms_of(result):
-            caller.check_unbound("choose its own org's plan, credit line or currency")
+            caller.check_unbound("choose its own org's plan, credit line, currency or timezone")
+        if before is not None and (before.status, result.status) == ("suspended", "active"):
+            caller.check_unbound("end the suspension of its own org")
 
         async def commit(number: int) -> None:
             entry = audited(services, caller, "org", org, change, org)
@@ -87,9 +89,12 @@ async def put_org(services: AccountServices, org: str, body: OrgBody, caller: Ca
     return result
 
 
-def _terms_of(org: Org) -> tuple[str, int, str, int]:
-    """Terms that the business agrees with an org: no credential of the org itself changes them."""
-    return org.plan, org.credit_line_micros, org.currency, org.open_micros
+def _terms_of(org: Org) -> tuple[str | int, ...]:
+    """Terms that the business agrees with an org: no credential of the org itself changes them.
+
+    The timezone is one: with another one, windows and quotas begin anew.
+    """
+    return org.plan, org.credit_line_micros, org.currency, org.open_micros, org.timezone
 
 
 def _org_after(body: OrgBody, before: Org | None, org: str) -> Org:
@@ -275,7 +280,7 @@ async def put_contract(
     """Sign a contract, or change of it what the body names: a pinned price version, discounts."""
     caller.check_org(org)
     caller.check_unbound("sign its own org's contract")
-    result = _contract_after(body, None)
+    result: Contract | None = None
 
     async def change(terms: OrgTerms) -> Commit | None:
         nonlocal result
@@ -284,11 +289,11 @@ async def put_contract(
             raise CallerError(
                 "invalid_request", "the contract would end before it starts", pointer="/ends_at"
             )
-        card = await services.catalog.card(body.rate_card)
-        if all(v.version != body.version for v in card.versions):
-            detail = f"rate card {body.rate_card} has no version {body.version}"
+        card = await services.catalog.card(contract.rate_card)
+        if all(v.version != contract.version for v in card.versions):
+            detail = f"rate card {contract.rate_card} has no version {contract.version}"
             raise CallerError("invalid_request", detail, pointer="/version")
-        _check_currency(card, terms.org.currency, "/rate_card", body.version)
+        _check_currency(card, terms.org.currency, "/rate_card", contract.version)
         before = terms.contract
         shown = (contract_answer(before) if before else None, contract_answer(contract))
         caller.check_condition(shown[0])
@@ -303,13 +308,19 @@ async def put_contract(
         return commit
 
     await change_existing(services, org, caller, change)
+    assert result is not None
     return result
 
 
 def _contract_after(body: ContractBody, before: Contract | None) -> Contract:
-    starts_ms, at = milliseconds(body.starts_at) or 0, body.ends_at
-    new = Contract(body.rate_card, body.version, starts_ms)
-    old = before or new
+    was, at = before, body.ends_at
+    card = kept_or_needed(body.rate_card, was.rate_card if was else None, "/rate_card")
+    version = kept_or_needed(body.version, was.version if was else None, "/version")
+    starts = None if isinstance(body.starts_at, UnsetType) else milliseconds(body.starts_at)
+    starts_ms = kept_or_needed(
+        UNSET if starts is None else starts, was.starts_ms if was else None, "/starts_at"
+    )
+    old = before or Contract(card, version, starts_ms)
     products = old.products
     if not isinstance(body.products, UnsetType):
         products = {
@@ -317,8 +328,8 @@ def _contract_after(body: ContractBody, before: Contract | None) -> Contract:
             for product, p in (body.products or {}).items()
         }
     return Contract(
-        body.rate_card,
-        body.version,
+        card,
+        version,
         starts_ms,
         old.ends_ms if isinstance(at, UnsetType) else milliseconds(at),
         keep(body.discount_bps, old.discount_bps, 0),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from gateway.core.audit import AuditEntry
 from gateway.core.entities import Cap, CardVersion, Included, PricePlan, RateCard, RateLimit
@@ -19,7 +20,7 @@ from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit, change_card, change_plan
 from gateway.wire.answers.accounts import card_version_answer, plan_answer
-from gateway.wire.decode import milliseconds
+from gateway.wire.decode import kept_or_needed, milliseconds
 from gateway.wire.requests.accounts import CardVersionBody, PlanBody, PlanCap, PlanRateLimit
 
 B = TypeVar("B", PlanCap, PlanRateLimit)
@@ -78,7 +79,9 @@ async def put_plan(
             raise CallerError("invalid_request", f"two of {name} share an id", pointer=f"/{name}")
 
     async def prepare(before: PricePlan | None) -> tuple[PricePlan, AuditEntry]:
-        old = before or PricePlan(plan, body.rate_card)
+        card_id = kept_or_needed(body.rate_card, before.rate_card if before else None, "/rate_card")
+        old = before or PricePlan(plan, card_id)
+        old = replace(old, rate_card=card_id)
         wanted = _plan_after(services, body, old)
         shown = (plan_answer(before) if before else None, plan_answer(wanted))
         caller.check_condition(shown[0])
@@ -116,7 +119,7 @@ def _plan_after(services: AccountServices, body: PlanBody, old: PricePlan) -> Pr
     if not isinstance(body.rate_limits, UnsetType):
         limits = [with_target(services, r) for r in body.rate_limits or ()]
         rates = tuple(_at("rate_limits", i, _rate_limit_of, r) for i, r in enumerate(limits))
-    return PricePlan(old.id, body.rate_card, included, caps, rates)
+    return PricePlan(old.id, old.rate_card, included, caps, rates)
 
 
 def _cap_of(body: PlanCap) -> Cap:

@@ -23,21 +23,22 @@ DIGEST_BYTES = 16
 class Caller(Struct, frozen=True):
     """The credential of a call, its path and its idempotency key ("" for none).
 
-    `if_match` and `if_none_match` are the headers that make a change conditional, "" for none.
+    `if_match` and `if_none_match` are the headers that make a change conditional; None: absent.
     """
 
     credential: Credential
     path: str
     idempotency_key: str = ""
-    if_match: str = ""
-    if_none_match: str = ""
+    if_match: str | None = None
+    if_none_match: str | None = None
 
     def check_condition(self, before: Answer | None) -> None:
         """Raise 412 where an object, as it is before the change, is not as the call demands."""
-        if self.if_match and not is_listed(self.if_match, before):
+        if self.if_match is not None and not is_listed(self.if_match, before):
             detail = "the object was changed since it was read: read it again"
             raise CallerError("precondition_failed", detail)
-        if self.if_none_match and is_listed(self.if_none_match, before):
+        header = self.if_none_match
+        if header is not None and is_listed(header, before, is_weak=True):
             raise CallerError(
                 "precondition_failed", "the object exists, and If-None-Match forbids that"
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
+from gateway.core.entities import Cap, RateLimit
 from gateway.flows.shared.pseudonyms import hashed
 from gateway.flows.shared.services import SharedServices
 from gateway.wire.requests.accounts import CapBody, RateLimitBody
@@ -20,8 +22,12 @@ def known_as(services: SharedServices, user: str) -> str:
     return f"u_{hashed(services.secret, user)}"
 
 
-def with_target(services: SharedServices, body: B) -> B:
-    """A limit whose target, if it is a user, is named as users are known."""
-    if body.level == "user" and isinstance(body.target, str):
+def with_target(services: SharedServices, body: B, before: Cap | RateLimit | None = None) -> B:
+    """A limit whose target, if it is a user, is named as users are known.
+
+    A body that does not name the level keeps that of the limit `before`.
+    """
+    level = before.level if isinstance(body.level, UnsetType) and before else body.level
+    if level == "user" and isinstance(body.target, str):
         return replace(body, target=known_as(services, body.target))
     return body

@@ -153,6 +153,27 @@ local function write_counters(counters, shares, values, first, readings, keys, s
   end
 end
 
+-- Add what an extend added to a counter: gateway.core.holds.add_counted. Each bucket has an entry
+-- of its own; those that are out of the counter become one.
+local function add_counted(counted, made, share, bucket)
+  local name, oldest, second, newest = made[1], nil, nil, nil
+  for i = 1, #counted do
+    if counted[i][1] == name then
+      if not oldest then oldest = i elseif not second then second = i end
+      newest = i
+    end
+  end
+  if newest and counted[newest][4] == bucket then
+    counted[newest][3] = counted[newest][3] + share
+    return
+  end
+  if second and counted[second][4] < bucket - 1 then
+    counted[second][3] = counted[second][3] + counted[oldest][3]
+    table.remove(counted, oldest)
+  end
+  counted[#counted + 1] = { name, made[2], share, bucket, made[5], made[6] }
+end
+
 -- Write into a hold what it took and counted: into a new one what this request did, into one that
 -- is extended what both did.
 local function fill(hold, needs, draws, shares, is_new, now)
@@ -176,13 +197,10 @@ local function fill(hold, needs, draws, shares, is_new, now)
     if made then
       local share, period = shares[c[C_SHARE]], made[5]
       local bucket = period > 0 and (now - now % period) / period or 0
-      local entry = is_new and made or find(counted, made[1])
       if is_new then
         made[3], made[4] = share, bucket
-      elseif entry then
-        entry[3], entry[4] = entry[3] + share, bucket
       else
-        counted[#counted + 1] = { made[1], made[2], share, bucket, period, made[6] }
+        add_counted(counted, made, share, bucket)
       end
     end
   end

@@ -3,7 +3,8 @@
 -- args: spec digest body meta
 -- flags:
 -- meaning: gateway.core.machine.grant
--- spec: org, currency, grant id, kind, amount, expiry (0: none), idempotency ttl, epoch
+-- spec: org, currency, grant id, kind, amount, expiry (0: none), idempotency ttl, epoch,
+-- whether it pays an open shortfall first
 local function grant(keys, args)
   local s = cmsgpack.unpack(args[1])
   local now = clock_ms()
@@ -11,7 +12,7 @@ local function grant(keys, args)
   local epoch = open_epoch(values[1], s[8])
   local early = precheck(epoch, s[7] > 0 and values[2], args[2], now)
   if early then return early end
-  local settled = s[4] == 'paid' and min(tonumber(values[3] or 0), s[5]) or 0
+  local settled = s[9] and min(tonumber(values[3] or 0), s[5]) or 0
   local left = s[5] - settled
   local out = cmsgpack.pack({ now, s[4], s[3], s[1], s[2], s[5], settled, 0, left, {} })
   if settled > 0 then redis.call('DECRBY', keys[5], settled) end

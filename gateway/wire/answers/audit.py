@@ -8,6 +8,7 @@ from msgspec import json
 
 from gateway.core.audit import AuditRow
 from gateway.wire.answers.base import Answer, rfc3339
+from gateway.wire.answers.spend import AdjustmentAnswer
 
 
 class AuditAnswer(Answer):
@@ -27,6 +28,12 @@ class AuditAnswer(Answer):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     hash: str
+
+
+class AdjustmentShown(AdjustmentAnswer):
+    """An adjustment with the reason that a person gave."""
+
+    note: str
 
 
 def audit_answer(row: AuditRow) -> AuditAnswer:

@@ -1,6 +1,7 @@
 """Bodies that set orgs, members, limits, prices, funds and credentials.
 
-What a PUT leaves out (UNSET) keeps its value on what exists; null sets it to its default.
+What a PUT leaves out (UNSET) keeps its value on what exists; null sets it to its default. What has
+no default must be given where the object does not exist yet.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class AdjustmentBody(Message, frozen=True):
 class CapBody(Identified, frozen=True):
     """Money, or `limit` of some units, allowed in a window of the calendar or of `window_s`."""
 
-    level: Level
+    level: Level | UnsetType = UNSET
     window: WindowKind | UnsetType | None = UNSET
     window_s: WindowS | UnsetType | None = UNSET
     limit_micros: Micros | UnsetType | None = UNSET
@@ -122,8 +123,8 @@ class CapBody(Identified, frozen=True):
 class RateLimitBody(Identified, frozen=True):
     """Requests, tokens or some units allowed in `window_s`, or holds open at once."""
 
-    level: Level
-    limit: Count
+    level: Level | UnsetType = UNSET
+    limit: Count | UnsetType = UNSET
     unit: RateUnit | UnsetType | None = UNSET
     units: Units | UnsetType | None = UNSET
     target: Id | UnsetType | None = UNSET
@@ -155,7 +156,7 @@ class IncludedBody(Identified, frozen=True):
 class PlanBody(Message, frozen=True):
     """A price plan: rate card, included quota, caps and rate limits."""
 
-    rate_card: Name
+    rate_card: Name | UnsetType = UNSET
     included: Annotated[list[IncludedBody], Meta(max_length=20)] | UnsetType | None = UNSET
     caps: Annotated[list[PlanCap], Meta(max_length=50)] | UnsetType | None = UNSET
     rate_limits: Annotated[list[PlanRateLimit], Meta(max_length=50)] | UnsetType | None = UNSET
@@ -180,9 +181,9 @@ class ContractProduct(Message, frozen=True):
 class ContractBody(Identified, frozen=True):
     """A price version agreed for a time."""
 
-    rate_card: Name
-    version: Name
-    starts_at: Time
+    rate_card: Name | UnsetType = UNSET
+    version: Name | UnsetType = UNSET
+    starts_at: Time | UnsetType = UNSET
     ends_at: Time | UnsetType | None = UNSET
     discount_bps: Bps | UnsetType | None = UNSET
     products: dict[Id, ContractProduct] | UnsetType | None = UNSET

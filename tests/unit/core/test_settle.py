@@ -9,7 +9,7 @@ import pytest
 from gateway.core import settle
 from gateway.core.commands import Ended, Finish, Idempotency, Part, Reply, Status
 from gateway.core.counters import GAUGE, MONEY, SLIDING, TOKENS, WINDOW, Source
-from gateway.core.holds import Counted, Hold, Step, Taken
+from gateway.core.holds import Counted, Hold, Step, Taken, add_counted
 from gateway.core.money import MAX_MICROS
 from gateway.core.state import Shard
 from tests.unit.core.making import NOON
@@ -155,6 +155,43 @@ def test_a_sliding_counter_keeps_it_too(
     world = World(more=counted).put(co__any=(BUCKET, 80, 7))
     world.ended(Step.capture, 40, finals=finals)
     assert world.get("co/any") == (BUCKET, after, 7)
+
+
+def test_a_late_capture_in_money_counts_the_units_that_were_held() -> None:
+    world = World(more=Counted("co/images", WINDOW, 50, 0, 0, "images")).put(co__images=(10, 50))
+    world.ended(Step.expire, now_ms=EXPIRES)
+    assert world.get("co/images") == (10, 0)
+    world.ended(Step.capture, 40, now_ms=EXPIRES)
+    assert world.get("co/images") == (60, 0)
+
+
+@pytest.mark.parametrize(
+    ("step", "cost", "after"),
+    [
+        (Step.release, 0, (BUCKET + 1, 30, 0)),  # what others used in this bucket stays
+        (Step.capture, 70, (BUCKET + 1, 30, 70)),
+        (Step.capture, 91, (BUCKET + 1, 31, 90)),
+        (Step.capture, 95, (BUCKET + 1, 35, 90)),
+    ],
+)
+def test_what_an_extend_added_later_is_taken_out_where_it_was_counted(
+    step: Step, cost: int, after: tuple[int, int, int]
+) -> None:
+    parts = [
+        Counted("co/any", SLIDING, n, BUCKET + at, MINUTE, MONEY) for at, n in ((0, 90), (1, 1))
+    ]
+    world = World().put(co__any=(BUCKET + 1, 31, 90))
+    world.counted[:0] = parts
+    world.ended(step, cost)
+    assert world.get("co/any") == after
+
+
+def test_a_hold_remembers_no_more_buckets_than_its_counters_have() -> None:
+    hold = World().shard.holds["hold_1"][0]
+    for at in range(50):
+        add_counted(hold, Counted("ro/any", SLIDING, 1, BUCKET + at, MINUTE, MONEY))
+    own = [(one.bucket - BUCKET, one.amount) for one in hold.counted if one.name == "ro/any"]
+    assert own == [(47, 48), (48, 1), (49, 1)]
 
 
 # Money.

@@ -45,20 +45,39 @@ local function uncount_sliding(key, value, entry, change)
   redis.call('SETRANGE', key, '0', struct.pack('<ddd', bucket, current, previous))
 end
 
+-- Split what a hold finally used over its entries: gateway.core.holds.final_parts.
+local function final_parts(counted, step, finals)
+  local last, rest, parts = {}, {}, {}
+  for i = 1, #counted do last[counted[i][1]] = i end
+  for i = 1, #counted do
+    local entry, final = counted[i], 0
+    if step == STEP_CAPTURE then
+      local name = entry[1]
+      -- A hold of an earlier version does not say what its counters measure.
+      local total = rest[name] or finals[entry[6] or MEASURES[entry[2]]]
+      if not total then
+        final = entry[3]
+      else
+        final = last[name] == i and total or min(total, entry[3])
+        rest[name] = total - final
+      end
+    end
+    parts[i] = final
+  end
+  return parts
+end
+
 -- Take the hold out of every counter that still exists, and leave what it finally used. `finals` is
 -- that by measure; a captured request keeps its estimate of a measure that is not in it.
 local function uncount(tag, hold, step, finals, was_held)
   local prefix = org_prefix(tag, hold[H_ORG])
+  local parts = final_parts(hold[H_COUNTED], step, finals)
   for i = 1, #hold[H_COUNTED] do
-    local entry = hold[H_COUNTED][i]
+    local entry, final = hold[H_COUNTED][i], parts[i]
     local key = prefix .. entry[1]
     local value = redis.call('GET', key)
     if value then
-      local given, final = was_held and entry[3] or 0, 0
-      if step == STEP_CAPTURE then
-        -- A hold of an earlier version does not say what its counters measure.
-        final = finals[entry[6] or MEASURES[entry[2]]] or given
-      end
+      local given = was_held and entry[3] or 0
       if entry[2] == WINDOW then
         local used, held = struct.unpack('<dd', value)
         used, held = min(MAX_MICROS, used + final), max(0, held - given)
