@@ -29,6 +29,7 @@ def build_document() -> dict[str, Any]:
         openapi.Operation(
             *(r.method, r.path, r.summary, r.scopes, r.body, r.answer, r.query, r.statuses),
             patches=r.patches,
+            order=r.order,
             bound_scopes=r.bound_scopes,
             by_metadata=r.by_metadata,
             has_etag=r.has_etag,

@@ -94,6 +94,8 @@ class Route(Generic[B, A]):
     max_body: int = MAX_BODY
     query: dict[str, str] = field(default_factory=dict)
     statuses: tuple[int, ...] = ()
+    order: str = ""
+    """The order of what it lists; "" where it lists nothing."""
     patches: type[Any] | None = None
     """The PUT body whose members a merge patch may name."""
     bound_scopes: tuple[str, ...] = ()

@@ -68,6 +68,7 @@ class Operation:
     query: dict[str, str]
     statuses: tuple[int, ...]
     patches: type | None = None
+    order: str = ""
     bound_scopes: tuple[str, ...] = ()
     by_metadata: bool = False
     has_etag: bool = False
@@ -220,7 +221,8 @@ def _whole(operation: Operation) -> str:
     if operation.answer is None:
         return "Answers 204 without a body."
     kind = getattr(operation.answer, "__origin__", operation.answer)
-    return "Answers: " + str(kind.__doc__).strip().splitlines()[0]
+    order = f" It lists {operation.order}." if operation.order else ""
+    return "Answers: " + str(kind.__doc__).strip().splitlines()[0] + order
 
 
 def _name(operation: Operation) -> str:

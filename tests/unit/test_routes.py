@@ -50,6 +50,7 @@ LISTS = [route for route in ROUTES if route.summary.startswith("List ")]
 
 @pytest.mark.parametrize("route", LISTS, ids=lambda route: route.path)
 def test_a_list_answers_data_and_the_next_cursor(route: Route[None, Answer]) -> None:
+    assert route.order
     kind = get_origin(route.answer) or route.answer
     assert kind is not None
     assert {"data", "next_cursor"} <= {field.name for field in fields(kind)}

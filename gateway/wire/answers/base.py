@@ -19,7 +19,7 @@ A = TypeVar("A", bound=Answer)
 
 
 class PageAnswer(Answer, Generic[A]):
-    """Objects in the order of their ids; `next_cursor` requests the next page, null ends."""
+    """A page of objects; `next_cursor` requests the next one, null is the end."""
 
     data: list[A]
     next_cursor: str | None
