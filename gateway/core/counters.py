@@ -72,6 +72,11 @@ class Source(Struct, frozen=True, array_like=True, gc=False):
     is_given: bool = False
 
 
+# A sliding counter is two buckets, not a log of requests: it takes the same memory and one read
+# whatever the traffic is. The price is an estimate. It takes the older bucket's amount as spread
+# evenly. If all of it came at the bucket's end, a limit lets more pass than it says within one
+# width, at most twice as much; if all came at its begin, it refuses early. The counter of a window
+# of the calendar is exact.
 def used(shape: int, first: int, second: int, period_ms: int, now_ms: int) -> float:
     """Compute what a counter holds against its limit.
 

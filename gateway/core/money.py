@@ -13,6 +13,8 @@ Numbers in Lua are doubles. Beyond this bound the store would round money and no
 MICROS_PER_UNIT = 1_000_000
 
 
+# Half-even, and once, at the end of a sum: rounding each part would make a quote differ from its
+# parts, and rounding half up would favour one side by half a micro-unit a request.
 def divide_half_even(numerator: int, denominator: int) -> int:
     """Divide to the nearest integer; a tie goes to the even one."""
     quotient, rest = divmod(numerator, denominator)

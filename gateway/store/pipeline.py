@@ -19,7 +19,12 @@ from gateway.settings import redacted
 Argument = str | bytes | int
 
 FLUSH_AT = 4
-"""Queued commands after which they are written: early enough that store and gateway overlap."""
+"""Queued commands after which they are written: early enough that store and gateway overlap.
+
+One write for each command would cost a system call and, with an fsync for each commit, an fsync for
+each decision. One write for all commands of a turn of the loop would leave the store idle while
+Python prepares the last of them.
+"""
 
 
 NUMBERS = [b"%04d" % number for number in range(4096)]

@@ -65,6 +65,7 @@ class Confirm(Protocol):
 
 NOT_KEPT = ("", b"", 0)
 CLAIMED_MS = 600_000
+"""Life of a claim in ms: five times as long as a decision can be found unacknowledged."""
 LAST_SEQ = 2**64 - 1
 
 

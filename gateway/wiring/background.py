@@ -77,7 +77,11 @@ BOOKED_MS = 5
 """The writer's pause where every caller waits for it."""
 PRUNE_EVERY_S = 3600
 WRITER, WRITER_LEASE_MS = "writer", 3_000
-"""One gateway's writer is at the ledger at a time; another one takes over when it is gone."""
+"""One gateway's writer is at the ledger at a time; another one takes over when it is gone.
+
+In 3 s a living writer prolongs its lease many times, and few records wait for the next one. Two
+writers do no harm: the ledger refuses the batch that does not follow its head.
+"""
 FOLLOW_EVERY_S = 1.0
 BACKTESTS_KEPT_DAYS = 30
 PROFILES = 50
