@@ -9,7 +9,16 @@ from sqlalchemy import Column, ColumnElement, Table, select
 
 from gateway.catalog import schema as t
 from gateway.catalog.tables import Tables
-from gateway.core.entities import Cap, CardVersion, Member, MemberKind, Org, PricePlan, RateLimit
+from gateway.core.entities import (
+    Cap,
+    CardVersion,
+    Member,
+    MemberKind,
+    Org,
+    PricePlan,
+    RateCard,
+    RateLimit,
+)
 
 S = TypeVar("S", bound=Struct)
 L = TypeVar("L", Cap, RateLimit)
@@ -53,6 +62,19 @@ class Listing(Tables):
         of = t.limits.c
         where = (of.org == org, of.kind == LIMIT_KINDS[kind], of.id == name)
         return await self._one(kind, t.limits, *where)
+
+    async def cards(self, after: str, limit: int) -> list[RateCard]:
+        """Return rate cards with their versions."""
+        ids = select(t.rate_cards.c.id).where(t.rate_cards.c.id > after)
+        ids = ids.order_by(t.rate_cards.c.id).limit(limit)
+        v, found = t.card_versions.c, dict[str, list[CardVersion]]()
+        async with self._read() as c:
+            for name in await c.scalars(ids):
+                found[name] = []
+            query = select(v.card, v.spec).where(v.card.in_(found)).order_by(v.card, v.version)
+            for card, spec in await c.execute(query):
+                found[card].append(json.decode(spec, type=CardVersion))
+        return [RateCard(name, 0, tuple(versions)) for name, versions in found.items()]
 
     async def card_versions(self, card: str, after: str, limit: int) -> list[CardVersion]:
         """Return versions of a rate card."""

@@ -7,7 +7,6 @@ from gateway.flows.accounts import credits, limits, orgs, price_books
 from gateway.http.endpoint import Answered, Call
 from gateway.http.services import Services
 from gateway.wire.answers.accounts import (
-    BalanceAnswer,
     CapAnswer,
     CardVersionAnswer,
     ContractAnswer,
@@ -25,6 +24,7 @@ from gateway.wire.answers.accounts import (
     plan_answer,
     rate_limit_answer,
 )
+from gateway.wire.answers.balance import BalanceAnswer
 from gateway.wire.answers.spend import AdjustmentAnswer, GrantAnswer, VoidAnswer
 from gateway.wire.requests.accounts import (
     AdjustmentBody,

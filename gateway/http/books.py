@@ -9,7 +9,7 @@ from gateway.flows.operations.reconcile import reconciliation
 from gateway.http.endpoint import Answered, Call
 from gateway.http.query import time_in
 from gateway.http.services import Services
-from gateway.wire.answers.accounts import UsageAnswer
+from gateway.wire.answers.balance import UsageAnswer
 from gateway.wire.answers.books import HeadAnswer, ReconcileAnswer, TrialBalanceAnswer
 
 GROUPS = ("product", "day")

@@ -21,6 +21,7 @@ from gateway.wire.answers.accounts import (
     MemberAnswer,
     OrgAnswer,
     PlanAnswer,
+    RateCardAnswer,
     RateLimitAnswer,
     cap_answer,
     card_version_answer,
@@ -30,6 +31,7 @@ from gateway.wire.answers.accounts import (
     member_answer,
     org_answer,
     plan_answer,
+    rate_card_answer,
     rate_limit_answer,
 )
 from gateway.wire.answers.base import Answer, PageAnswer
@@ -175,6 +177,16 @@ async def get_plans(services: Services, call: Read) -> Answered[PageAnswer[PlanA
 async def get_plan(services: Services, call: Read) -> Answered[PlanAnswer]:
     """GET /v1/plans/{id}."""
     return Answered(plan_answer(await reads.plan(services, call.ids["id"])))
+
+
+async def get_cards(services: Services, call: Read) -> Answered[PageAnswer[RateCardAnswer]]:
+    """GET /v1/rate_cards."""
+    return _listed(await reads.cards(services, _wanted(call)), rate_card_answer)
+
+
+async def get_card(services: Services, call: Read) -> Answered[RateCardAnswer]:
+    """GET /v1/rate_cards/{id}."""
+    return Answered(rate_card_answer(await reads.card(services, call.ids["id"])))
 
 
 async def get_card_versions(

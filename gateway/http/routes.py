@@ -24,25 +24,23 @@ from gateway.http.endpoint import (
 )
 from gateway.http.patch import patch
 from gateway.wire.answers.accounts import (
-    BalanceAnswer,
     CapAnswer,
     CardVersionAnswer,
     ContractAnswer,
-    CredentialAnswer,
-    CredentialsAnswer,
-    CredentialShown,
     GrantShown,
     KeyAnswer,
     MemberAnswer,
     OrgAnswer,
     PlanAnswer,
+    RateCardAnswer,
     RateLimitAnswer,
-    UsageAnswer,
 )
 from gateway.wire.answers.audit import AuditAnswer
 from gateway.wire.answers.backtests import BacktestAnswer
+from gateway.wire.answers.balance import BalanceAnswer, UsageAnswer
 from gateway.wire.answers.base import PageAnswer
 from gateway.wire.answers.books import HeadAnswer, ReconcileAnswer, TrialBalanceAnswer
+from gateway.wire.answers.credentials import CredentialAnswer, CredentialsAnswer, CredentialShown
 from gateway.wire.answers.decision_detail import (
     DecisionAnswer,
     LabelAnswer,
@@ -176,6 +174,8 @@ ROUTES = (
     Route("GET", ORG + "/balance", READ, p.get_balance, "Get the balance of an org", answer=BalanceAnswer),
     Route("GET", ORG + "/usage", MONEY, books.usage, "Report the usage of an org", answer=UsageAnswer, query=USAGE, bound_scopes=("read",)),
     Route("PUT", CARD, ADMIN, p.put_card_version, "Create a rate-card version", CardVersionBody, CardVersionAnswer, MAX_CATALOG_BODY, statuses=(409,)),
+    Route("GET", "/v1/rate_cards", READ, g.get_cards, "List rate cards", answer=PageAnswer[RateCardAnswer], query=LIST, order=BY_ID),
+    Route("GET", "/v1/rate_cards/{id}", READ, g.get_card, "Get a rate card", answer=RateCardAnswer),
     Route("GET", "/v1/rate_cards/{id}/versions", READ, g.get_card_versions, "List the versions of a rate card", answer=PageAnswer[CardVersionAnswer], query=LIST, order=BY_ID),
     Route("GET", CARD, READ, g.get_card_version, "Get a rate-card version", answer=CardVersionAnswer),
     Route("PUT", "/v1/plans/{id}", ADMIN, p.put_plan, "Create or update a plan", PlanBody, PlanAnswer),

@@ -12,7 +12,7 @@ from gateway.flows.accounts import credentials
 from gateway.http.endpoint import JSON, Answered, Call, refusal
 from gateway.http.services import Services
 from gateway.observe import metrics
-from gateway.wire.answers.accounts import CredentialAnswer, CredentialsAnswer, CredentialShown
+from gateway.wire.answers.credentials import CredentialAnswer, CredentialsAnswer, CredentialShown
 from gateway.wire.requests.accounts import CredentialBody, RotateBody
 
 

@@ -316,6 +316,7 @@ MEMBERS: dict[str, Member] = {
     "value": _M("Id, address, network, asn, device or mail domain.", "203.0.113.0/24"),
     "version": _M("Name of the version.", "v1"),
     "versions": _M("Versions that the decision was made from.", [3, 1, 1, 2]),
+    "RateCardAnswer.versions": _M("Names of its versions, in their order.", ["v1"]),
     "voided_micros": _M("Micro-units that were left and are gone.", 50_000),
     "what": _M("What was compared.", "balance"),
     "window": _M("Window of the calendar, in the org's timezone.", "day"),

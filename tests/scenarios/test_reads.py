@@ -47,6 +47,9 @@ async def test_plans_and_card_versions_are_read_and_listed(caller: Caller, org: 
     made = await caller.ok("PUT", f"{path}/v1", version)
     assert await caller.ok("GET", f"{path}/v1") == made
     assert await everything(caller, path) == [made]
+    card = await caller.ok("GET", f"/v1/rate_cards/c-{org}")
+    assert card == {"id": f"c-{org}", "currency": "USD", "versions": ["v1"]}
+    assert card in await everything(caller, "/v1/rate_cards", 1)
 
 
 async def everything(caller: Caller, path: str, limit: int = 200) -> list[Any]:
@@ -100,7 +103,8 @@ async def test_a_bound_credential_reads_its_own_org_alone(caller: Caller, org: s
 @pytest.mark.parametrize(
     "path",
     ["/v1/orgs/none/caps", "/v1/orgs/none/users", "/v1/plans/none", "/v1/orgs/{org}/caps/none",
-     "/v1/orgs/{org}/keys/none", "/v1/orgs/{org}/contract", "/v1/rate_cards/none/versions/v1"],
+     "/v1/orgs/{org}/keys/none", "/v1/orgs/{org}/contract", "/v1/rate_cards/none/versions/v1",
+     "/v1/rate_cards/none"],
 )  # fmt: skip
 async def test_what_does_not_exist_is_a_404(caller: Caller, org: str, path: str) -> None:
     await caller.org(org)

@@ -16,13 +16,8 @@ from gateway.core.windows import bounds
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
 from gateway.wire import records
-from gateway.wire.answers.accounts import (
-    BalanceAnswer,
-    BalanceCap,
-    BalanceGrant,
-    BalanceIncluded,
-    for_whom,
-)
+from gateway.wire.answers.accounts import for_whom
+from gateway.wire.answers.balance import BalanceAnswer, BalanceCap, BalanceGrant, BalanceIncluded
 from gateway.wire.answers.base import rfc3339
 
 MOST_TARGETS = 100

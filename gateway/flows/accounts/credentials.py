@@ -11,8 +11,9 @@ from gateway.catalog.credentials import ADMIN_ID, Credential, Repeatable, Wanted
 from gateway.errors import CallerError
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
-from gateway.wire.answers.accounts import CredentialShown, time_or_none
+from gateway.wire.answers.accounts import time_or_none
 from gateway.wire.answers.base import rfc3339
+from gateway.wire.answers.credentials import CredentialShown
 from gateway.wire.decode import milliseconds
 from gateway.wire.ids import Message
 from gateway.wire.requests.accounts import CredentialBody, RotateBody

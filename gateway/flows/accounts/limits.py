@@ -25,12 +25,7 @@ from gateway.flows.shared.audited import audited
 from gateway.flows.shared.caller import Caller
 from gateway.flows.shared.user_ids import with_target
 from gateway.flows.shared.versioned_change import Commit
-from gateway.wire.answers.accounts import (
-    CapAnswer,
-    RateLimitAnswer,
-    cap_answer,
-    rate_limit_answer,
-)
+from gateway.wire.answers.accounts import CapAnswer, RateLimitAnswer, cap_answer, rate_limit_answer
 from gateway.wire.decode import keep, kept_or_needed
 from gateway.wire.requests.accounts import CapBody, RateLimitBody
 

@@ -16,6 +16,7 @@ from gateway.core.entities import (
     MemberKind,
     Org,
     PricePlan,
+    RateCard,
     RateLimit,
 )
 from gateway.errors import CallerError
@@ -141,6 +142,20 @@ async def plan(services: AccountServices, name: str) -> PricePlan:
     found = await services.catalog.plan(name)
     if found is None:
         raise not_found(f"plan {name}")
+    return found
+
+
+async def cards(services: AccountServices, wanted: Wanted) -> Page[RateCard]:
+    """List rate cards."""
+    found = await services.listing.cards(wanted.after, wanted.limit)
+    return _page(found, [card.id for card in found], wanted)
+
+
+async def card(services: AccountServices, name: str) -> RateCard:
+    """Find a rate card. Raises 404."""
+    found = await services.catalog.card(name)
+    if not found.versions:
+        raise not_found(f"rate card {name}")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.flows.accounts.services import AccountServices
 from gateway.flows.shared.caller import Caller
-from gateway.wire.answers.accounts import UsageAnswer, UsageRow
+from gateway.wire.answers.balance import UsageAnswer, UsageRow
 from gateway.wire.answers.base import rfc3339
 
 DAY_MS = 86_400_000

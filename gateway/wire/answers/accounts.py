@@ -1,4 +1,4 @@
-"""Answers about orgs, members, limits, prices, balances, usage and credentials."""
+"""Answers about orgs, members, limits, grants and prices."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gateway.core.entities import (
     Org,
     PricePlan,
     ProductTerms,
+    RateCard,
     RateLimit,
 )
 from gateway.wire.answers.base import Answer, rfc3339
@@ -152,100 +153,12 @@ class CardVersionAnswer(Answer):
     products: dict[str, dict[str, int]]
 
 
-class BalanceGrant(Answer):
-    """Remainder of a grant; `for` names whom alone it pays for, null is the whole org."""
+class RateCardAnswer(Answer):
+    """A rate card, its currency and the names of its versions; each version has the prices."""
 
     id: str
-    kind: str
-    remaining_micros: int
-    expires_at: str | None
-    for_: dict[str, str] | None = field(name="for")
-
-
-class BalanceIncluded(Answer):
-    """Remainder of an included quota."""
-
-    id: str
-    remaining_micros: int
-    resets_at: str
-
-
-class BalanceCap(Answer):
-    """Use of a cap, for one target, in its `unit`; a cap of money says it in micros, too."""
-
-    id: str
-    level: str
-    target: str | None
-    mode: str
-    unit: str
-    limit: int
-    used: int
-    held: int
-    remaining: int
-    resets_at: str | None
-    limit_micros: int | UnsetType = UNSET
-    used_micros: int | UnsetType = UNSET
-    held_micros: int | UnsetType = UNSET
-    remaining_micros: int | UnsetType = UNSET
-
-
-class BalanceAnswer(Answer):
-    """Funds of an org, by source, and the use of its caps."""
-
-    currency: str
-    available_micros: int
-    held_micros: int
-    shortfall_micros: int
-    credit_line_micros: int
-    grants: list[BalanceGrant]
-    included: list[BalanceIncluded]
-    caps: list[BalanceCap]
-
-
-class UsageRow(Answer, omit_defaults=True):
-    """Charges of one group; product and day are present when grouped by."""
-
-    requests: int
-    captured_micros: int
-    shortfall_micros: int
-    quantity: dict[str, int]
-    product: str = ""
-    day: str = ""
-
-
-class UsageAnswer(Answer):
-    """Charges of an org."""
-
-    rows: list[UsageRow]
-
-
-class CredentialAnswer(Answer):
-    """A new credential; the secret is shown this once."""
-
-    id: str
-    secret: str
-
-
-class CredentialShown(Answer):
-    """A credential without its secret."""
-
-    id: str
-    name: str
-    scopes: list[str]
-    org: str | None
-    created_at: str
-    expires_at: str | None
-    last_used_at: str | None
-    allowed_networks: list[str] | None
-    must_rotate: bool
-
-
-class CredentialsAnswer(Answer):
-    """All credentials, under two names; `next_cursor` is null."""
-
-    credentials: list[CredentialShown]
-    data: list[CredentialShown]
-    next_cursor: str | None = None
+    currency: str | None
+    versions: list[str]
 
 
 def time_or_none(ms: int | None) -> str | None:
@@ -366,6 +279,13 @@ def plan_answer(plan: PricePlan) -> PlanAnswer:
         caps=[cap_answer(cap) for cap in plan.caps],
         rate_limits=[rate_limit_answer(limit) for limit in plan.rate_limits],
     )
+
+
+def rate_card_answer(card: RateCard) -> RateCardAnswer:
+    """Present a rate card."""
+    names = [version.version for version in card.versions]
+    currency = card.versions[0].currency if card.versions else None
+    return RateCardAnswer(id=card.id, currency=currency, versions=names)
 
 
 def card_version_answer(card: str, version: CardVersion) -> CardVersionAnswer:
