@@ -23,7 +23,7 @@ from gateway.wire import records
 from gateway.wire.records import Note, Out, StreamRecord
 
 SETTLED_MS = 2_000
-"""Records of all shards stand in the ledger in the order of their moments but for so much."""
+"""Records of all shards are in the ledger in the order of their times, give or take so many ms."""
 SWEEP_EVERY = 50_000
 MOST_KNOWN = 50_000
 READ = ("authorize", "extend", "event")
@@ -47,7 +47,7 @@ def missing_since(changes: Sequence[Change], reads: Iterable[str], from_ms: int)
 
 
 NUMBERS = {COUNTED: 2, DISTINCT: 2, LISTED: 1, FIRST: 1}
-"""How many numbers a tally shows, by its kind."""
+"""How many numbers a velocity counter shows, by its kind."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ class PointInTime:
         self._met = 0
 
     def lists(self, asked: RequestRecord) -> Sequence[str]:
-        """The entries of lists that a request is looked up as."""
+        """The list keys of a request."""
         return self._known(asked).entries
 
     def seen(self, asked: RequestRecord, out: Outcome, standing: Collection[str]) -> dict[str, int]:

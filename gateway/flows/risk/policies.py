@@ -27,13 +27,16 @@ RULES_EVERY_S = 0.5
 TAKEN_OVER_S = 2 * RULES_EVERY_S + 0.2
 """By then every worker that reaches the catalog knows of a change."""
 SETTLED_MS = 300_000
-"""A worker that knows less of the rules than that cannot reach the catalog; until then its windows
-are counted on, for it and by all others."""
+"""Grace in ms before a window that is no longer declared is dropped.
+
+By then every worker that reaches the catalog has the change; one that does not still finds its
+windows counted until then.
+"""
 KEPT = 16
 """Rule sets that a worker keeps compiled: those in force, and some that records still cite."""
 MODELS_KEPT = 4
 UNTRIED = -1
-"""No version: whoever has it looks again."""
+"""No version: a worker that has it looks again."""
 T = TypeVar("T")
 
 NO_TALLIES = VelocityCounters(0, {}, b"")

@@ -32,9 +32,9 @@ from gateway.wire.requests.spend import AuthorizeBody, BatchBody, Partial
 
 DEFAULT_HOLD_TTL_S = 300
 UNACKNOWLEDGED_MS = 120_000
-"""A decision that nobody heard of is undone long before it is so old."""
+"""Age in ms from which a replay skips the claim: unacknowledged ones are reversed in seconds."""
 STRANGERS_UNTIL = 0.9
-"""How full the store may be for free users of whom it knows nothing to be let in."""
+"""Share of its memory from which the store admits no free users that it does not know."""
 STRANGER_RETRY_S = 60
 PARTIAL_PROBES = 2
 """After so many asks for room the last one decides."""
