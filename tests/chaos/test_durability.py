@@ -201,5 +201,5 @@ async def test_a_fault_costs_what_the_table_says(
 
 
 def test_the_table_has_every_fault_and_durability() -> None:
-    assert set(table()) == {*FAULTS, "failover behind a gateway's back"}
+    assert set(table()) == {*FAULTS, "failover that one gateway misses"}
     assert all(set(of) == set(LEVELS) for of in table().values())
