@@ -84,27 +84,28 @@ class Audit(Tables):
             return [_row(row) for row in await c.execute(found)]
 
     async def first_fault(self) -> str:
-        """Read the whole chain and say where it breaks first; "" if it is intact."""
+        """Read the whole chain and say where it breaks first; "" if it is intact.
+
+        The end is read first: rows that are added meanwhile come after it.
+        """
+        async with self._read() as c:
+            state = select(t.audit_state.c.n, t.audit_state.c.hash)
+            last, last_hash = (await c.execute(state)).one()
         n, hashed = 0, b""
-        while True:
-            of = select(t.audit).where(t.audit.c.n > n).order_by(t.audit.c.n).limit(AT_A_TIME)
+        while n < last:
+            of = select(t.audit).where(t.audit.c.n > n, t.audit.c.n <= last)
             async with self._read() as c:
-                rows = [_row(row) for row in await c.execute(of)]
-                end = (await c.execute(select(t.audit_state.c.n, t.audit_state.c.hash))).one()
+                found = await c.execute(of.order_by(t.audit.c.n).limit(AT_A_TIME))
+                rows = [_row(row) for row in found]
+            if not rows:
+                return f"rows {n + 1} to {last} of the audit log are missing"
             for row in rows:
                 if row.n != n + 1:
                     return f"row {n + 1} of the audit log is missing"
                 if row.hash != link(hashed, row.n, row.entry):
                     return f"row {row.n} of the audit log was altered"
                 n, hashed = row.n, row.hash
-            if len(rows) < AT_A_TIME:
-                return _end_fault(n, hashed, *end)
-
-
-def _end_fault(n: int, hashed: bytes, last: int, last_hash: bytes) -> str:
-    if n < last:
-        return f"rows {n + 1} to {last} of the audit log are missing"
-    return "" if hashed == bytes(last_hash) else "the end of the audit log was altered"
+        return "" if hashed == bytes(last_hash) else "the end of the audit log was altered"
 
 
 def _row(row: Any) -> AuditRow:

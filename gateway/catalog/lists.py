@@ -118,11 +118,7 @@ class Lists(Tables):
 def _entry(items: Sequence[Item]) -> AuditEntry:
     """Describe one call that puts items on a list or removes them; values are keyed hashes."""
     first = items[0]
-    shown = {
-        "items": [item.digest for item in items],
-        "expires_ms": first.expires_ms,
-        "note": first.note,
-    }
+    shown = [{"item": i.digest, "expires_ms": i.expires_ms, "note": i.note} for i in items]
     action = "remove" if first.is_gone else "put"
     who = (first.at_ms, "", first.author)
-    return AuditEntry(*who, action, "list", first.list, after=json.encode(shown))
+    return AuditEntry(*who, action, "list", first.list, after=json.encode({"items": shown}))

@@ -75,7 +75,7 @@ class Run:
     @property
     def is_in(self) -> int:
         """The number of lines that are done without a fault before them."""
-        return min(self.failed, default=self.upto + 1) - 1
+        return min([self.upto + 1, *self.failed]) - 1
 
 
 def read(file: File, url: Url = ADDRESS, key: Key = "") -> None:
@@ -96,7 +96,8 @@ def read(file: File, url: Url = ADDRESS, key: Key = "") -> None:
         say(f"line {number}: {fault}")
     if len(run.failed) > MOST_SHOWN:
         say(f"… and {len(run.failed) - MOST_SHOWN} more")
-    say(f"{run.upto - first - len(run.failed)} lines are in, {len(run.failed)} failed")
+    failed = sum(number <= run.upto for number in run.failed)
+    say(f"{run.upto - first - failed} lines are in, {len(run.failed)} failed")
     if run.fatal is not None:
         with faults(url):
             raise run.fatal

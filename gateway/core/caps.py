@@ -178,8 +178,11 @@ def _cap_expiry_ms(cap: Cap, profile: Profile, ends_ms: int, now_ms: int) -> int
 
 def apply_rate_limit(rate: RateLimit, target: str) -> Applied:
     """Apply a rate limit to one target ("" for the org)."""
-    what = label_of(rate.units) if rate.units else rate.unit
-    name = names.join(*_series(RATE_LETTER, rate), f"{what}{rate.window_s}", target)
+    window = f"{rate.unit}{rate.window_s}"
+    if rate.units:
+        # Another measure counts in another counter, also where a unit has the name of a kind.
+        window = names.join(window, label_of(rate.units))
+    name = names.join(*_series(RATE_LETTER, rate), window, target)
     width_ms = 0 if LIMIT_KINDS[rate.unit].shape == GAUGE else rate.window_s * 1000
     return Applied(
         rate.id,

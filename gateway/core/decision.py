@@ -50,6 +50,7 @@ class LimitState(Struct, frozen=True, gc=False):
     unit: str
     used: int
     held: int
+    is_money: bool = False
 
 
 class Decision(Struct, frozen=True):
@@ -83,7 +84,7 @@ def conclude(asked: RequestRecord, outcome: Outcome) -> Decision:
         reasons = _reasons(asked, outcome)
         status_hint = reasons[0].reason.status_hint if reasons else 200
         retry_s = _retry_after_s(asked, outcome, reasons) if reasons else None
-        if any(r.code in _MONEY for r in reasons):
+        if any(r.code in _MONEY for r in reasons) and not _units_refuse(asked, outcome):
             affordable = affordable_micros(asked, outcome)
         taken = set_aside = 0
     draws = zip(terms.sources, outcome.draws, strict=False)
@@ -144,6 +145,14 @@ def unit_rooms(asked: RequestRecord, outcome: Outcome) -> tuple[tuple[tuple[str,
 def _is_over(asked: RequestRecord, limit: LimitTerms, used_now: float) -> bool:
     measure = limit.measure
     return limit.mode == "hard" and refuses(limit.limit, measure, asked.shares[measure], used_now)
+
+
+def _units_refuse(asked: RequestRecord, outcome: Outcome) -> bool:
+    """Return whether a cap of units refuses the request: less money would not help."""
+    return any(
+        limit.row.is_cap and limit.units and _is_over(asked, limit, _used(limit, outcome, i))
+        for i, limit in enumerate(asked.terms.limits)
+    )
 
 
 def limits_refuse(asked: RequestRecord, outcome: Outcome) -> bool:
@@ -234,4 +243,5 @@ def limit_state(asked: RequestRecord, outcome: Outcome, i: int) -> LimitState:
         limit.unit,
         ceil(after) - held,
         held,
+        limit.row.is_money,
     )

@@ -25,6 +25,7 @@ Respond = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.Response]]
 
 def build_document() -> dict[str, Any]:
     """The OpenAPI document of the route table."""
+    tagged = {route.path for route in ROUTES if route.has_etag}
     operations = [
         openapi.Operation(
             *(r.method, r.path, r.summary, r.scopes, r.body, r.answer, r.query, r.statuses),
@@ -33,6 +34,7 @@ def build_document() -> dict[str, Any]:
             bound_scopes=r.bound_scopes,
             by_metadata=r.by_metadata,
             has_etag=r.has_etag,
+            is_conditional=r.method in ("PUT", "PATCH", "DELETE") and r.path in tagged,
         )
         for r in ROUTES
     ]

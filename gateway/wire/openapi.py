@@ -72,6 +72,7 @@ class Operation:
     bound_scopes: tuple[str, ...] = ()
     by_metadata: bool = False
     has_etag: bool = False
+    is_conditional: bool = False
 
 
 def document(version: str, operations: list[Operation]) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
         for name, meaning in operation.query.items()
     ]
-    if operation.method in ("PUT", "PATCH") and operation.has_etag:
+    if operation.is_conditional:
         parameters += [
             {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
             for name, meaning in CONDITIONS.items()
@@ -222,6 +223,8 @@ def _whole(operation: Operation) -> str:
         return "Answers 204 without a body."
     kind = getattr(operation.answer, "__origin__", operation.answer)
     order = f" It lists {operation.order}." if operation.order else ""
+    if operation.by_metadata:
+        order += " `?metadata.<name>=<value>` selects those with this metadata."
     return "Answers: " + str(kind.__doc__).strip().splitlines()[0] + order
 
 
@@ -236,7 +239,7 @@ def _responses(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     faults = {401, 403, 404, 422, 503, *(s for s in operation.statuses if s >= 400)}
     if operation.body is not None:
         faults |= {400, 408, 413, 415}
-    if (operation.has_etag and operation.method != "GET") or operation.method == "DELETE":
+    if operation.is_conditional:
         faults.add(412)
     responses: dict[str, Any] = {
         str(status): {"description": "a fault", "content": problem} for status in sorted(faults)

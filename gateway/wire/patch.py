@@ -21,6 +21,9 @@ def patched(patch: dict[str, Any], before: Answer, kind: type[B], required: Iter
     PUT requires. A member that is an object is merged; null sets a member to its default.
     """
     shown: dict[str, Any] = to_builtins(before)
+    if shown.get("outage") is not None and patch.get("outage") == {"policy": "closed"}:
+        # A closed policy has no amount: the one that is shown goes with the policy it was of.
+        shown = shown | {"outage": {}}
     body = {name: shown[name] for name in required if shown.get(name) is not None}
     body |= {name: _merged(shown.get(name), value) for name, value in patch.items()}
     return convert(body, kind)

@@ -297,3 +297,9 @@ async def test_the_audit_log_says_what_was_voided_rotated_and_revoked(
     assert rows[1]["after"]["scopes"] == ["read"]
     assert rows[3]["after"]["voided_micros"] == 5
     assert rows[4]["after"]["for"] == {"user": "jane"}
+
+
+async def test_an_open_outage_policy_is_closed_by_a_patch(caller: Caller, org: str) -> None:
+    await caller.org(org, outage={"policy": "open", "max_open_micros": 5})
+    after = await caller.ok("PATCH", f"/v1/orgs/{org}", {"outage": {"policy": "closed"}})
+    assert after["outage"] == {"policy": "closed", "max_open_micros": 0}

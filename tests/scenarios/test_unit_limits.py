@@ -234,3 +234,25 @@ async def test_one_users_grant_pays_no_debt_of_others(caller: Caller, org: str) 
     await give(caller, org, 10 * CENT)
     assert (await funds(caller, org))[2] == 0
     await caller.reconciled()
+
+
+@pytest.mark.parametrize("unit", ["concurrent", "requests", "tokens"])
+async def test_a_unit_may_have_the_name_of_a_kind_of_limit(
+    caller: Caller, org: str, unit: str
+) -> None:
+    await caller.org(org, 10 * CENT)
+    path = f"/v1/orgs/{org}/rate_limits/r"
+    await caller.ok("PUT", path, {"level": "org", "unit": unit, "limit": 100})
+    await caller.authorize(org)
+    after = await caller.ok("PATCH", path, {"units": [unit], "limit": 5})
+    assert (after["unit"], after["units"]) == (None, [unit])
+    answer = await caller.authorize(org)
+    assert [(row["unit"], row["used"]) for row in answer["limits"]] == [(unit, 0)]
+
+
+async def test_less_money_is_no_hint_where_units_refuse(caller: Caller, org: str) -> None:
+    await caller.org(org, 1_000 * CENT)
+    await put_cap(caller, org, window="month", units=["images"], limit=1)
+    denied = await caller.authorize(org, "image", quantity={"images": 2})
+    assert codes(denied) == ["cap_exceeded"]
+    assert "max_affordable_micros" not in denied

@@ -16,7 +16,7 @@ from gateway.core.entities import (
     RateLimit,
     WindowKind,
 )
-from gateway.core.money import check_range
+from gateway.core.money import MAX_MICROS, check_range
 from gateway.errors import CallerError
 from gateway.flows.accounts.bounds import check_limits
 from gateway.flows.accounts.orgs import change_existing
@@ -95,7 +95,10 @@ def _window_of(body: CapBody, before: Cap | None) -> tuple[WindowKind | None, in
 
 
 def _measure_of(body: CapBody, before: Cap | None) -> tuple[int, tuple[str, ...], int]:
-    """The micros of a cap of money; or 0, the units it counts, and how many of them."""
+    """The micros of a cap of money; or no bound of it, the units it counts, and how many of them.
+
+    No bound, and not 0: a gateway of an earlier version reads the micros alone.
+    """
     micros, limit = body.limit_micros, body.limit
     units = units_of(body.units) if isinstance(body.units, list) else ()
     if isinstance(micros, int):
@@ -108,9 +111,9 @@ def _measure_of(body: CapBody, before: Cap | None) -> tuple[int, tuple[str, ...]
     if isinstance(limit, int):
         if not units:
             raise wrong("/units", "limit counts units: name them, or give limit_micros")
-        return 0, units, limit
+        return MAX_MICROS, units, limit
     if units and was.units and limit is UNSET:
-        return 0, units, was.limit
+        return MAX_MICROS, units, was.limit
     if before is not None and not units and not was.units and micros is UNSET:
         return was.limit_micros, (), 0
     pointer = "/limit" if units else "/limit_micros"

@@ -52,6 +52,11 @@ async def look(services: RolloutServices, name: str, caller: Caller) -> Run:
     run = await services.backtests.find(name)
     if run is None:
         raise CallerError("not_found", f"there is no backtest {name}")
+    return _as_seen(services, run)
+
+
+def _as_seen(services: RolloutServices, run: Run) -> Run:
+    """The job as it is now: one that no worker reports on any more is lost."""
     if run.state == RUNNING and run.seen_ms < services.clock.now_ms() - LOST_MS:
         return replace(run, state=LOST)
     return run
@@ -60,7 +65,7 @@ async def look(services: RolloutServices, name: str, caller: Caller) -> Run:
 async def listed(services: RolloutServices, after: str, limit: int, caller: Caller) -> list[Run]:
     """List backtests in the order of their ids, from the one after `after`."""
     caller.check_unbound(CHANGE)
-    return await services.backtests.listed(after, limit)
+    return [_as_seen(services, run) for run in await services.backtests.listed(after, limit)]
 
 
 async def cancel(services: RolloutServices, name: str, caller: Caller) -> None:

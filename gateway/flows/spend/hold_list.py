@@ -46,11 +46,11 @@ async def page(
 
     Raises 404 for another org than the credential's, Unavailable without ledger or store.
     """
-    if wanted.org:
-        caller.check_org(wanted.org)
-        shard = keys.shard_of(wanted.org)
-        await services.ledger.reach(shard, await services.store.last(shard), LEDGER_PATIENCE_S)
     org = wanted.org or caller.credential.org
+    if org:
+        caller.check_org(org)
+        shard = keys.shard_of(org)
+        await services.ledger.reach(shard, await services.store.last(shard), LEDGER_PATIENCE_S)
     found: list[Listed] = []
     before, looked_at = wanted.before, 0
     while looked_at < MOST_LOOKED_AT:

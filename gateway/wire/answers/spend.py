@@ -9,7 +9,6 @@ from msgspec import UNSET, UnsetType
 from gateway.core.commands import Ended, Mode, Moved
 from gateway.core.decision import RISK_REASONS, Decision, LimitState
 from gateway.core.holds import Hold, status_at
-from gateway.core.limits import MICROS
 from gateway.core.reasons import Reason
 from gateway.core.request_record import RecordedTerms, RequestRecord
 from gateway.core.sources import source_label
@@ -192,7 +191,7 @@ def _quote(asked: RequestRecord) -> QuoteAnswer:
 
 
 def _limit(state: LimitState) -> LimitAnswer:
-    is_money = state.unit == MICROS
+    is_money = state.is_money
     return LimitAnswer(
         id=state.id,
         kind=state.kind,

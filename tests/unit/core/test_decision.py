@@ -315,9 +315,9 @@ def test_limits_show_what_is_left_after_the_decision_and_when_they_reset() -> No
     minute = NOON + 60_000
     assert told.limits == (
         LimitState(
-            "daily", "cap", "org", "hard", 1_000, 400, MIDNIGHT + DAY_MS, "micros", 400, 200
+            "daily", "cap", "org", "hard", 1_000, 400, MIDNIGHT + DAY_MS, "micros", 400, 200, True
         ),
-        LimitState("ever", "cap", "org", "hard", 5_000, 4_900, 0, "micros", 0, 100),
+        LimitState("ever", "cap", "org", "hard", 5_000, 4_900, 0, "micros", 0, 100, True),
         LimitState("per-minute", "requests", "org", "hard", 10, 6, minute, "requests", 4, 0),
         LimitState("tokens", "tokens", "org", "hard", 1_000, 960, minute, "tokens", 40, 0),
         LimitState("open", "concurrent", "org", "hard", 2, 0, 0, "concurrent", 2, 0),
