@@ -18,6 +18,12 @@ from gateway.settings import Settings
 from gateway.wire import problems
 
 BACKLOG = 1024
+FIRST_REQUEST_S, LOOK_S = 2.0, 0.02
+"""Time that a connection which was just made has for its first request when the worker stops.
+
+The kernel accepted it, so its caller is about to send. Closing it at once would break that request
+off, and the caller could not tell whether it was carried out.
+"""
 MOST_TOLD = 200
 """Characters of what is wrong with a request that is no HTTP: it quotes the request."""
 
@@ -27,6 +33,10 @@ class _Connection(web.RequestHandler):
 
     _is_midway = False
     """Whether bytes have come since the last answer."""
+    is_new = True
+    """Whether nothing was answered on it yet."""
+    is_last = False
+    """Whether its next answer is its last, as the worker stops."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in."""
@@ -42,7 +52,9 @@ class _Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer."""
-        self._is_midway = False
+        self._is_midway = self.is_new = False
+        if self.is_last:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
     def force_close(self) -> None:
@@ -98,8 +110,17 @@ class Serving:
     listener: asyncio.Server
 
     async def stop(self) -> None:
-        """Take no more connections, finish the requests under way, close."""
+        """Take no more connections, answer what is under way or about to be sent, close."""
         self.listener.close()
+        server, loop = self.runner.server, asyncio.get_running_loop()
+        until_s = loop.time() + FIRST_REQUEST_S
+        while server is not None and loop.time() < until_s:
+            found = [c for c in server.connections if isinstance(c, _Connection)]
+            for connection in found:
+                connection.is_last = True
+            if not any(connection.is_new for connection in found):
+                break
+            await asyncio.sleep(LOOK_S)
         await self.runner.cleanup()
 
 
