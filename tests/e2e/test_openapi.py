@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 from schemathesis.config import (
+    ChecksConfig,
     GenerationConfig,
     ProjectConfig,
     ProjectsConfig,
@@ -38,9 +39,13 @@ both_ways = GenerationConfig(
     modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE],
     with_security_parameters=False,
 )
+expecting = ChecksConfig()
+rejection = expecting.negative_data_rejection
+# A precondition is looked at before the body (RFC 9110, 13.2.1): 412 refuses a wrong one too.
+rejection.expected_statuses = [*rejection.expected_statuses, "412"]
+project = ProjectConfig(generation=both_ways, checks=expecting)
 schema = schemathesis.openapi.from_dict(
-    copy.deepcopy(document),
-    config=SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=both_ways))),
+    copy.deepcopy(document), config=SchemathesisConfig(projects=ProjectsConfig(default=project))
 )
 
 
