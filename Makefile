@@ -45,12 +45,13 @@ bench: $(SETUP) ## speed and memory, beside an empty handler in the same run
 loadtest: $(SETUP) ## a minute of three kinds of callers, with CSV and HTML report
 	$(BIN)/python -m loadtests.run
 
+# One lock for every Python that pyproject.toml admits: some of what is needed depends on it.
 lock: ## pin what pyproject.toml allows
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q pip-tools
-	$(BIN)/pip-compile -q --upgrade --extra server --extra dev --extra export --extra train --generate-hashes --strip-extras \
-		--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		-o requirements.lock pyproject.toml
+	$(BIN)/pip install -q uv
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--extra server --extra dev --extra export --extra train \
+		--no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
 
 $(SETUP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
