@@ -117,7 +117,7 @@ async def _done(
     kind, action, shown = what
     if moved.id or not is_replay:
         # An adjustment has no id of its own: its place in the books is known when it is made.
-        name = moved.id or "{}-{}".format(*(reply.position or ()))
+        name = moved.id or _place_of(reply)
         once = f"{kind} {action} {moved.org} {name}"
         entry = audited(services, caller, kind, name, (None, shown), moved.org, once)
         try:
@@ -125,6 +125,12 @@ async def _done(
         except Unavailable:
             log.exception("%s of %s by %s is not in the audit log", once, moved.org, entry.actor)
     return Moves(answer, is_replay)
+
+
+def _place_of(reply: Reply) -> str:
+    assert reply.position is not None, "a movement that was just made has a record"
+    epoch, seq = reply.position
+    return f"{epoch}-{seq}"
 
 
 async def _grant(services: AccountServices, profile: Profile, body: GrantBody) -> Grant:

@@ -53,8 +53,10 @@ async def page(
         await services.ledger.reach(shard, await services.store.last(shard), LEDGER_PATIENCE_S)
     found: list[Listed] = []
     before, looked_at = wanted.before, 0
+    # Each one is a look into the store: without a status to filter by, all that are read are shown.
+    size = AT_A_TIME if wanted.status else wanted.limit
     while looked_at < MOST_LOOKED_AT:
-        made = await services.ledger.holds_made(org, before, AT_A_TIME)
+        made = await services.ledger.holds_made(org, before, size)
         for one in await asyncio.gather(*(_look_up(services, *one, caller) for one in made)):
             before = one.row
             if _status(one.hold, services.clock.now_ms()) == wanted.status or not wanted.status:
@@ -62,7 +64,7 @@ async def page(
                 if len(found) == wanted.limit:
                     return found, before
         looked_at += len(made)
-        if len(made) < AT_A_TIME:
+        if len(made) < size:
             return found, None
     return found, before
 
