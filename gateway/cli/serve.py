@@ -22,7 +22,7 @@ from gateway.settings import Settings, from_environment
 from gateway.store.embedded import EmbeddedStore
 
 APPENDFSYNC = {"memory": "", "fsync": "always", "ledger": "everysec"}
-"""What the embedded store does before it answers; with `ledger` the ledger is what counts."""
+"""The store's fsync policy by durability; with `ledger` the ledger is what counts."""
 
 
 def serve(

@@ -9,20 +9,20 @@ WINDOW = 0
 SLIDING = 1
 """A sliding window of two buckets: (count now, count in the bucket before)."""
 GAUGE = 2
-"""What is open now: (n, 0); it ends with the holds that made it."""
+"""Number of open holds, or their money: (n, 0); the end of a hold takes its part out."""
 
 NO_LIMIT = -1
 """The limit of a counter that counts and never refuses."""
 
 
 MONEY, ONE, TOKENS, SLOT, SET_ASIDE, UNITS = range(6)
-"""What a counter measures of a request: an index into its shares.
+"""Measures of counters: each is the index of its share among a request's shares.
 
 From UNITS on there is one share for each set of units that limits of the request count.
 """
 
 Shares = tuple[int, ...]
-"""What a request adds to counters, by what they measure."""
+"""Amounts that a request adds to counters, by measure."""
 
 
 def shares_of(amount: int, tokens: int, *, settles: bool) -> Shares:

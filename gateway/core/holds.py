@@ -62,7 +62,7 @@ class Taken(Struct, array_like=True):
 
 
 MEASURES_BY_SHAPE = {WINDOW: MONEY, SLIDING: TOKENS, GAUGE: SLOT}
-"""What the counters of each shape measured before holds remembered measures."""
+"""The measure of each shape, for holds of versions that did not store measures."""
 
 
 class Counted(Struct, array_like=True):

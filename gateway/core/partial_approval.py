@@ -6,7 +6,7 @@ from gateway.core.limits import sum_of, tokens_of
 from gateway.core.pricing import Price, cost_micros
 
 Rooms = tuple[tuple[tuple[str, ...], int], ...]
-"""What limits bear, by the units they count; without units it is tokens."""
+"""Room that limits have left, by the units they count; () means tokens."""
 
 
 def units_that_fit(

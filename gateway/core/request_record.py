@@ -21,8 +21,8 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     """A cap or rate limit that applied.
 
     `kind` is a name of LIMIT_KINDS. `span_ms` is the end of a fixed window (Unix ms), or the width
-    of a sliding one. `name`,
-    `period_ms` and `is_indexed` are its counter's: what rebuilding the counter needs.
+    of a sliding one. `name`, `period_ms` and `is_indexed` are its counter's: what rebuilding the
+    counter needs.
     """
 
     id: str
@@ -36,7 +36,7 @@ class LimitTerms(Struct, frozen=True, array_like=True, gc=False):
     is_indexed: bool = False
     units: tuple[str, ...] = ()
     share: int = 0
-    """Which share of the request it counts, where it counts units."""
+    """Index of the share that it counts, where it counts units."""
 
     @property
     def row(self) -> LimitKind:

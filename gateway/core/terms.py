@@ -41,7 +41,7 @@ class Terms(Struct, frozen=True):
     needs: PlanTemplate
     asked: RecordedTerms
     brief: RecordedTerms
-    """What a hold remembers of the terms: whose, which product, at which price."""
+    """The part of the terms that a hold keeps: subject, product and price."""
     measured: Measured = ()
     """The sets of units that its limits count."""
 

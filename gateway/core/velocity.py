@@ -34,7 +34,7 @@ without a pause as long as the window.
 MOST_DISTINCT = 128
 """Bound of a set: distinct counts are exact up to 128 members and saturate there."""
 ONE_MORE, IF_REFUSED = "+", "-"
-"""What a request adds to a COUNTED counter: one more, or that only where it is refused."""
+"""Increments of a COUNTED counter: by every request, or only by a refused one."""
 
 Count = tuple[int, int, int, int, int]
 """A bucket's number, its attempts and micros, and those of the bucket before."""

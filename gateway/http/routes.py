@@ -117,7 +117,7 @@ HOLDS = {"org": "of one org", "status": "held, captured, released or expired", *
 GRANTS = {"status": "pending, active, spent, expired or voided", **LIST}
 EVENTS, LABELS = {"org": "whose", **LIST}, {"decision": "of one decision", **LIST}
 NEWEST, OLDEST, BY_ID = "newest first", "oldest first", "in the order of their ids"
-NEWS = {
+AUDIT = {
     "org": "of one org",
     "actor": "id of a credential",
     "from": "start",
@@ -185,7 +185,7 @@ ROUTES = (
     Route("GET", "/v1/ledger/trial_balance", MONEY, books.trial_balance, "Get the trial balance", answer=TrialBalanceAnswer),
     Route("GET", "/v1/ledger/reconcile", MONEY, books.reconcile, "Reconcile the books", answer=ReconcileAnswer),
     Route("GET", "/v1/ledger/head", MONEY, books.head, "Get the head of the ledger's chain", answer=HeadAnswer),
-    Route("GET", "/v1/audit", ("admin", "finance"), audit.get_audit, "List changes that admins made", answer=PageAnswer[AuditAnswer], query=NEWS, order=NEWEST),
+    Route("GET", "/v1/audit", ("admin", "finance"), audit.get_audit, "List changes that admins made", answer=PageAnswer[AuditAnswer], query=AUDIT, order=NEWEST),
     Route("GET", "/v1/decisions", ("risk", "finance"), decisions.get_decisions, "List decisions", answer=DecisionsAnswer, query=LOG, bound_scopes=("read",), order=NEWEST),
     Route("GET", "/v1/decisions/{id}", ("risk", "finance"), decisions.get_decision, "Get a decision", answer=DecisionAnswer, bound_scopes=("read",)),
     Route("POST", "/v1/decisions/{id}/replay", ("risk", "finance"), decisions.replay_decision, "Replay a decision", EmptyBody, ReplayAnswer),

@@ -90,12 +90,12 @@ async def backtest(services: Services, call: Call[SpanBody]) -> Answered[Backtes
     from_ms = milliseconds(call.body.from_) or now_ms - DAY_MS
     most, labels_ms = services.settings.backtest_rows, milliseconds(call.body.labels_by) or 0
     span = Span(from_ms, to_ms, most, labels_ms)
-    return _far(await backtest_jobs.begin(services, ruleset, span, call.caller))
+    return _progress(await backtest_jobs.begin(services, ruleset, span, call.caller))
 
 
 async def get_backtest(services: Services, call: Call[None]) -> Answered[BacktestAnswer]:
     """GET /v1/backtests/{id}."""
-    return _far(await backtest_jobs.look(services, call.ids["id"], call.caller))
+    return _progress(await backtest_jobs.look(services, call.ids["id"], call.caller))
 
 
 async def get_backtests(
@@ -115,7 +115,7 @@ async def delete_backtest(services: Services, call: Call[None]) -> Answered[None
     return Answered(None, status=204)
 
 
-def _far(run: Run) -> Answered[BacktestAnswer]:
+def _progress(run: Run) -> Answered[BacktestAnswer]:
     return Answered(_backtest_answer(run), status=202 if run.state == RUNNING else 200)
 
 

@@ -19,10 +19,10 @@ from gateway.wire import problems
 
 BACKLOG = 1024
 FIRST_REQUEST_S, LOOK_S = 2.0, 0.02
-"""Time that a connection which was just made has for its first request when the worker stops.
+"""Time for the first request of a new connection when the worker stops; time between two looks.
 
 The kernel accepted it, so its caller is about to send. Closing it at once would break that request
-off, and the caller could not tell whether it was carried out.
+off, and the caller could not know whether it was carried out.
 """
 MOST_TOLD = 200
 """Characters of what is wrong with a request that is no HTTP: it quotes the request."""
@@ -34,9 +34,9 @@ class _Connection(web.RequestHandler):
     _is_midway = False
     """Whether bytes have come since the last answer."""
     is_new = True
-    """Whether nothing was answered on it yet."""
+    """True until its first answer was sent."""
     is_last = False
-    """Whether its next answer is its last, as the worker stops."""
+    """True once the worker stops: the connection is closed after its next answer."""
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in."""

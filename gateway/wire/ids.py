@@ -20,7 +20,7 @@ END = r"$(?!\n)"
 """The end of a pattern: `$` alone would let a final newline pass."""
 NAME_PATTERN = r"^[A-Za-z0-9_.:-]{1,128}" + END
 VISIBLE = r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?" + END
-"""What the document can say of an id; `check_id` says the rest."""
+"""Pattern of an id in the OpenAPI document; `check_id` checks the rest."""
 
 _IS_ID = "x-spendgate-id"
 Id = Annotated[
@@ -38,7 +38,7 @@ Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="A name you choose.
 
 _ordinary = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?").fullmatch
 _JOINERS = "\u200c\u200d"
-"""Zero-width joiners tell words of some scripts apart; all other format characters only hide."""
+"""Zero-width joiners separate words of some scripts; all other format characters only hide."""
 _HIDDEN = {
     "Cc": "a control character",
     "Cf": "an invisible character",

@@ -14,7 +14,7 @@ from gateway.store.shards import Shards
 
 LOOK_S = 2.0
 ALARM = 0.8
-"""How full the store is when somebody hears of it: at 0.9 new free users are refused."""
+"""Used share of the memory from which an alarm is logged: at 0.9 new free users are refused."""
 JUMP_MS = 2_000
 """A clock that moved by so much more or less than time passed was set, or its machine slept."""
 

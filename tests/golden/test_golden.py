@@ -53,7 +53,7 @@ def line_of(place: list[Any], parts: list[str]) -> StreamRecord:
 
 
 def fits(now: Any, then: Any) -> bool:
-    """Whether arrays and maps say what they said; what has come since is beyond that."""
+    """Return whether an answer has every member and value of an earlier one; it may have more."""
     if isinstance(then, dict) and isinstance(now, dict):
         return all(name in now and fits(now[name], value) for name, value in then.items())
     if isinstance(then, list) and isinstance(now, list):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,14 +57,29 @@ PLAIN = (
 def private_words(module: ast.Module) -> Iterator[str]:
     """Each banned word in a docstring or in the name of a function or class, with its place."""
     for node in ast.walk(module):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        name, line = getattr(node, "name", "the module"), getattr(node, "lineno", 1)
-        for part in PARTS.split(name.replace("StandIn", "").replace("stand_in", "")):
+        for part in PARTS.split(node.name.replace("StandIn", "").replace("stand_in", "")):
             if part.lower() in BANNED:
-                yield f"line {line}: the name {name} has {part.lower()!r}"
-        for word in WORD.findall(CITED.sub("", ast.get_docstring(node) or "").lower()):
-            yield f"line {line}: the docstring of {name} has {word!r}"
+                yield f"line {node.lineno}: the name {node.name} has {part.lower()!r}"
+    for line, said in docstrings(module):
+        for word in WORD.findall(CITED.sub("", said).lower()):
+            yield f"line {line}: the docstring has {word!r}"
+
+
+def docstrings(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Each docstring with its line: of the module, of classes, functions, constants and members."""
+    for node in ast.walk(module):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield getattr(node, "lineno", 1), ast.get_docstring(node) or ""
+        for before, after in pairwise(body):
+            if isinstance(before, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
+                said = after.value
+                if isinstance(said, ast.Constant) and isinstance(said.value, str):
+                    yield after.lineno, said.value
 
 
 @pytest.mark.parametrize("path", python_files(*PLAIN), ids=shown)
@@ -73,11 +89,9 @@ def test_names_and_docstrings_use_the_fields_words(path: Path) -> None:
 
 def clauses(module: ast.Module) -> Iterator[str]:
     """Each docstring that begins with a relative clause where a noun would do, with its place."""
-    for node in ast.walk(module):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            said = ast.get_docstring(node) or ""
-            if CLAUSE.match(said):
-                yield f"line {getattr(node, 'lineno', 1)}: {said.splitlines()[0]}"
+    for line, said in docstrings(module):
+        if CLAUSE.match(said):
+            yield f"line {line}: {said.splitlines()[0]}"
 
 
 @pytest.mark.parametrize("path", python_files("gateway", "rules", "models"), ids=shown)
@@ -86,8 +100,11 @@ def test_a_docstring_begins_with_a_noun_or_a_verb(path: Path) -> None:
 
 
 def test_the_guard_sees_a_relative_clause() -> None:
-    source = 'def a():\n    """What a hold has."""\ndef b():\n    """Whatever."""'
-    assert list(clauses(ast.parse(source))) == ["line 1: What a hold has."]
+    source = (
+        'def a():\n    """What a hold has."""\nB = 1\n"""How long it lives."""\nC = 2\n"""Life."""'
+    )
+    found = ["line 4: How long it lives.", "line 1: What a hold has."]
+    assert list(clauses(ast.parse(source))) == found
 
 
 def test_every_plain_room_exists() -> None:

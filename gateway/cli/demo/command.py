@@ -134,7 +134,7 @@ def _summary(tally: Counts, seconds: float, report: dict[str, Any], found: dict[
         ("recomputed from the trace", _usd(found["recomputed_micros"])),
         ("answered to callers", _usd(found["answered_micros"])),
         ("revenue in the ledger", _usd(found["ledger_micros"])),
-        ("charged unheard, refunded", _usd(found["refunded_micros"])),
+        ("unacknowledged, refunded", _usd(found["refunded_micros"])),
         ("of it owed by orgs", _usd(found["shortfall_micros"])),
         ("debits - credits", _usd(found["trial_balance_micros"])),
     ]

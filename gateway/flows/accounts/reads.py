@@ -29,7 +29,7 @@ N = TypeVar("N", Org, Member)
 
 
 SCANNED = 5_000
-"""Objects that one call looks through for those it wants; the next page goes on behind them."""
+"""Objects that one call looks through for those it wants; the next page goes on after them."""
 
 
 @dataclass(frozen=True)

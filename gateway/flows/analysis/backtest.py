@@ -65,7 +65,7 @@ class Backtest:
     good_stopped_micros: int = 0
     rules: dict[str, Hits] = field(default_factory=dict)
     is_cut: bool = False
-    """Whether windows that nobody counted were not counted from their beginning."""
+    """True if counters that the store did not keep were recomputed from a part of the log."""
 
     @property
     def stopped_percent(self) -> float:
@@ -94,7 +94,7 @@ class Span:
 
 
 Progress = Callable[[int, int], Awaitable[None]]
-"""Hears how many rows of how many were looked at; raises Stopped where that is enough."""
+"""Takes the number of rows done and of all; raises Stopped to end the backtest."""
 
 
 async def no_progress(done: int, rows: int) -> None:

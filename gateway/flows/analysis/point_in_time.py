@@ -47,7 +47,7 @@ def missing_since(changes: Sequence[Change], reads: Iterable[str], from_ms: int)
 
 
 NUMBERS = {COUNTED: 2, DISTINCT: 2, LISTED: 1, FIRST: 1}
-"""How many numbers a velocity counter shows, by its kind."""
+"""Number of values that a velocity counter shows, by its kind."""
 
 
 @dataclass

@@ -138,7 +138,7 @@ class Collector:
         self.lookback: PointInTime | None = None
         self.from_row = 0
         self.standing: Collection[str] = ()
-        """Entries of lists that stand now: lists have no past."""
+        """List items of today: lists are not recomputed as of the past."""
         self._order = InOrder()
         self._assembler = Assembler(specs)
 

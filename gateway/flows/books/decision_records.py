@@ -9,7 +9,7 @@ from gateway.flows.shared.services import SharedServices
 from gateway.ledger.batch import RecordRow, Stored
 
 CATCH_UP_S = 2.0
-"""How long what just happened may take to reach the ledger."""
+"""Time in s that a record may take to reach the ledger."""
 
 
 async def find(

@@ -18,7 +18,7 @@ from gateway.wire.requests.risk import ReviewBody
 
 SEE = "see the reviews of all"
 FIRST = (0, "")
-"""Where the queue begins: a moment (Unix ms) and a decision."""
+"""Begin of the queue: a time (Unix ms) and a decision."""
 
 
 async def waiting(

@@ -46,7 +46,7 @@ class Difference(Struct, frozen=True):
     org: str
     what: str
     hot_micros: int | None
-    """What the store says; of books and trial balance, what decisions say, or the debits."""
+    """Balance in the store; for a book that of its decisions, for the trial balance the debits."""
     ledger_micros: int | None
 
 
@@ -176,7 +176,7 @@ class Watch:
         self._found: dict[str, list[Difference]] = {}
         self._books_at_s = 0.0
         self.orgs = 0
-        """How many were compared so far, each time anew."""
+        """Number of orgs compared in this pass."""
 
     @property
     def differences(self) -> int:

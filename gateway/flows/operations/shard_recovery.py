@@ -37,9 +37,9 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.2
 LOOK_BEHIND_EVERY_S = 2.0
 OFFER_WAIT_S = 1.0
-"""Time for living gateways to notice a closed shard and to hand in what they remember."""
+"""Time in s for living gateways to notice a closed shard and to offer records they remember."""
 QUIET_MS = 30_000
-"""A ledger whose last record is older was not being used: nobody has anything to hand in."""
+"""Age in ms of the last record from which no gateway can have records to offer."""
 ATTEMPTS = 100
 ALL_SHARDS = tuple(range(keys.SHARDS))
 

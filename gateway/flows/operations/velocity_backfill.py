@@ -62,7 +62,7 @@ class Warmer:
         self._on_event = on_event
         self._holder = secrets.token_hex(8)
         self._done = 0
-        """Behind this change nothing is cold."""
+        """Number of the last policy change whose counters are all backfilled."""
 
     async def run(self) -> None:
         """Backfill for ever."""

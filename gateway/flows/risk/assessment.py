@@ -23,7 +23,7 @@ from gateway.flows.risk.scoring import SCORED, UNSCORED
 from rules.ruleset import Rule, RuleSet
 
 MOST_TOLD = 10
-"""Rules that a refusal gives as its reasons; all that matched stand in the record."""
+"""Most rules that a refusal gives as its reasons; the record has all that matched."""
 STOPS = {"block": Reason.rule_blocked, "challenge": Reason.challenge_required}
 """Actions that refuse, and the reason they give."""
 

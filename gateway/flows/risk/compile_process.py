@@ -18,7 +18,7 @@ from rules.generate import compiled
 SHORT = 2_000
 """Characters that are compiled here: in well under a millisecond."""
 THREADS_GIVE_WAY_S = 0.0005
-"""How long a thread may keep the loop waiting, for all else that is done beside it."""
+"""Time in s that a thread may hold the interpreter while the event loop waits."""
 PATIENCE_S = 60.0
 _RULES = (
     "-I",

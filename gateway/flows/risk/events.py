@@ -22,9 +22,9 @@ from gateway.wire.decode import milliseconds
 from gateway.wire.requests.risk import EventBody
 
 CLOCKS_DIFFER_MS = 60_000
-"""How far the clock of whoever observed may be from ours."""
+"""Time in ms that an observer's clock may be ahead of ours."""
 LABELLED = "labelled_"
-"""How the types of events begin that tell of a label."""
+"""Begin of the types of events that record a label."""
 
 
 class Recorded(Struct, frozen=True):

@@ -24,7 +24,7 @@ from gateway.wire.ids import IdFault, check_id
 from rules.schema import OWN, SHARED
 
 FIELDS = (*OWN, *SHARED, "country")
-"""What is looked up on the built-in lists."""
+"""Fields of a request that are looked up on the built-in lists."""
 _digits = re.compile(r"[0-9]{1,10}")
 _country = re.compile(r"[A-Z]{2}")
 _domain = re.compile(r"[^\s/@:]{1,255}")

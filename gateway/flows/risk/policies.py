@@ -23,7 +23,7 @@ from rules.errors import RuleError
 from rules.ruleset import load
 
 RULES_EVERY_S = 0.5
-"""How often a worker looks whether the rules were changed."""
+"""Time in s between two looks of a worker for changed rules."""
 TAKEN_OVER_S = 2 * RULES_EVERY_S + 0.2
 """By then every worker that reaches the catalog knows of a change."""
 SETTLED_MS = 300_000
@@ -115,7 +115,7 @@ class Rules:
         self._served: dict[str, Served] = {}
         self._refreshing = asyncio.Lock()
         self._past: dict[int, tuple[str, ...]] = {}
-        """What stood in shadow behind the change that was asked for last."""
+        """Rule sets in shadow after a change, by its number; of the one asked for last."""
         self.policies = Policies()
 
     async def refresh(self) -> None:

@@ -21,8 +21,8 @@ SCORED, UNSCORED = "@score", "@unscored"
 """The rules that a score is, and that there is none where there should be one."""
 
 LOOKS_UNLIKE = "this request looks unlike what is usual here"
-"""What the caller hears. Score, thresholds and features would teach whoever tries to pass them;
-they stand with the decision, for whoever may read it."""
+"""The detail that a caller gets. Score, thresholds and features would teach an abuser to pass them;
+a reader of decisions finds them there."""
 
 
 def scored(model: Served, scoring: Scoring, facts: Mapping[str, Any]) -> Scoring:

@@ -15,7 +15,7 @@ from gateway.flows.risk.services import RiskServices
 from gateway.wire import records
 
 HOLDS_MS = 15 * 60_000
-"""How long a passed check lifts challenges."""
+"""Time in ms that a passed check lifts challenges."""
 
 
 async def is_passed(services: RiskServices, decision_id: str, lineage: Lineage) -> bool:

@@ -357,6 +357,6 @@ KINDS = {
     "distinct": (DISTINCT, "d", ""),
     "age": (FIRST, "f", ONE_MORE),
 }
-"""Of each group the kind of tally, how its name begins, and what a request adds."""
+"""Kind of counter, begin of its name and increment, by group of windows."""
 ORDER = tuple(KINDS)
-"""The counted ones come first, then sets: so the store is told them."""
+"""Order of counters in a call of the store: counts first, then sets."""

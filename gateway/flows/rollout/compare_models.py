@@ -22,7 +22,7 @@ from models.drift import SCORE, average_precision, drift_of
 from models.serving import Served
 
 MOST_ROWS, MOST_BACK = 20_000, 200_000
-"""The newest requests, and how far back windows that nobody counted are counted."""
+"""Most requests that are compared; most records before them to recompute counters from."""
 BINS = 10
 COLLECTED = 500
 """Requests from which on shares of them mean something."""

@@ -25,7 +25,7 @@ ATTEMPTS = 40
 WARM_PATIENCE_S = 25.0
 WARM_LOOK_S = 0.1
 Check = Callable[[Sequence[Change], Change], None]
-"""Whether a change may be made behind others; raises CallerError where not."""
+"""Raises CallerError where a change may not follow the changes before it."""
 
 
 def once_of(caller: Caller, body: Message) -> str:

@@ -27,7 +27,7 @@ V = TypeVar("V")
 FREE_PLAN = "free"
 TERMS_PER_ORG = 512
 PATIENCE_S = 2.0
-"""How long a fence may be ahead of SQL before we finish the change that left it behind."""
+"""Time in s that a fence may be ahead of SQL before we finish the change that raised it."""
 
 
 @dataclass

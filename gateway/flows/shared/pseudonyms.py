@@ -12,7 +12,7 @@ IPV4_NETWORK_BITS, IPV6_NETWORK_BITS = 24, 48
 
 
 MASKED = ("ip", "device", "user_agent")
-"""What is known by its hash alone."""
+"""Members of a request of which only a keyed hash is stored."""
 
 
 def hashed(secret: bytes, value: str) -> str:

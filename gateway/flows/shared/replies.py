@@ -10,7 +10,7 @@ from gateway.flows.shared.services import SharedServices
 from gateway.store.port import Result
 
 STALE_PATIENCE_S = 5.0
-"""How long a call plans anew before it gives up."""
+"""Time in s that a call plans anew before it gives up."""
 
 
 async def kept_or(

@@ -21,7 +21,7 @@ from gateway.wire import records
 
 ATTEMPTS = 5
 SETTLES_WITHIN_MS = 30_000
-"""How long what is to be captured at once may be on hold until it is."""
+"""Life in ms of the hold of an immediate capture that waits for its assessment."""
 
 
 def prepared(policies: Policies, request: plan.Request) -> plan.Request:

@@ -18,7 +18,7 @@ class Health:
     """Why the ledger's writer has stopped for good, "" while it has not."""
     is_draining: bool = False
     memory: float = 0.0
-    """How much of what the store may use is used, 0 to 1."""
+    """Used share of the store's memory, 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ class CapAnswer(Answer):
     products: list[str] | None
     alert_at: list[int]
     alerts: str | UnsetType = UNSET
-    """What becomes of `alert_at`, where it is set."""
+    """State of the alerts that `alert_at` asks for; absent without it."""
 
 
 class RateLimitAnswer(Answer):

@@ -38,7 +38,7 @@ class Partial(Message, frozen=True):
 
 
 class Challenge(Message, frozen=True):
-    """Whether the step-up check that an earlier decision asked for was passed."""
+    """Result of the step-up check that an earlier decision demanded."""
 
     decision: MadeId
     passed: bool
